@@ -1,0 +1,91 @@
+//! What an operator can say about a bridge.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IfName, OutOfRange};
+
+/// The bridge of a bridged network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeSpec {
+    /// The bridge's device name.
+    pub name: IfName,
+    /// Whether the bridge takes part in the spanning tree protocol.
+    pub stp: bool,
+    /// Options; what is not set keeps the kernel's default.
+    pub options: BridgeOptions,
+}
+
+/// Bridge options that an operator can set; `None` means the kernel's default.
+///
+/// *Source*: `ip-link(8)`, "BRIDGE Type Support"; kernel `net/bridge/br_netlink.c`. Times are in centiseconds
+/// (`USER_HZ`), as the kernel's attributes carry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BridgeOptions {
+    /// Ageing time of learned entries, centiseconds; kernel's default 30000.
+    pub ageing_time_cs: Option<u32>,
+    /// Forward delay, centiseconds, 200..3000; kernel's default 1500.
+    pub forward_delay_cs: Option<u32>,
+    /// Hello time, centiseconds, 100..1000; kernel's default 200.
+    pub hello_time_cs: Option<u32>,
+    /// Maximum message age, centiseconds, 600..4000; kernel's default 2000.
+    pub max_age_cs: Option<u32>,
+    /// Bridge priority, 0..65535; kernel's default 32768.
+    pub priority: Option<u16>,
+    /// Multicast snooping; kernel's default on.
+    pub multicast_snooping: Option<bool>,
+    /// Multicast querier; kernel's default off.
+    pub multicast_querier: Option<bool>,
+    /// Mask of link-local groups to forward, 16 bits; kernel's default 0.
+    pub group_fwd_mask: Option<u16>,
+    /// VLAN filtering; kernel's default off, on where libvirt manages the MAC table.
+    pub vlan_filtering: Option<bool>,
+    /// VLAN that untagged frames belong to when filtering, 0..4094; kernel's default 1; 0 is none.
+    pub default_pvid: Option<u16>,
+}
+
+/// A bridge option with a bounded range, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BridgeOption {
+    /// [`BridgeOptions::ageing_time_cs`].
+    AgeingTime,
+    /// [`BridgeOptions::forward_delay_cs`].
+    ForwardDelay,
+    /// [`BridgeOptions::hello_time_cs`].
+    HelloTime,
+    /// [`BridgeOptions::max_age_cs`].
+    MaxAge,
+    /// [`BridgeOptions::priority`].
+    Priority,
+    /// [`BridgeOptions::group_fwd_mask`].
+    GroupFwdMask,
+    /// [`BridgeOptions::default_pvid`].
+    DefaultPvid,
+}
+
+impl BridgeOption {
+    /// Returns the smallest and the largest legal value.
+    ///
+    /// *Source*: `BR_MIN_*`, `BR_MAX_*` in the kernel's `net/bridge/br_private_stp.h`; link-local groups 0, 1 and 2
+    /// (`BR_GROUPFWD_RESTRICTED`) can never be forwarded.
+    pub const fn range(self) -> (u32, u32) {
+        match self {
+            Self::AgeingTime => (0, 100_000_000),
+            Self::ForwardDelay => (200, 3000),
+            Self::HelloTime => (100, 1000),
+            Self::MaxAge => (600, 4000),
+            Self::Priority | Self::GroupFwdMask => (0, 65_535),
+            Self::DefaultPvid => (0, 4094),
+        }
+    }
+
+    /// Checks that `value` is legal for this option.
+    ///
+    /// *Errors*: [`OutOfRange`].
+    pub fn check(self, value: u32) -> Result<u32, OutOfRange> {
+        let (low, high) = self.range();
+        if value < low || value > high {
+            return Err(OutOfRange { value, low, high });
+        }
+        Ok(value)
+    }
+}

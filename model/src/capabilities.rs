@@ -1,0 +1,133 @@
+//! What a host reports of itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Address, Bridge, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry, PortFlags, Route,
+};
+
+/// A host's answer to `GetCapabilities`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The networks that the host runs, ordered by name, with what they are in fact.
+    pub networks: Vec<NetworkReport>,
+    /// Devices that a network can stand on, ordered by name.
+    pub nics: Vec<NicReport>,
+    /// The main routing table.
+    pub routes: Vec<Route>,
+    /// The kernel.
+    pub kernel: KernelInfo,
+    /// libvirt.
+    pub libvirt: LibvirtInfo,
+    /// What kernel and libvirt can do, as probed.
+    pub features: FeatureSet,
+    /// The agent's version.
+    pub agent_version: String,
+    /// The kernel's boot id; changes at each boot.
+    pub boot_id: String,
+    /// The engine's generation that the running configuration answers.
+    pub generation: u64,
+    /// Whether running and persistent configuration differ.
+    pub dirty: bool,
+    /// Hash of the running configuration.
+    pub running_hash: String,
+    /// Hash of the persistent configuration.
+    pub persistent_hash: String,
+}
+
+/// A network as configured and as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkReport {
+    /// As configured, and by whom.
+    pub configured: NetworkEntry,
+    /// The device that carries the network's addresses: the bridge, VLAN device or NIC.
+    pub device: Option<IfName>,
+    /// The device's MTU; `None` where the device is missing.
+    pub mtu: Option<Mtu>,
+    /// The device's addresses.
+    pub addresses: Vec<Address>,
+    /// The bridge's attributes; `None` without a bridge.
+    pub bridge: Option<Bridge>,
+    /// The bridge's ports; empty without a bridge.
+    pub ports: Vec<PortReport>,
+    /// The observed state of a managed MAC table; `None` where it is not managed.
+    pub mac_table: Option<MacTableReport>,
+    /// What differs from the configuration, one line each; empty where nothing does.
+    pub drift: Vec<String>,
+}
+
+/// A bridge port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortReport {
+    /// The port's device.
+    pub device: IfName,
+    /// Its flags.
+    pub flags: PortFlags,
+    /// How often promiscuous mode was asked for.
+    pub promiscuity: u32,
+    /// The guest behind it, where libvirt knows one.
+    pub guest: Option<GuestPort>,
+}
+
+/// The guest behind a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestPort {
+    /// The domain's name.
+    pub domain: String,
+    /// The interface's MAC.
+    pub mac: MacAddr,
+}
+
+/// A managed MAC table as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MacTableReport {
+    /// Who manages it, as libvirt's network says; `None` where there is no such network.
+    pub manager: Option<MacTableManager>,
+    /// Whether libvirt's network runs.
+    pub active: bool,
+    /// The bridge's forwarding entries that are not the host's own.
+    pub entries: Vec<FdbEntry>,
+}
+
+/// A device that a network can stand on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicReport {
+    /// Name.
+    pub name: IfName,
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// Permanent hardware address, where the driver tells.
+    pub permanent_mac: Option<MacAddr>,
+    /// MTU.
+    pub mtu: Mtu,
+    /// Largest MTU, where the kernel tells.
+    pub max_mtu: Option<u32>,
+    /// Administratively up.
+    pub up: bool,
+    /// Carrier.
+    pub carrier: bool,
+    /// The bridge or bond that it is a port of.
+    pub master: Option<IfName>,
+    /// Addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// The kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KernelInfo {
+    /// Release, e.g. `6.1.0-56-amd64`.
+    pub release: String,
+}
+
+/// libvirt, as far as the agent can see.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LibvirtInfo {
+    /// The URI that the agent connects to; empty where it is told to do without libvirt.
+    pub uri: String,
+    /// Whether a connection stands.
+    pub connected: bool,
+    /// The daemon's version, `major.minor.release`; empty where not connected.
+    pub version: String,
+    /// Why no connection stands; empty where one does.
+    pub fault: String,
+}

@@ -1,0 +1,64 @@
+//! What a host has been told to be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IfName, Mtu, NetworkName, NetworkSpec};
+
+/// A host's whole configuration: running, or persistent.
+///
+/// *Shape*: one entry a network, ordered by name; empty on a host that Trestle has not touched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HostConfig {
+    /// The networks.
+    pub networks: BTreeMap<NetworkName, NetworkEntry>,
+    /// How NICs were before Trestle first used them; what they return to.
+    pub baselines: Baselines,
+    /// The engine's generation that this configuration answers; 0 before the first.
+    pub generation: u64,
+    /// The engine's fencing epoch last seen; an older one is refused.
+    pub fencing_epoch: u64,
+}
+
+/// A network of a configuration, and who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkEntry {
+    /// The network.
+    pub spec: NetworkSpec,
+    /// Who asked for it last.
+    pub origin: Origin,
+}
+
+/// Who asked for a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The engine; it removes the network when it is no longer desired.
+    Engine,
+    /// A client on the host; the engine reports the network and leaves it alone.
+    Local,
+}
+
+/// How each NIC was before Trestle first used it, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Baselines(pub BTreeMap<IfName, NicBaseline>);
+
+/// What a NIC returns to when its last network leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicBaseline {
+    /// MTU.
+    pub mtu: Mtu,
+    /// Whether the NIC was administratively up.
+    pub up: bool,
+    /// Whether IPv6 was switched off on it.
+    pub ipv6_disabled: bool,
+}
+
+impl HostConfig {
+    /// Returns the specifications, ordered by name.
+    pub fn specs(&self) -> impl Iterator<Item = &NetworkSpec> {
+        self.networks.values().map(|entry| &entry.spec)
+    }
+}

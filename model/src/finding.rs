@@ -1,0 +1,325 @@
+//! How a rule answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Told, and nothing more.
+    Info,
+    /// Refuses the request until its code is acknowledged.
+    Warning,
+    /// Refuses the request.
+    Error,
+}
+
+/// One answer of one rule about one subject.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable code of the rule.
+    pub code: Code,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// Path of the field in the request that it is about, `networks[0].mtu`; empty where it is about the whole.
+    pub field: String,
+    /// Name of the resource or device that it is about.
+    pub subject: String,
+    /// Other resources in the way, by name, ordered.
+    pub related: Vec<String>,
+    /// What is wrong, for people.
+    pub message: String,
+    /// What to do about it, for people; empty where there is nothing to do.
+    pub remedy: String,
+}
+
+/// All findings of one request, ordered by field, code and subject.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Findings(pub Vec<Finding>);
+
+impl Finding {
+    /// Makes an error about `field`, with no subject, related resource or remedy yet.
+    pub fn error(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(code, Severity::Error, field, message)
+    }
+
+    /// Makes a warning about `field`.
+    pub fn warning(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(code, Severity::Warning, field, message)
+    }
+
+    /// Makes a note about `field`.
+    pub fn info(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(code, Severity::Info, field, message)
+    }
+
+    fn new(code: Code, severity: Severity, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity,
+            field: field.into(),
+            subject: String::new(),
+            related: Vec::new(),
+            message: message.into(),
+            remedy: String::new(),
+        }
+    }
+
+    /// Names the resource or device that the finding is about.
+    #[must_use]
+    pub fn about(mut self, subject: impl fmt::Display) -> Self {
+        self.subject = subject.to_string();
+        self
+    }
+
+    /// Names the resources that are in the way.
+    #[must_use]
+    pub fn related(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.related = names.into_iter().collect();
+        self.related.sort();
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+}
+
+impl Findings {
+    /// Sorts the findings into their stable order and drops repetitions.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.0.sort_by(|a, b| (&a.field, a.code, &a.subject, a).cmp(&(&b.field, b.code, &b.subject, b)));
+        self.0.dedup();
+        self
+    }
+
+    /// Tells whether a request with these findings is refused, given the warning codes that it acknowledges.
+    pub fn refuses(&self, acknowledged: &[Code]) -> bool {
+        self.0.iter().any(|finding| match finding.severity {
+            Severity::Error => true,
+            Severity::Warning => !acknowledged.contains(&finding.code),
+            Severity::Info => false,
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.code)?;
+        if !self.subject.is_empty() {
+            write!(f, "{}: ", self.subject)?;
+        }
+        f.write_str(&self.message)?;
+        if !self.remedy.is_empty() {
+            write!(f, "; {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, ovirt $ovirt:expr;)*) => {
+        /// The stable code of a rule; each has a page in `docs/errors`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the code's stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// Returns the number that oVirt's host daemon used for the same fault, where it had one.
+            pub const fn ovirt(self) -> Option<u32> {
+                match self {
+                    $(Self::$variant => $ovirt,)*
+                }
+            }
+
+            /// Reads a code from its text; `None` for a text that is no code.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+        }
+    };
+}
+
+codes! {
+    // The form of a request.
+    /// A required field is missing.
+    FieldMissing = "FIELD_MISSING", ovirt Some(21);
+    /// An enum field has no known value.
+    EnumUnknown = "ENUM_UNKNOWN", ovirt Some(21);
+    /// A name is not legal.
+    NameInvalid = "NAME_INVALID", ovirt Some(21);
+    /// The same thing is named twice in one request.
+    Duplicate = "DUPLICATE", ovirt Some(21);
+    /// A removal carries attributes beside the name.
+    RemoveWithAttributes = "REMOVE_WITH_ATTRIBUTES", ovirt Some(21);
+    /// A timeout is out of range.
+    TimeoutOutOfRange = "TIMEOUT_OUT_OF_RANGE", ovirt Some(21);
+    /// A code to acknowledge is no known code.
+    CodeUnknown = "CODE_UNKNOWN", ovirt None;
+    /// A field mask names a field that does not exist or cannot be written.
+    FieldMaskInvalid = "FIELD_MASK_INVALID", ovirt None;
+    /// A field that never changes was changed.
+    Immutable = "IMMUTABLE", ovirt None;
+    /// A page size or page token is not legal.
+    PageInvalid = "PAGE_INVALID", ovirt None;
+
+    // A host's networks.
+    /// The confirmation did not come in time.
+    ConnectivityLost = "CONNECTIVITY_LOST", ovirt Some(10);
+    /// More than one network claims the default route.
+    DefaultRouteTaken = "DEFAULT_ROUTE_TAKEN", ovirt Some(21);
+    /// The default route is claimed without a gateway.
+    DefaultRouteWithoutGateway = "DEFAULT_ROUTE_WITHOUT_GATEWAY", ovirt Some(21);
+    /// A network without a bridge has nothing to stand on.
+    BridgelessWithoutSouthbound = "BRIDGELESS_WITHOUT_SOUTHBOUND", ovirt Some(21);
+    /// Two networks share one southbound device and VLAN.
+    SouthboundTaken = "SOUTHBOUND_TAKEN", ovirt Some(21);
+    /// A bridge's attribute is given for a network without a bridge.
+    BridgeAttributeOnBridgeless = "BRIDGE_ATTRIBUTE_ON_BRIDGELESS", ovirt Some(21);
+    /// An address is malformed, incomplete or out of range.
+    BadAddress = "BAD_ADDRESS", ovirt Some(22);
+    /// A gateway is given without an address.
+    GatewayWithoutAddress = "GATEWAY_WITHOUT_ADDRESS", ovirt Some(22);
+    /// A gateway is on none of the network's links.
+    GatewayNotOnLink = "GATEWAY_NOT_ON_LINK", ovirt Some(22);
+    /// An address is configured on another network of the host.
+    AddressTaken = "ADDRESS_TAKEN", ovirt Some(22);
+    /// A gateway is given for a network that does not own the default route.
+    GatewayWithoutDefaultRoute = "GATEWAY_WITHOUT_DEFAULT_ROUTE", ovirt None;
+    /// The NIC does not exist on the host, or is none that a network can stand on.
+    NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
+    /// The NIC is used by something else.
+    NicInUse = "NIC_IN_USE", ovirt Some(24);
+    /// A VLAN id is out of range.
+    VlanOutOfRange = "VLAN_OUT_OF_RANGE", ovirt Some(26);
+    /// A VLAN is given for a network without a southbound.
+    VlanWithoutSouthbound = "VLAN_WITHOUT_SOUTHBOUND", ovirt Some(26);
+    /// A bridge's name is not legal.
+    BridgeNameInvalid = "BRIDGE_NAME_INVALID", ovirt Some(27);
+    /// Two networks have the same bridge name.
+    BridgeNameTaken = "BRIDGE_NAME_TAKEN", ovirt Some(27);
+    /// The network to remove is not on the host.
+    NetworkNotFound = "NETWORK_NOT_FOUND", ovirt Some(27);
+    /// A device or libvirt network of that name exists and is not Trestle's.
+    ForeignDevice = "FOREIGN_DEVICE", ovirt Some(27);
+    /// An MTU is out of range for the device or for IPv6.
+    MtuOutOfRange = "MTU_OUT_OF_RANGE", ovirt None;
+    /// A bridge option is not known.
+    BridgeOptionUnknown = "BRIDGE_OPTION_UNKNOWN", ovirt Some(21);
+    /// A bridge option is out of range.
+    BridgeOptionOutOfRange = "BRIDGE_OPTION_OUT_OF_RANGE", ovirt Some(21);
+    /// The kernel lacks a feature that the request needs.
+    KernelLacksFeature = "KERNEL_LACKS_FEATURE", ovirt None;
+    /// libvirt lacks a feature that the request needs, or is not there.
+    LibvirtLacksFeature = "LIBVIRT_LACKS_FEATURE", ovirt None;
+    /// Guests use the network that is to be removed.
+    GuestsAttached = "GUESTS_ATTACHED", ovirt None;
+
+    // A transaction.
+    /// Another transaction runs and the queue is full.
+    Busy = "BUSY", ovirt Some(40);
+    /// The request is older than what the host has.
+    StaleGeneration = "STALE_GENERATION", ovirt None;
+    /// The transaction is not known, or not waiting for a confirmation.
+    TransactionNotFound = "TRANSACTION_NOT_FOUND", ovirt None;
+    /// The confirmation did not come from whom it has to come.
+    ConfirmationRefused = "CONFIRMATION_REFUSED", ovirt None;
+    /// A step failed, and the host was put back.
+    StepFailed = "STEP_FAILED", ovirt None;
+    /// The host after the change is not what was planned.
+    VerificationFailed = "VERIFICATION_FAILED", ovirt None;
+    /// Kernel or libvirt could not be read.
+    HostUnobservable = "HOST_UNOBSERVABLE", ovirt None;
+    /// The agent's store cannot be read or written.
+    StoreFailed = "STORE_FAILED", ovirt None;
+
+    // The fleet.
+    /// The resource does not exist.
+    NotFound = "NOT_FOUND", ovirt None;
+    /// The resource exists already.
+    AlreadyExists = "ALREADY_EXISTS", ovirt None;
+    /// The etag is not the resource's current one.
+    EtagMismatch = "ETAG_MISMATCH", ovirt None;
+    /// The request id was used for another request.
+    RequestIdReused = "REQUEST_ID_REUSED", ovirt None;
+    /// A resource that the request refers to does not exist.
+    ReferenceNotFound = "REFERENCE_NOT_FOUND", ovirt None;
+    /// Other resources use the one that is to be removed.
+    InUse = "IN_USE", ovirt None;
+    /// The network is not attached to the host's cluster.
+    NetworkNotInCluster = "NETWORK_NOT_IN_CLUSTER", ovirt None;
+    /// The cluster has another management network.
+    ManagementNetworkTaken = "MANAGEMENT_NETWORK_TAKEN", ovirt None;
+    /// The caller may not do this.
+    PermissionDenied = "PERMISSION_DENIED", ovirt None;
+
+    // The matrix for managed MAC tables.
+    /// A guest may send with a foreign MAC where libvirt manages the MAC table (matrix row 2).
+    MacSpoofConflict = "MAC_SPOOF_CONFLICT", ovirt None;
+    /// A guest may tag its own traffic where libvirt manages the MAC table (row 5).
+    GuestTaggingConflict = "GUEST_TAGGING_CONFLICT", ovirt None;
+    /// It is not known whether a guest tags its own traffic; tags will be dropped (row 7).
+    GuestTaggingUnknown = "GUEST_TAGGING_UNKNOWN", ovirt None;
+    /// MAC table management has no effect without a bridge (row 13).
+    NoEffectNotBridged = "NO_EFFECT_NOT_BRIDGED", ovirt None;
+    /// The switch type has no MAC table management (row 15).
+    SwitchTypeUnsupported = "SWITCH_TYPE_UNSUPPORTED", ovirt None;
+    /// A host cannot manage MAC tables (row 16).
+    HostUnsupported = "HOST_UNSUPPORTED", ovirt None;
+    /// The management network's bridge changes how it forwards (row 22).
+    MgmtBridgeChange = "MGMT_BRIDGE_CHANGE", ovirt None;
+    /// A bridge option contradicts MAC table management (row 23).
+    BridgeOptsConflict = "BRIDGE_OPTS_CONFLICT", ovirt None;
+    /// A host still reports the network as managed, so a profile may not be weakened yet.
+    StillManaged = "STILL_MANAGED", ovirt None;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_and_is_unique() {
+        for code in Code::ALL {
+            assert_eq!(Code::parse(code.as_str()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn a_warning_refuses_until_its_code_is_acknowledged() {
+        let findings = Findings(vec![Finding::warning(Code::NoEffectNotBridged, "network", "no effect")]);
+        assert!(findings.refuses(&[]));
+        assert!(findings.refuses(&[Code::HostUnsupported]));
+        assert!(!findings.refuses(&[Code::NoEffectNotBridged]));
+    }
+
+    #[test]
+    fn an_error_cannot_be_acknowledged() {
+        let findings = Findings(vec![Finding::error(Code::MacSpoofConflict, "", "spoofing")]);
+        assert!(findings.refuses(&[Code::MacSpoofConflict]));
+    }
+}

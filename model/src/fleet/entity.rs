@@ -1,0 +1,168 @@
+//! The entities of a fleet.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
+};
+
+/// What every entity has beside its own fields. The store sets it; clients never do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Meta {
+    /// Unique for ever, also after a removal and a new creation under the same name.
+    pub uid: Uuid,
+    /// The store's revision of the last change; the etag.
+    pub revision: u64,
+    /// Milliseconds since the Unix epoch at creation.
+    pub created_ms: u64,
+    /// Milliseconds since the Unix epoch at the last change.
+    pub updated_ms: u64,
+    /// Free labels of the operator's.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A set of hosts that carry the same networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Name.
+    pub id: ResourceId,
+    /// Common part.
+    pub meta: Meta,
+    /// What the hosts switch frames with.
+    pub switch_type: SwitchType,
+    /// Description, for people.
+    pub description: String,
+}
+
+/// What a cluster's hosts switch frames with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchType {
+    /// The kernel's bridge.
+    #[default]
+    LinuxBridge,
+    /// Open vSwitch.
+    Ovs,
+}
+
+/// A logical network of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Name.
+    pub id: NetworkName,
+    /// Common part.
+    pub meta: Meta,
+    /// Description, for people.
+    pub description: String,
+    /// Whether guests attach to it: it has a bridge on its hosts.
+    pub vm_network: bool,
+    /// VLAN; none is untagged.
+    pub vlan: Option<VlanId>,
+    /// MTU.
+    pub mtu: Mtu,
+    /// Spanning tree protocol on its bridges.
+    pub stp: bool,
+    /// The bridge's device name on every host; none derives it from the network's name.
+    pub bridge_name: Option<IfName>,
+    /// Options of its bridges.
+    pub bridge_options: BridgeOptions,
+    /// Who manages its bridges' MAC tables.
+    pub mac_table_manager: MacTableManager,
+}
+
+/// A network's place in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterNetwork {
+    /// The cluster.
+    pub cluster: ResourceId,
+    /// The network.
+    pub network: NetworkName,
+    /// Common part.
+    pub meta: Meta,
+    /// Whether every host of the cluster has to carry it.
+    pub required: bool,
+    /// Whether it is the cluster's management network.
+    pub management: bool,
+}
+
+/// How a guest's virtual NIC may use a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VnicProfile {
+    /// Name, unique in the network.
+    pub id: ResourceId,
+    /// The network; never changes.
+    pub network: NetworkName,
+    /// Common part.
+    pub meta: Meta,
+    /// Description, for people.
+    pub description: String,
+    /// The filter in front of the virtual NIC.
+    pub filter: NetworkFilter,
+    /// Whether the guest may tag its own traffic.
+    pub guest_tagging: GuestTagging,
+}
+
+/// The filter in front of a virtual NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkFilter {
+    /// Trestle's default, which stops MAC spoofing.
+    #[default]
+    Default,
+    /// No filter: the guest may spoof.
+    None,
+    /// One of libvirt's filters, by name.
+    Named(String),
+}
+
+/// Whether a guest may tag its own traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestTagging {
+    /// It may not.
+    #[default]
+    None,
+    /// With these VLANs.
+    List(Vec<VlanId>),
+    /// With any VLAN.
+    Any,
+    /// Nobody has said: an imported profile.
+    Unspecified,
+}
+
+/// A host of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Name; the agent's certificate carries it.
+    pub id: HostName,
+    /// Common part.
+    pub meta: Meta,
+    /// The cluster that it belongs to.
+    pub cluster: ResourceId,
+    /// Description, for people.
+    pub description: String,
+    /// Whether the engine leaves the host alone.
+    pub maintenance: bool,
+}
+
+/// A network on a host's NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkAttachment {
+    /// The host.
+    pub host: HostName,
+    /// The network.
+    pub network: NetworkName,
+    /// Common part.
+    pub meta: Meta,
+    /// The NIC; none makes a bridge without an uplink.
+    pub nic: Option<IfName>,
+    /// IPv4 of the host on it.
+    pub ipv4: Ipv4Config,
+    /// IPv6 of the host on it.
+    pub ipv6: Ipv6Config,
+    /// Whether its gateway is the host's default route.
+    pub default_route: bool,
+}

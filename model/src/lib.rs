@@ -1,0 +1,42 @@
+//! The words that both ends of Trestle share.
+//!
+//! Typed names, addresses and numbers; what an operator wants ([`NetworkSpec`], [`SetupRequest`]), what a host is
+//! ([`HostState`]), what the engine keeps ([`fleet`]), and how a rule answers ([`Finding`]).
+//! A value of these types is already checked: the wire is parsed into them once, at the edge, and trusted from there on.
+//!
+//! This crate never does I/O, never waits, and never reads a clock, a file, the environment or a random number.
+
+pub mod fleet;
+
+mod address;
+mod bridge;
+mod capabilities;
+mod config;
+mod feature;
+mod finding;
+mod mac;
+mod name;
+mod network;
+mod number;
+mod outcome;
+mod request;
+mod state;
+
+pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
+pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec};
+pub use capabilities::{
+    Capabilities, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicReport, PortReport,
+};
+pub use config::{Baselines, HostConfig, NetworkEntry, NicBaseline, Origin};
+pub use feature::{Feature, FeatureSet, Support};
+pub use finding::{Code, Finding, Findings, Severity};
+pub use mac::{BadMac, MacAddr};
+pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
+pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
+pub use number::{Mtu, OutOfRange, VlanId};
+pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
+pub use request::{ConnectivityCheck, Fence, NetworkChange, SetupOptions, SetupRequest};
+pub use state::{
+    Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,
+    LibvirtState, Link, LinkKind, PortFlags, Route,
+};

@@ -1,0 +1,111 @@
+//! A logical network as one host is asked to have it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NetworkName, VlanId};
+
+/// A network on a host, described whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Logical name, unique on the host.
+    pub name: NetworkName,
+    /// Where the network leaves the host; none makes a bridge without an uplink.
+    pub southbound: Option<Southbound>,
+    /// The VLAN on the southbound device; none is untagged. Needs a southbound.
+    pub vlan: Option<VlanId>,
+    /// MTU of the network's devices.
+    pub mtu: Mtu,
+    /// Whether guests attach to a bridge, or only the host uses the network.
+    pub topology: Topology,
+    /// Who manages the bridge's MAC table. Kept, and without effect, where there is no bridge.
+    pub mac_table_manager: MacTableManager,
+    /// IPv4 on the network's top device.
+    pub ipv4: Ipv4Config,
+    /// IPv6 on the network's top device.
+    pub ipv6: Ipv6Config,
+    /// Whether the network's gateway is the host's default route.
+    pub default_route: bool,
+}
+
+/// What a network stands on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Southbound {
+    /// A network interface of the host.
+    Nic(IfName),
+}
+
+/// Whether a network has a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topology {
+    /// Guests attach to this bridge.
+    Bridged(BridgeSpec),
+    /// The host's addresses sit on the NIC or VLAN device itself.
+    Bridgeless,
+}
+
+/// Who manages a bridge's forwarding database (MAC table).
+///
+/// *Source*: libvirt, "Network XML format", `macTableManager`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MacTableManager {
+    /// The kernel learns addresses and floods unknown ones.
+    #[default]
+    Kernel,
+    /// libvirt adds a static entry for each guest; guests' ports neither learn nor flood.
+    Libvirt,
+}
+
+impl NetworkSpec {
+    /// Returns the bridge's description, if the network has a bridge.
+    pub const fn bridge(&self) -> Option<&BridgeSpec> {
+        match &self.topology {
+            Topology::Bridged(bridge) => Some(bridge),
+            Topology::Bridgeless => None,
+        }
+    }
+
+    /// Tells whether libvirt is to manage a MAC table here: asked for, and there is a bridge.
+    pub const fn is_managed(&self) -> bool {
+        matches!((&self.topology, self.mac_table_manager), (Topology::Bridged(_), MacTableManager::Libvirt))
+    }
+
+    /// Returns the device below the bridge: the VLAN device or the southbound itself.
+    pub fn uplink(&self) -> Option<IfName> {
+        let base = self.southbound.as_ref()?.device();
+        Some(match self.vlan {
+            Some(id) => IfName::for_vlan(base, id),
+            None => base.clone(),
+        })
+    }
+
+    /// Returns the device that carries the network's addresses: the bridge, else the uplink.
+    pub fn top_device(&self) -> Option<IfName> {
+        match &self.topology {
+            Topology::Bridged(bridge) => Some(bridge.name.clone()),
+            Topology::Bridgeless => self.uplink(),
+        }
+    }
+}
+
+impl Southbound {
+    /// Returns the device's name.
+    pub const fn device(&self) -> &IfName {
+        match self {
+            Self::Nic(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for MacTableManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Libvirt => "libvirt",
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What a client asks a host to become.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Code, NetworkName, NetworkSpec, Origin, TransactionId};
+
+/// One request to change a host's networks: one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupRequest {
+    /// Changes, in the request's order; each network at most once. What is not named stays untouched.
+    pub changes: Vec<NetworkChange>,
+    /// How to carry it out.
+    pub options: SetupOptions,
+}
+
+/// What happens to one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkChange {
+    /// The network is to be exactly so, whether it exists or not.
+    Set(NetworkSpec),
+    /// The network is to go.
+    Remove(NetworkName),
+}
+
+/// How a transaction is carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupOptions {
+    /// The transaction's id; a repeated one returns the first result.
+    pub transaction: TransactionId,
+    /// Who asks.
+    pub origin: Origin,
+    /// Whether somebody has to confirm that the host can still be reached.
+    pub connectivity_check: ConnectivityCheck,
+    /// Whether the running configuration becomes the persistent one in the same transaction.
+    pub commit_on_success: bool,
+    /// Whether only findings and plan are wanted.
+    pub validate_only: bool,
+    /// Warning codes that do not stop the request.
+    pub acknowledge: Vec<Code>,
+    /// The engine's place in time; `None` for a local client.
+    pub fence: Option<Fence>,
+}
+
+/// Who confirms a change, and how long the host waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectivityCheck {
+    /// The engine, over a connection that was made after the change; measured on a monotonic clock.
+    Engine(Duration),
+    /// The local client that asked for the change, by `ConfirmNetworks`.
+    Local(Duration),
+    /// Nobody: said explicitly.
+    None,
+}
+
+/// Where in the engine's history a command stands; an agent refuses what is older than what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fence {
+    /// The engine's fencing epoch: grows at each start of an engine.
+    pub epoch: u64,
+    /// The desired state's generation for this host.
+    pub generation: u64,
+}
+
+impl ConnectivityCheck {
+    /// The wait where a request does not say one.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The shortest wait that can be asked for.
+    pub const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+    /// The longest wait that can be asked for.
+    pub const MOST_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// Returns how long the host waits, or `None` where nobody has to confirm.
+    pub const fn timeout(self) -> Option<Duration> {
+        match self {
+            Self::Engine(timeout) | Self::Local(timeout) => Some(timeout),
+            Self::None => None,
+        }
+    }
+}
+
+impl NetworkChange {
+    /// Returns the name of the network that the change is about.
+    pub const fn network(&self) -> &NetworkName {
+        match self {
+            Self::Set(spec) => &spec.name,
+            Self::Remove(name) => name,
+        }
+    }
+}
