@@ -1,0 +1,391 @@
+//! The closed set of things that Trestle does to a host.
+//!
+//! Preview, journal, log, span and golden file print the same words: the step's `Display`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use trestle_model::{Address, FdbEntry, IfName, MacAddr, MacTableManager, Mtu, Route, VlanId};
+use uuid::Uuid;
+
+/// One idempotent change of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// A change of the kernel's network state.
+    Kernel(KernelStep),
+    /// A change of libvirt's networks.
+    Libvirt(LibvirtStep),
+}
+
+/// A change of the kernel's network state; every device is named, never numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelStep {
+    /// Makes a bridge, down, with Trestle's mark as alias. An existing bridge of that name is left as it is, but marked.
+    CreateBridge {
+        /// Its name.
+        name: IfName,
+        /// Its hardware address; none lets the kernel choose.
+        mac: Option<MacAddr>,
+        /// Alias: the ownership mark.
+        alias: String,
+    },
+    /// Makes an 802.1Q VLAN device, down, with Trestle's mark as alias.
+    CreateVlan {
+        /// Its name.
+        name: IfName,
+        /// The device below.
+        base: IfName,
+        /// The VLAN.
+        id: VlanId,
+        /// Alias: the ownership mark.
+        alias: String,
+    },
+    /// Removes a device; an absent one is fine.
+    DeleteLink {
+        /// Its name.
+        name: IfName,
+    },
+    /// Sets a device's alias; `None` clears it.
+    SetAlias {
+        /// The device.
+        link: IfName,
+        /// The alias.
+        alias: Option<String>,
+    },
+    /// Sets a device's hardware address.
+    SetMac {
+        /// The device.
+        link: IfName,
+        /// The address.
+        mac: MacAddr,
+    },
+    /// Sets a device's MTU.
+    SetMtu {
+        /// The device.
+        link: IfName,
+        /// The MTU.
+        mtu: Mtu,
+    },
+    /// Sets a device administratively up or down.
+    SetUp {
+        /// The device.
+        link: IfName,
+        /// Whether it is to be up.
+        up: bool,
+    },
+    /// Makes a device a port of a bridge, or of none.
+    SetMaster {
+        /// The device.
+        link: IfName,
+        /// The bridge; `None` takes the device out.
+        master: Option<IfName>,
+    },
+    /// Switches IPv6 off or on (`net.ipv6.conf.DEV.disable_ipv6`); off drops the device's IPv6 addresses.
+    SetIpv6Disabled {
+        /// The device.
+        link: IfName,
+        /// Whether IPv6 is to be off.
+        disabled: bool,
+    },
+    /// Sets a bridge's options; those that are `None` stay.
+    SetBridge {
+        /// The bridge.
+        bridge: IfName,
+        /// The options.
+        change: BridgeChange,
+    },
+    /// Sets a bridge port's flags; those that are `None` stay.
+    SetPort {
+        /// The port.
+        port: IfName,
+        /// The flags.
+        change: PortChange,
+    },
+    /// Adds an address; the same address on the device is replaced.
+    AddAddress {
+        /// The device.
+        link: IfName,
+        /// The address.
+        address: Address,
+    },
+    /// Removes an address; an absent one is fine.
+    RemoveAddress {
+        /// The device.
+        link: IfName,
+        /// The address.
+        address: Address,
+    },
+    /// Adds a route to the main table; an equal one is replaced.
+    AddRoute {
+        /// The route.
+        route: Route,
+    },
+    /// Removes a route; an absent one is fine.
+    RemoveRoute {
+        /// The route.
+        route: Route,
+    },
+    /// Sets a forwarding entry; an entry for the same address and VLAN on another port of the bridge moves here.
+    ReplaceFdb {
+        /// The entry.
+        entry: FdbEntry,
+    },
+    /// Removes a forwarding entry; an absent one is fine.
+    RemoveFdb {
+        /// The entry.
+        entry: FdbEntry,
+    },
+}
+
+/// A change of libvirt's networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LibvirtStep {
+    /// Defines a network, or defines it again under its UUID; a running one keeps its old definition until it restarts.
+    Define(NetworkDefinition),
+    /// Defines a network again from XML that libvirt itself printed: an undo's step.
+    DefineXml {
+        /// The network's name.
+        name: String,
+        /// The XML, with its UUID.
+        xml: String,
+    },
+    /// Starts a network; a running one is fine.
+    Start {
+        /// The network's name.
+        name: String,
+    },
+    /// Stops a network (libvirt's "destroy"); a stopped or absent one is fine. Guests' taps stay where they are.
+    Stop {
+        /// The network's name.
+        name: String,
+    },
+    /// Removes a network's definition; an absent one is fine.
+    Undefine {
+        /// The network's name.
+        name: String,
+    },
+    /// Says whether libvirt starts a network by itself.
+    SetAutostart {
+        /// The network's name.
+        name: String,
+        /// Whether it does.
+        autostart: bool,
+    },
+}
+
+/// A libvirt network of `forward mode='bridge'` on an existing bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkDefinition {
+    /// libvirt's name for it.
+    pub name: String,
+    /// Its UUID where it exists already; libvirt makes one otherwise.
+    pub uuid: Option<Uuid>,
+    /// The bridge.
+    pub bridge: IfName,
+    /// Who manages the bridge's MAC table.
+    pub mac_table_manager: MacTableManager,
+    /// The logical network that it serves; kept in `<metadata>` as the ownership mark.
+    pub owner: String,
+}
+
+/// Bridge options to set; times in centiseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BridgeChange {
+    /// Spanning tree protocol.
+    pub stp: Option<bool>,
+    /// Ageing time.
+    pub ageing_time_cs: Option<u32>,
+    /// Forward delay.
+    pub forward_delay_cs: Option<u32>,
+    /// Hello time.
+    pub hello_time_cs: Option<u32>,
+    /// Maximum message age.
+    pub max_age_cs: Option<u32>,
+    /// Priority.
+    pub priority: Option<u16>,
+    /// Multicast snooping.
+    pub multicast_snooping: Option<bool>,
+    /// Multicast querier.
+    pub multicast_querier: Option<bool>,
+    /// Mask of link-local groups to forward.
+    pub group_fwd_mask: Option<u16>,
+    /// VLAN filtering.
+    pub vlan_filtering: Option<bool>,
+    /// VLAN of untagged frames.
+    pub default_pvid: Option<u16>,
+}
+
+/// Port flags to set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PortChange {
+    /// Learning of source addresses.
+    pub learning: Option<bool>,
+    /// Flooding of unknown unicast.
+    pub flood: Option<bool>,
+    /// Flooding of multicast.
+    pub multicast_flood: Option<bool>,
+    /// Flooding of broadcast.
+    pub broadcast_flood: Option<bool>,
+    /// Isolation.
+    pub isolated: Option<bool>,
+    /// Locking.
+    pub locked: Option<bool>,
+}
+
+/// A step of a plan, and why it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// The step.
+    pub step: Step,
+    /// Why, for people: `network blue: bridge is missing`.
+    pub reason: String,
+    /// Whether traffic of a device may be interrupted.
+    pub disrupts: bool,
+    /// Guests whose ports it touches.
+    pub guests: Guests,
+}
+
+/// Names of domains, ordered, each once.
+pub type Guests = Vec<String>;
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel(step) => step.fmt(f),
+            Self::Libvirt(step) => step.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for KernelStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateBridge { name, mac: Some(mac), .. } => write!(f, "create bridge {name} with MAC {mac}"),
+            Self::CreateBridge { name, mac: None, .. } => write!(f, "create bridge {name}"),
+            Self::CreateVlan { name, base, id, .. } => write!(f, "create VLAN device {name} for VLAN {id} on {base}"),
+            Self::DeleteLink { name } => write!(f, "delete device {name}"),
+            Self::SetAlias { link, alias: Some(alias) } => write!(f, "set alias of {link} to {alias:?}"),
+            Self::SetAlias { link, alias: None } => write!(f, "clear alias of {link}"),
+            Self::SetMac { link, mac } => write!(f, "set MAC of {link} to {mac}"),
+            Self::SetMtu { link, mtu } => write!(f, "set MTU of {link} to {mtu}"),
+            Self::SetUp { link, up: true } => write!(f, "set {link} up"),
+            Self::SetUp { link, up: false } => write!(f, "set {link} down"),
+            Self::SetMaster { link, master: Some(master) } => write!(f, "make {link} a port of {master}"),
+            Self::SetMaster { link, master: None } => write!(f, "take {link} out of its bridge"),
+            Self::SetIpv6Disabled { link, disabled: true } => write!(f, "switch IPv6 off on {link}"),
+            Self::SetIpv6Disabled { link, disabled: false } => write!(f, "switch IPv6 on on {link}"),
+            Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
+            Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
+            Self::AddAddress { link, address } => write!(f, "add address {} to {link}", address.net),
+            Self::RemoveAddress { link, address } => write!(f, "remove address {} from {link}", address.net),
+            Self::AddRoute { route } => write!(f, "add route {}", RouteWords(route)),
+            Self::RemoveRoute { route } => write!(f, "remove route {}", RouteWords(route)),
+            Self::ReplaceFdb { entry } => write!(f, "set FDB entry {}", EntryWords(entry)),
+            Self::RemoveFdb { entry } => write!(f, "remove FDB entry {}", EntryWords(entry)),
+        }
+    }
+}
+
+impl fmt::Display for LibvirtStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Define(d) => write!(
+                f,
+                "define libvirt network {} on bridge {}, MAC table managed by {}",
+                d.name, d.bridge, d.mac_table_manager
+            ),
+            Self::DefineXml { name, .. } => write!(f, "define libvirt network {name} as it was"),
+            Self::Start { name } => write!(f, "start libvirt network {name}"),
+            Self::Stop { name } => write!(f, "stop libvirt network {name}"),
+            Self::Undefine { name } => write!(f, "undefine libvirt network {name}"),
+            Self::SetAutostart { name, autostart: true } => write!(f, "let libvirt start network {name} by itself"),
+            Self::SetAutostart { name, autostart: false } => {
+                write!(f, "do not let libvirt start network {name} by itself")
+            }
+        }
+    }
+}
+
+impl fmt::Display for BridgeChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Words::new(f);
+        words.add("stp", self.stp.map(on_off))?;
+        words.add("ageing_time_cs", self.ageing_time_cs)?;
+        words.add("forward_delay_cs", self.forward_delay_cs)?;
+        words.add("hello_time_cs", self.hello_time_cs)?;
+        words.add("max_age_cs", self.max_age_cs)?;
+        words.add("priority", self.priority)?;
+        words.add("multicast_snooping", self.multicast_snooping.map(on_off))?;
+        words.add("multicast_querier", self.multicast_querier.map(on_off))?;
+        words.add("group_fwd_mask", self.group_fwd_mask)?;
+        words.add("vlan_filtering", self.vlan_filtering.map(on_off))?;
+        words.add("default_pvid", self.default_pvid)
+    }
+}
+
+impl fmt::Display for PortChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Words::new(f);
+        words.add("learning", self.learning.map(on_off))?;
+        words.add("flood", self.flood.map(on_off))?;
+        words.add("multicast_flood", self.multicast_flood.map(on_off))?;
+        words.add("broadcast_flood", self.broadcast_flood.map(on_off))?;
+        words.add("isolated", self.isolated.map(on_off))?;
+        words.add("locked", self.locked.map(on_off))
+    }
+}
+
+const fn on_off(flag: bool) -> &'static str {
+    if flag { "on" } else { "off" }
+}
+
+struct Words<'a, 'b> {
+    out: &'a mut fmt::Formatter<'b>,
+    first: bool,
+}
+
+impl<'a, 'b> Words<'a, 'b> {
+    const fn new(out: &'a mut fmt::Formatter<'b>) -> Self {
+        Self { out, first: true }
+    }
+
+    fn add(&mut self, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        let gap = if self.first { "" } else { ", " };
+        self.first = false;
+        write!(self.out, "{gap}{name} {value}")
+    }
+}
+
+struct RouteWords<'a>(&'a Route);
+
+impl fmt::Display for RouteWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(route) = self;
+        write!(f, "{}", route.destination)?;
+        if let Some(gateway) = route.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        write!(f, " dev {}", route.device)?;
+        if route.metric > 0 {
+            write!(f, " metric {}", route.metric)?;
+        }
+        Ok(())
+    }
+}
+
+struct EntryWords<'a>(&'a FdbEntry);
+
+impl fmt::Display for EntryWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(entry) = self;
+        write!(f, "{} on port {} of {}", entry.mac, entry.port, entry.bridge)?;
+        match entry.vlan {
+            Some(vlan) => write!(f, " in VLAN {vlan}"),
+            None => Ok(()),
+        }
+    }
+}
