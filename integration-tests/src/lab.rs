@@ -1,0 +1,156 @@
+//! The lab: virtual machines with Debian's kernel, layer-2 segments between them, and network namespaces.
+//!
+//! A [`Lab`] is one test's place to work: it waits for its turn (two cores serve one set of machines at a time), owns a
+//! private folder, and makes the machines and segments. Everything ends with the value that owns it, also after a panic;
+//! what a killed test left in its folder is swept by the next one. See `docs/lab.md`.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+mod folder;
+mod keeper;
+pub mod libvirt;
+mod line;
+pub mod namespace;
+pub mod nic;
+pub mod probe;
+pub mod responder;
+pub mod script;
+pub mod segment;
+pub mod vm;
+
+use folder::Folder;
+use segment::Segment;
+use vm::Builder;
+
+/// How long one test waits for the machines of another.
+const TURN_LIMIT: Duration = Duration::from_secs(1500);
+const TURN_PERIOD: Duration = Duration::from_millis(100);
+
+/// One test's place to work, with its turn at the machine.
+///
+/// Machines share it, so it ends after the last of them.
+#[derive(Debug)]
+pub struct Lab {
+    folder: Folder,
+    kernel: Kernel,
+    responder: PathBuf,
+    _turn: Option<File>,
+}
+
+/// What `integration-tests/lab/prepare` made.
+#[derive(Debug)]
+struct Kernel {
+    image: PathBuf,
+    initramfs: PathBuf,
+    modules: PathBuf,
+}
+
+impl Lab {
+    /// Waits for its turn and opens a lab, or prints why `story` is skipped on this machine and yields nothing.
+    ///
+    /// With `TRESTLE_LAB=required` in the environment a skip is an error instead.
+    /// *Errors*: no turn within 25 minutes; the kernel cannot be prepared; the `lab` binary is not built.
+    pub async fn enter(story: &str) -> Result<Option<Arc<Self>>> {
+        if let Err(reason) = probe::machines() {
+            probe::skip(story, &reason)?;
+            return Ok(None);
+        }
+        let turn = take_turn().await?;
+        Self::open(Some(turn)).await.map(Some)
+    }
+
+    /// Opens a lab beside the others, without waiting for a turn: for a demo that is left running.
+    ///
+    /// *Errors*: as [`Lab::enter`], and a machine that cannot run a VM.
+    pub async fn enter_beside() -> Result<Arc<Self>> {
+        probe::machines().map_err(anyhow::Error::msg)?;
+        Self::open(None).await
+    }
+
+    async fn open(turn: Option<File>) -> Result<Arc<Self>> {
+        let checkout = workspace();
+        ensure!(
+            !checkout.to_string_lossy().contains([' ', ',']),
+            "the kernel's command line cannot name {}: move the checkout",
+            checkout.display()
+        );
+        Ok(Arc::new(Self {
+            kernel: prepare().await?,
+            responder: responder_binary()?,
+            folder: Folder::make()?,
+            _turn: turn,
+        }))
+    }
+
+    /// Begins to describe a virtual machine; `name` is its host name and must be unique in the lab.
+    pub fn vm(self: &Arc<Self>, name: &str) -> Builder {
+        Builder::new(Arc::clone(self), name)
+    }
+
+    /// Lays a layer-2 segment.
+    pub fn segment(&self, name: &str) -> Result<Segment> {
+        Segment::start(&self.folder().join(format!("{name}.segment")))
+    }
+
+    /// The lab's private folder; it vanishes with the lab. Machines see it read-only at the same path.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member lies in its workspace").to_owned()
+}
+
+/// Waits for the machine-wide lock that keeps the VM tests of all test binaries apart.
+async fn take_turn() -> Result<File> {
+    let path = std::env::temp_dir().join("trestle-lab.lock");
+    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    // Tried again and again: a blocking lock could not be given up at the limit.
+    let waiting = async {
+        let mut tick = tokio::time::interval(TURN_PERIOD);
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(TURN_LIMIT, waiting).await.context("another lab holds the machine for too long")?;
+    Ok(file)
+}
+
+/// Runs the `prepare` script, which does nothing when all is there.
+async fn prepare() -> Result<Kernel> {
+    let script = workspace().join("integration-tests/lab/prepare");
+    let output = tokio::process::Command::new(&script)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .with_context(|| format!("cannot run {}", script.display()))?;
+    ensure!(output.status.success(), "lab/prepare failed: {}", output.status);
+    let answer = String::from_utf8(output.stdout)?;
+    let path = |key: &str| {
+        answer
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+            .map(PathBuf::from)
+            .with_context(|| format!("lab/prepare did not name {key}"))
+    };
+    Ok(Kernel { image: path("KERNEL")?, initramfs: path("INITRAMFS")?, modules: path("MODULES")? })
+}
+
+/// The `lab` binary, which every machine runs to take commands; Cargo builds it beside the tests.
+fn responder_binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("lab"))
+        .find(|path| path.is_file())
+        .context("the lab binary is missing; run cargo build -p integration-tests --bins")
+}
