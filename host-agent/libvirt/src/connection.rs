@@ -1,0 +1,203 @@
+//! The one connection to libvirt, made when needed and made again when lost.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+use trestle_model::{Feature, LibvirtInfo, Support};
+use virt::connect::Connect;
+
+use crate::{Fault, probe};
+
+/// Pause after the first failure to connect; doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A connection that heals: a call on a dead one connects anew, once.
+///
+/// It stays on the owner's thread: dropping it may block as any other call.
+pub(crate) struct Connection {
+    uri: String,
+    open: Option<Connect>,
+    failure: Option<Failure>,
+    probed: BTreeMap<Feature, Support>,
+}
+
+/// The last failure to connect, and when to try again.
+struct Failure {
+    reason: String,
+    pause: Duration,
+    retry_at: Instant,
+}
+
+impl Connection {
+    pub(crate) const fn new(uri: String) -> Self {
+        Self { uri, open: None, failure: None, probed: BTreeMap::new() }
+    }
+
+    /// Runs `work` on a connection. Where a connection that stood before turns out to be dead, and the outcome is still
+    /// wanted, connects anew and runs `work` a second time: it must be idempotent.
+    pub(crate) fn call<T>(
+        &mut self,
+        is_wanted: impl Fn() -> bool,
+        work: impl Fn(&Connect) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let stood_before = self.open.is_some();
+        match self.attempt(&work) {
+            Err(Fault::Lost(reason)) if stood_before && is_wanted() => {
+                info!(reason, "connecting to libvirt anew");
+                self.attempt(&work)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Tells how the connection is, after asking libvirt itself.
+    pub(crate) fn info(&mut self) -> LibvirtInfo {
+        let version = self.version();
+        let (connected, version, fault) = match version {
+            Ok(number) => (true, version_text(number), String::new()),
+            Err(fault) => (false, String::new(), fault.to_string()),
+        };
+        LibvirtInfo { uri: self.uri.clone(), connected, version, fault }
+    }
+
+    /// Tells what libvirt can do; tried once for each connection, since trying defines a network for a moment.
+    pub(crate) fn probe(&mut self) -> BTreeMap<Feature, Support> {
+        // Another daemon may answer by now: ask before trusting what was found earlier.
+        if let Err(fault) = self.version() {
+            return probe::unknown(&fault);
+        }
+        if !self.probed.is_empty() {
+            return self.probed.clone();
+        }
+        let features = self.call(|| true, probe::try_features).unwrap_or_else(|fault| probe::unknown(&fault));
+        if !features.values().any(|support| matches!(support, Support::Unknown(_))) {
+            self.probed.clone_from(&features);
+        }
+        features
+    }
+
+    fn version(&mut self) -> Result<u32, Fault> {
+        self.call(|| true, |connect| Ok(connect.get_lib_version()?))
+    }
+
+    fn attempt<T>(&mut self, work: &impl Fn(&Connect) -> Result<T, Fault>) -> Result<T, Fault> {
+        let connect = self.connected()?;
+        let fault = match work(connect) {
+            Ok(done) => return Ok(done),
+            Err(fault) => fault,
+        };
+        let reason = if let Fault::Lost(reason) = fault {
+            reason
+        } else if connect.is_alive().unwrap_or(false) {
+            return Err(fault);
+        } else {
+            fault.to_string()
+        };
+        warn!(uri = self.uri, error = reason, "connection to libvirt lost");
+        self.open = None;
+        self.probed.clear();
+        Err(Fault::Lost(reason))
+    }
+
+    fn connected(&mut self) -> Result<&Connect, Fault> {
+        if self.open.is_none() {
+            self.open = Some(self.connect()?);
+        }
+        Ok(self.open.as_ref().expect("was made just above"))
+    }
+
+    fn connect(&mut self) -> Result<Connect, Fault> {
+        if let Some(failure) = self.failure.as_ref().filter(|failure| now() < failure.retry_at) {
+            return Err(self.unreachable(failure.reason.clone()));
+        }
+        // By default libvirt's client library prints every error to standard error.
+        virt::error::clear_error_callback();
+        match Connect::open(Some(&self.uri)) {
+            Ok(connect) => {
+                info!(uri = self.uri, "connected to libvirt");
+                self.failure = None;
+                Ok(connect)
+            }
+            Err(error) => {
+                let reason = error.message().to_owned();
+                let pause = match &self.failure {
+                    Some(failure) => LONGEST_PAUSE.min(failure.pause * 2),
+                    None => {
+                        warn!(uri = self.uri, error = reason, "libvirt not reachable");
+                        FIRST_PAUSE
+                    }
+                };
+                self.failure = Some(Failure { reason: reason.clone(), pause, retry_at: now() + pause });
+                Err(self.unreachable(reason))
+            }
+        }
+    }
+
+    fn unreachable(&self, reason: String) -> Fault {
+        Fault::Unreachable { uri: self.uri.clone(), reason }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge's own clock: pauses between tries and polls, nothing else")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Writes libvirt's number for a version, `major * 1,000,000 + minor * 1,000 + release`, as people do.
+fn version_text(number: u32) -> String {
+    format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn version_is_written_as_major_minor_release() {
+        assert_eq!(version_text(9_000_000), "9.0.0");
+        assert_eq!(version_text(1_002_011), "1.2.11");
+    }
+
+    #[test]
+    fn pause_between_tries_to_connect_doubles_to_a_limit() {
+        let mut connection = Connection::new("qemu+unix:///system?socket=/no/such/socket".to_owned());
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert!(matches!(connection.call(|| true, |_| Ok(())), Err(Fault::Unreachable { .. })));
+            let failure = connection.failure.as_mut().unwrap();
+            pauses.push(failure.pause.as_millis());
+            failure.retry_at = now();
+        }
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
+    }
+
+    #[test]
+    fn call_on_a_dead_connection_is_repeated_once_while_its_outcome_is_wanted() {
+        for (is_wanted, expected) in [(true, 2), (false, 1)] {
+            let mut connection = Connection::new("test:///default".to_owned());
+            connection.call(|| true, |_| Ok(())).unwrap();
+            let tries = Cell::new(0);
+            let outcome = connection.call(
+                || is_wanted,
+                |_| -> Result<(), Fault> {
+                    tries.set(tries.get() + 1);
+                    Err(Fault::Lost("cut".to_owned()))
+                },
+            );
+            assert_eq!((outcome, tries.get()), (Err(Fault::Lost("cut".to_owned())), expected));
+        }
+    }
+
+    #[test]
+    fn call_during_a_pause_fails_at_once_with_the_last_reason() {
+        let mut connection = Connection::new("qemu+unix:///system?socket=/no/such/socket".to_owned());
+        let first = connection.call(|| true, |_| Ok(())).unwrap_err();
+        connection.failure.as_mut().unwrap().retry_at = now() + Duration::from_secs(3600);
+        assert_eq!(connection.call(|| true, |_| Ok(())).unwrap_err(), first);
+    }
+}

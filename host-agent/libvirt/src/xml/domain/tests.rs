@@ -1,0 +1,109 @@
+use super::*;
+
+fn domain(id: &str, devices: &str) -> String {
+    format!(
+        "<domain type='kvm'{id} xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>vm</name>\
+         <metadata><o:mac xmlns:o='urn:o' address='00:00:00:00:00:01'/></metadata>\
+         <devices><disk><source file='/x'/><target dev='vda'/></disk>{devices}\
+         <memballoon model='none'/></devices><qemu:commandline/></domain>"
+    )
+}
+
+fn interface(mac: &str, network: Option<&str>, bridge: Option<&str>, tap: Option<&str>) -> Interface {
+    Interface {
+        mac: mac.parse().unwrap(),
+        network: network.map(str::to_owned),
+        bridge: bridge.map(str::to_owned),
+        tap: tap.map(|tap| IfName::parse(tap).unwrap()),
+    }
+}
+
+#[test]
+fn reads_every_kind_of_interface_of_a_running_domain() {
+    const MAC: &str = "52:54:00:00:00:01";
+    let mac = "<mac address='52:54:00:00:00:01'/>";
+    for (devices, expected) in [
+        (
+            format!(
+                "<interface type='network'>{mac}<source network='default' portid='1' bridge='virbr0'/><target dev='vnet0'/></interface>"
+            ),
+            interface(MAC, Some("default"), Some("virbr0"), Some("vnet0")),
+        ),
+        (
+            format!(
+                "<interface type='bridge'>{mac}<source network='blue' portid='1' bridge='br0' macTableManager='libvirt'/><target dev='vnet1'/><model type='virtio'/></interface>"
+            ),
+            interface(MAC, Some("blue"), Some("br0"), Some("vnet1")),
+        ),
+        (
+            format!("<interface type='bridge'>{mac}<source bridge='a&amp;b'/><target dev='vnet2'/></interface>"),
+            interface(MAC, None, Some("a&b"), Some("vnet2")),
+        ),
+        (
+            format!("<interface type='ethernet'>{mac}<target dev='tap9' managed='no'/></interface>"),
+            interface(MAC, None, None, Some("tap9")),
+        ),
+        (
+            format!(
+                "<interface type='direct'>{mac}<source dev='eth0' mode='bridge'/><target dev='macvtap0'/></interface>"
+            ),
+            interface(MAC, None, None, Some("macvtap0")),
+        ),
+        (format!("<interface type='user'>{mac}</interface>"), interface(MAC, None, None, None)),
+        (
+            format!(
+                "<interface type='hostdev'>{mac}<source><address type='pci' domain='0x0000'/></source></interface>"
+            ),
+            interface(MAC, None, None, None),
+        ),
+        (
+            format!(
+                "<interface type='vhostuser'>{mac}<source type='unix' path='/s' mode='server'/><target dev='a/b'/></interface>"
+            ),
+            interface(MAC, None, None, None),
+        ),
+    ] {
+        let facts = parse(&domain(" id='7'", &devices)).unwrap();
+        assert_eq!(facts, DomainFacts { is_live: true, interfaces: vec![expected] }, "{devices}");
+    }
+}
+
+#[test]
+fn stopped_domain_has_no_taps() {
+    let xml = domain(
+        "",
+        "<interface type='network'><mac address='52:54:00:00:00:0A'/><source network='blue'/><target dev='mytap'/></interface>",
+    );
+    let expected =
+        DomainFacts { is_live: false, interfaces: vec![interface("52:54:00:00:00:0a", Some("blue"), None, None)] };
+    assert_eq!(parse(&xml).unwrap(), expected);
+}
+
+#[test]
+fn interfaces_keep_their_own_attributes_and_strange_ones_are_left_out() {
+    let xml = domain(
+        " id='1'",
+        "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><target dev='vnet0'/></interface>\
+         <interface type='bridge'><source bridge='br1'/></interface>\
+         <interface type='bridge'><mac address='nonsense'/><source bridge='br2'/></interface>\
+         <interface type='network'><mac address='52:54:00:00:00:02'/><source network='blue'/></interface>\
+         <hostdev><source network='not-mine'/><target dev='not-mine'/></hostdev>",
+    );
+    let expected = vec![
+        interface("52:54:00:00:00:01", None, Some("br0"), Some("vnet0")),
+        interface("52:54:00:00:00:02", Some("blue"), None, None),
+    ];
+    assert_eq!(parse(&xml).unwrap().interfaces, expected);
+}
+
+#[test]
+fn domain_without_interfaces_has_none() {
+    assert_eq!(parse("<domain type='test'><name>x</name></domain>").unwrap(), DomainFacts::default());
+}
+
+#[test]
+fn broken_xml_is_an_error() {
+    for bad in ["", "<domain><devices></domain>", "<domain id='1'"] {
+        assert!(parse(bad).is_err(), "{bad:?}");
+    }
+}
