@@ -15,8 +15,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
-use tracing::{Metadata, Subscriber, error, warn};
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, ParseError, filter_fn};
+use tracing::{Level, Metadata, Subscriber, error, warn};
+use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt};
@@ -24,6 +24,7 @@ use tracing_subscriber::{Layer, fmt};
 use crate::{chain, names};
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Says who the process is and what it tells where.
 #[derive(Clone, Debug)]
@@ -97,11 +98,11 @@ pub fn init(options: Options) -> Result<Telemetry, InitError> {
 }
 
 impl Telemetry {
-    /// Exports what is queued and stops, within five seconds. A collector that is away is logged, not returned.
+    /// Exports what is queued and stops, within two seconds. A collector that is away is logged, not returned.
     ///
     /// Cancel safety: when dropped, the flush goes on in its own thread and its outcome is not logged.
     pub async fn shutdown(self) {
-        let flush = move || self.provider.shutdown_with_timeout(EXPORT_TIMEOUT);
+        let flush = move || self.provider.shutdown_with_timeout(FLUSH_TIMEOUT);
         match tokio::task::spawn_blocking(flush).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(error = %chain(&error), "spans not flushed"),
@@ -152,19 +153,21 @@ pub(crate) fn span_layer<S>(provider: &SdkTracerProvider, scope: &'static str) -
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    let filter = FilterExt::and(LevelFilter::INFO, filter_fn(is_ours));
+    let filter = filter_fn(is_exported).with_max_level_hint(LevelFilter::INFO);
     tracing_opentelemetry::layer().with_tracer(provider.tracer(scope)).with_filter(filter)
 }
 
 /// Keeps out the spans of the transport itself: exporting them would make more of them.
-fn is_ours(metadata: &Metadata<'_>) -> bool {
+fn is_exported(metadata: &Metadata<'_>) -> bool {
     const TRANSPORT: [&str; 6] = ["h2", "hyper", "hyper_util", "tonic", "tower", "opentelemetry"];
     let root = metadata.target().split("::").next().unwrap_or_default();
-    !TRANSPORT.contains(&root)
+    *metadata.level() <= Level::INFO && !TRANSPORT.contains(&root)
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("payload is not text");
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("not text");
     error!(panic.location = location, panic.message = message, "thread panicked");
 }
