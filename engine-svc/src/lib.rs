@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The engine: desired state, business rules, sessions with the hosts' agents.
+//!
+//! A change flows `gRPC handler → write use case → rules → store`; what hosts are owed flows
+//! `store → reconciler → session → wire`. Handlers hold no rule, and nothing here touches a kernel or libvirt.
+
+pub mod api;
+pub mod config;
+pub mod reconcile;
+pub mod server;
+pub mod session;
+
+mod clock;
+mod write;

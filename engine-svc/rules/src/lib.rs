@@ -1,1 +1,51 @@
-//! Placeholder.
+//! What the fleet allows: pure admission rules that answer a change with findings.
+//!
+//! [`evaluate`] looks at one change against the fleet as it stands, desired and observed, and returns every finding, in
+//! a stable order. The cost grows with what the change touches: the profiles, clusters, hosts and attachments that the
+//! fleet's indexes lead to from the changed entity, never the whole fleet.
+//!
+//! Two kinds of rules stand side by side. Rules of every fleet live in the module of the entity that changes; the rows
+//! of the matrix for managed MAC tables live in `matrix`, one function a row, called from every direction.
+//!
+//! This crate never does I/O, never waits, and never reads a clock or a random number. Existence, etags and
+//! acknowledgements are the use case's business.
+
+mod cluster;
+mod cluster_network;
+mod filter;
+mod host;
+mod matrix;
+mod network;
+mod network_attachment;
+mod placement;
+mod spot;
+mod vnic_profile;
+
+use trestle_model::Findings;
+use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
+
+pub use filter::stops_mac_spoofing;
+
+/// Evaluates every rule for one change of `fleet`, which does not have the change yet.
+///
+/// *Shape*: all findings, ordered by field, code and subject; empty where nothing stands against the change. Field paths
+/// are those of the resource on the wire (`network.spec.manage_macs_with_libvirt`; `name` for a removal), subject and
+/// related resources are names on the wire. Removing what does not exist has no findings.
+pub fn evaluate(mutation: &Mutation, fleet: &Fleet) -> Findings {
+    let findings = match mutation {
+        Mutation::Put(Entity::Cluster(cluster)) => cluster::put(cluster, fleet),
+        Mutation::Put(Entity::Network(network)) => network::put(network, fleet),
+        Mutation::Put(Entity::ClusterNetwork(attachment)) => cluster_network::put(attachment, fleet),
+        Mutation::Put(Entity::VnicProfile(profile)) => vnic_profile::put(profile, fleet),
+        Mutation::Put(Entity::Host(host)) => host::put(host, fleet),
+        Mutation::Put(Entity::NetworkAttachment(attachment)) => network_attachment::put(attachment, fleet),
+        Mutation::Delete(EntityId::Cluster(cluster)) => cluster::delete(cluster, fleet),
+        Mutation::Delete(EntityId::Network(network)) => network::delete(network, fleet),
+        Mutation::Delete(EntityId::ClusterNetwork(cluster, network)) => {
+            cluster_network::delete(cluster, network, fleet)
+        }
+        Mutation::Delete(EntityId::Host(host)) => host::delete(host, fleet),
+        Mutation::Delete(EntityId::VnicProfile(..) | EntityId::NetworkAttachment(..)) => Vec::new(),
+    };
+    Findings(findings).sorted()
+}

@@ -1,0 +1,111 @@
+//! Rules for a network's place in a cluster.
+
+use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network};
+use trestle_model::{Code, Finding, HostName, NetworkName, ResourceId, Severity};
+
+use crate::matrix::{self, Incapable};
+use crate::spot::{Spot, enumerate};
+
+const NAME: &str = "cluster_network.name";
+const REQUIRED: &str = "cluster_network.spec.required";
+const MANAGEMENT: &str = "cluster_network.spec.management";
+
+/// Evaluates a new or changed attachment of a network to a cluster.
+pub(crate) fn put(attachment: &ClusterNetwork, fleet: &Fleet) -> Vec<Finding> {
+    let spot = Spot::new(EntityId::ClusterNetwork(attachment.cluster.clone(), attachment.network.clone()));
+    let mut findings = Vec::new();
+    let cluster = fleet.clusters().get(&attachment.cluster);
+    if cluster.is_none() {
+        findings.push(spot.missing(NAME, &EntityId::Cluster(attachment.cluster.clone())));
+    }
+    let network = fleet.networks().get(&attachment.network);
+    if network.is_none() {
+        findings.push(spot.missing(NAME, &EntityId::Network(attachment.network.clone())));
+    }
+    findings.extend(management_taken(attachment, fleet, &spot));
+    if let (Some(cluster), Some(network)) = (cluster, network)
+        && matrix::is_managed(network)
+    {
+        findings.extend(managed(attachment, cluster, network, fleet, &spot));
+    }
+    findings
+}
+
+/// Evaluates the removal of a network from a cluster: refused while a host of the cluster carries it, and for the
+/// management network while the cluster has hosts.
+pub(crate) fn delete(cluster: &ResourceId, network: &NetworkName, fleet: &Fleet) -> Vec<Finding> {
+    let id = (cluster.clone(), network.clone());
+    let Some(attachment) = fleet.cluster_networks().get(&id) else { return Vec::new() };
+    let spot = Spot::new(EntityId::ClusterNetwork(cluster.clone(), network.clone()));
+    let mut findings = Vec::new();
+    let in_cluster = |host: &&HostName| fleet.hosts().get(*host).is_some_and(|host| host.cluster == *cluster);
+    let carriers: Vec<String> = fleet
+        .hosts_with(network)
+        .filter(in_cluster)
+        .map(|host| EntityId::NetworkAttachment(host.clone(), network.clone()).to_string())
+        .collect();
+    if !carriers.is_empty() {
+        let message = format!("hosts of cluster {cluster} carry network {network}: {}", enumerate(&carriers));
+        findings.push(
+            spot.error(Code::NetworkNotInCluster, "name", message)
+                .related(carriers)
+                .remedy("remove the network from the hosts first"),
+        );
+    }
+    if attachment.management {
+        let hosts = fleet.hosts_in(cluster).map(|host| EntityId::Host(host.clone()).to_string()).collect();
+        findings.extend(spot.in_use("name", hosts));
+    }
+    findings
+}
+
+fn management_taken(attachment: &ClusterNetwork, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
+    if !attachment.management {
+        return None;
+    }
+    let other =
+        fleet.networks_of(&attachment.cluster).find(|other| other.management && other.network != attachment.network)?;
+    let name = EntityId::ClusterNetwork(other.cluster.clone(), other.network.clone()).to_string();
+    let message = format!("{name} is the cluster's management network; a cluster has one");
+    Some(
+        spot.error(Code::ManagementNetworkTaken, MANAGEMENT, message)
+            .related([name])
+            .remedy("take the role from the other network first"),
+    )
+}
+
+fn managed(
+    attachment: &ClusterNetwork,
+    cluster: &Cluster,
+    network: &Network,
+    fleet: &Fleet,
+    spot: &Spot,
+) -> Vec<Finding> {
+    let before = fleet.cluster_networks().get(&(attachment.cluster.clone(), attachment.network.clone()));
+    let mut findings = matrix::unsafe_profiles(fleet, network, spot, NAME);
+    findings.extend(matrix::switch_type([cluster], [network], spot, NAME));
+    findings.extend(matrix::contradicting_networks([network], spot, NAME));
+    if before.is_none() {
+        findings.extend(matrix::tagging_unknown(fleet, network, spot, NAME));
+    }
+    if attachment.management && !before.is_some_and(|before| before.management) {
+        let clusters = vec![EntityId::Cluster(cluster.id.clone()).to_string()];
+        findings.extend(matrix::management(network, clusters, spot, MANAGEMENT));
+    }
+    let severity = match (is_required(attachment), before) {
+        (true, Some(before)) if is_required(before) => None,
+        (true, _) => Some(Severity::Error),
+        (false, None) => Some(Severity::Warning),
+        (false, Some(_)) => None,
+    };
+    if let Some(severity) = severity {
+        let incapable = Incapable::among(fleet, fleet.hosts_in(&cluster.id));
+        findings.extend(incapable.finding(severity, spot, REQUIRED, &[]));
+    }
+    findings
+}
+
+/// Tells whether every host of the cluster has to carry the network; the management network is always required.
+pub(crate) const fn is_required(attachment: &ClusterNetwork) -> bool {
+    attachment.required || attachment.management
+}

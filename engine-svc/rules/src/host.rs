@@ -1,0 +1,87 @@
+//! Rules for hosts.
+
+use trestle_model::fleet::{Cluster, EntityId, Fleet, Host, Network};
+use trestle_model::{Code, Finding, HostName, Severity};
+
+use crate::matrix::{self, Incapable};
+use crate::spot::{Spot, enumerate};
+use crate::{cluster_network, placement};
+
+const CLUSTER: &str = "host.spec.cluster";
+const MAINTENANCE: &str = "host.spec.maintenance";
+
+/// Evaluates a new or changed host.
+pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
+    let spot = Spot::new(EntityId::Host(host.id.clone()));
+    let Some(cluster) = fleet.clusters().get(&host.cluster) else {
+        return vec![spot.missing(CLUSTER, &EntityId::Cluster(host.cluster.clone()))];
+    };
+    let before = fleet.hosts().get(&host.id);
+    let mut findings = Vec::new();
+    if before.is_none_or(|before| before.cluster != host.cluster) {
+        findings.extend(left_behind(host, fleet, &spot));
+        findings.extend(joins(host, cluster, fleet, &spot));
+    }
+    if before.is_some_and(|before| before.maintenance) && !host.maintenance {
+        findings.extend(leaves_maintenance(host, fleet, &spot));
+    }
+    findings
+}
+
+/// Evaluates the removal of a host: refused while networks are attached to it.
+pub(crate) fn delete(host: &HostName, fleet: &Fleet) -> Vec<Finding> {
+    let attachments = fleet
+        .attachments_of(host)
+        .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()).to_string());
+    Spot::new(EntityId::Host(host.clone())).in_use("name", attachments.collect()).into_iter().collect()
+}
+
+/// A moving host may carry only networks of the cluster that it comes to.
+fn left_behind(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
+    let attachments: Vec<String> = fleet
+        .attachments_of(&host.id)
+        .filter(|attachment| {
+            !fleet.cluster_networks().contains_key(&(host.cluster.clone(), attachment.network.clone()))
+        })
+        .map(|attachment| EntityId::NetworkAttachment(host.id.clone(), attachment.network.clone()).to_string())
+        .collect();
+    let message =
+        format!("the host carries networks that cluster {} does not have: {}", host.cluster, enumerate(&attachments));
+    (!attachments.is_empty()).then(|| {
+        spot.error(Code::NetworkNotInCluster, CLUSTER, message)
+            .related(attachments)
+            .remedy("attach the networks to the cluster, or remove them from the host first")
+    })
+}
+
+fn joins(host: &Host, cluster: &Cluster, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+    let managed: Vec<&Network> = matrix::managed_networks(fleet, &cluster.id).collect();
+    let mut findings = Vec::new();
+    findings.extend(matrix::switch_type([cluster], managed.iter().copied(), spot, CLUSTER));
+    findings.extend(matrix::contradicting_networks(managed.iter().copied(), spot, CLUSTER));
+    let required = |network: &&Network| {
+        let id = (cluster.id.clone(), network.id.clone());
+        fleet.cluster_networks().get(&id).is_some_and(cluster_network::is_required)
+    };
+    let (required, optional): (Vec<&Network>, Vec<&Network>) = managed.into_iter().partition(required);
+    for (severity, networks) in [(Severity::Warning, required), (Severity::Info, optional)] {
+        if !networks.is_empty() {
+            let incapable = Incapable::among(fleet, [&host.id]);
+            findings.extend(incapable.finding(severity, spot, CLUSTER, &names(networks)));
+        }
+    }
+    findings
+}
+
+fn leaves_maintenance(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
+    let carried = placement::of_host(fleet, &host.id).map(|placement| placement.network);
+    let managed: Vec<&Network> = carried.filter(|network| matrix::is_managed(network)).collect();
+    if managed.is_empty() {
+        return None;
+    }
+    Incapable::among(fleet, [&host.id]).finding(Severity::Warning, spot, MAINTENANCE, &names(managed))
+}
+
+fn names(networks: Vec<&Network>) -> Vec<String> {
+    networks.into_iter().map(|network| EntityId::Network(network.id.clone()).to_string()).collect()
+}

@@ -1,0 +1,29 @@
+//! The matrix for managed MAC tables: one function a row, for every direction.
+//!
+//! Errors are about the state that a change would lead to, so they come back for as long as it would be wrong. Warnings
+//! and notes, and what hosts report, are about the step into that state, so that a later change of something else need
+//! not acknowledge them again.
+
+mod bridge;
+mod hosts;
+mod profiles;
+
+pub(crate) use bridge::{contradicting_networks, contradicting_options, management, no_effect, switch_type};
+pub(crate) use hosts::Incapable;
+pub(crate) use profiles::{Risk, risks, still_managed, tagging_unknown, unsafe_profiles};
+
+use trestle_model::fleet::{Fleet, Network};
+use trestle_model::{MacTableManager, ResourceId};
+
+/// Tells whether libvirt manages MAC tables on `network`: so configured, and there are bridges.
+pub(crate) fn is_managed(network: &Network) -> bool {
+    network.vm_network && network.mac_table_manager == MacTableManager::Libvirt
+}
+
+/// Returns the managed networks of `cluster`, by name.
+pub(crate) fn managed_networks<'a>(fleet: &'a Fleet, cluster: &'a ResourceId) -> impl Iterator<Item = &'a Network> {
+    fleet
+        .networks_of(cluster)
+        .filter_map(|attachment| fleet.networks().get(&attachment.network))
+        .filter(|network| is_managed(network))
+}

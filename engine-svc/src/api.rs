@@ -1,0 +1,205 @@
+//! The engine's gRPC services: one file a resource, and the standard methods once for all of them.
+//!
+//! A handler parses, asks the store or the write use case, and builds the answer. It holds no rule.
+
+mod hosts;
+mod resources;
+mod standard;
+mod watch;
+
+use std::sync::Arc;
+
+use prost::Message;
+use prost_types::FieldMask;
+use tonic::{Request, Status};
+use trestle_model::Findings;
+use trestle_model::fleet::{EntityId, Fleet, Mutation};
+use trestle_proto::engine_wire::{self, Resource};
+use trestle_proto::finding::v1::Finding as WireFinding;
+use trestle_proto::page::Page;
+use trestle_proto::status::Refusal;
+use trestle_store::{RequestKey, Store};
+use uuid::Uuid;
+
+use crate::session::Board;
+use crate::write::{Wish, Writer, Written};
+
+pub use hosts::Hosts;
+pub use resources::{ClusterNetworks, Clusters, NetworkAttachments, Networks, VnicProfiles};
+
+/// What every handler works with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    store: Store,
+    writer: Writer,
+    board: Arc<Board>,
+}
+
+/// A resource that the store holds a collection of.
+trait Collection: Resource {
+    /// Returns the resources below `parent` (the whole fleet's where there is none), ordered by name.
+    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Self::Entity> + 'a>;
+
+    /// Returns the resource's key.
+    fn key(entity: &Self::Entity) -> EntityId;
+
+    /// Fills in what is observed rather than stored.
+    fn fill(self, _api: &Api) -> Self {
+        self
+    }
+}
+
+/// What every write has beside its resource, as it came from the wire.
+struct Terms {
+    actor: String,
+    digest: String,
+    request_id: String,
+    validate_only: bool,
+    acknowledge: Vec<String>,
+}
+
+impl Api {
+    /// Makes what every handler works with.
+    pub const fn new(store: Store, writer: Writer, board: Arc<Board>) -> Self {
+        Self { store, writer, board }
+    }
+
+    fn get<R: Collection>(&self, name: &str) -> Result<R, Status> {
+        let id = engine_wire::parse_name_of::<R>(name, "name").and_then(|_| engine_wire::parse_name(name, "name"));
+        let id = id.map_err(Refusal::malformed)?;
+        let found = self.store.read(|fleet| fleet.entity(&id)).and_then(R::entity_of);
+        let entity = found.ok_or_else(|| Refusal::from(engine_wire::missing(&id, "name")))?;
+        Ok(R::build(&entity).fill(self))
+    }
+
+    fn list<R: Collection>(&self, parent: &str, size: i32, token: &str) -> Result<(Vec<R>, String), Status> {
+        let parent_id = match parent {
+            "" => None,
+            parent => Some(engine_wire::parse_parent_of::<R>(parent).map_err(Refusal::malformed)?),
+        };
+        let query = format!("{parent}/{}", R::FIELD);
+        let page = Page::parse(size, token, &query).map_err(Refusal::malformed)?;
+        let (found, next) = self.store.read(|fleet| {
+            if let Some(id) = &parent_id
+                && fleet.entity(id).is_none()
+            {
+                return Err(Refusal::from(engine_wire::missing(id, "parent")));
+            }
+            let (found, next) = page.cut(&query, R::all(fleet, parent_id.as_ref()), |e| R::key(e).to_string());
+            Ok((found.into_iter().map(R::build).collect::<Vec<_>>(), next))
+        })?;
+        Ok((found.into_iter().map(|wire| wire.fill(self)).collect(), next))
+    }
+
+    async fn create<R: Collection>(
+        &self,
+        terms: Terms,
+        wire: Option<R>,
+        parent: &str,
+        id: &str,
+    ) -> Result<(R, Vec<WireFinding>), Status>
+    where
+        R::Entity: Clone + Send + 'static,
+    {
+        let entity = engine_wire::parse_new::<R>(wire.as_ref(), parent, id).map_err(Refusal::malformed)?;
+        let written = self.writer.write(terms.wish()?, move |fleet| {
+            let key = R::key(&entity);
+            if fleet.entity(&key).is_some() {
+                return Err(engine_wire::existing(&key, &format!("{}_id", R::FIELD)).into());
+            }
+            Ok(Mutation::Put(R::entity(entity)))
+        });
+        self.answer(written.await?)
+    }
+
+    async fn update<R: Collection>(
+        &self,
+        terms: Terms,
+        wire: Option<R>,
+        mask: Option<FieldMask>,
+        allow_missing: bool,
+    ) -> Result<(R, Vec<WireFinding>), Status>
+    where
+        R: Send + 'static,
+    {
+        let (key, etag) = {
+            let (key, wire) = engine_wire::target_of::<R>(wire.as_ref()).map_err(Refusal::malformed)?;
+            (key, wire.etag().to_owned())
+        };
+        let written = self.writer.write(terms.wish()?, move |fleet| {
+            let entity = match (fleet.entity(&key), &wire) {
+                (Some(before), Some(wire)) => {
+                    engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, before.meta())?;
+                    let before = R::entity_of(before).ok_or_else(|| engine_wire::missing(&key, "name"))?;
+                    engine_wire::merge::<R>(&before, wire, mask.as_ref()).map_err(Refusal::malformed)?
+                }
+                (None, wire) if allow_missing => {
+                    engine_wire::parse_named::<R>(wire.as_ref()).map_err(Refusal::malformed)?
+                }
+                (Some(_) | None, _) => return Err(engine_wire::missing(&key, &format!("{}.name", R::FIELD)).into()),
+            };
+            Ok(Mutation::Put(R::entity(entity)))
+        });
+        self.answer(written.await?)
+    }
+
+    async fn delete<R: Collection>(&self, terms: Terms, name: &str, etag: String) -> Result<Vec<WireFinding>, Status> {
+        engine_wire::parse_name_of::<R>(name, "name").map_err(Refusal::malformed)?;
+        let key = engine_wire::parse_name(name, "name").map_err(Refusal::malformed)?;
+        let written = self.writer.write(terms.wish()?, move |fleet| {
+            let before = fleet.entity(&key).ok_or_else(|| engine_wire::missing(&key, "name"))?;
+            engine_wire::check_etag(&etag, "etag", &key, before.meta())?;
+            Ok(Mutation::Delete(key))
+        });
+        Ok(wire_findings(&written.await?.findings))
+    }
+
+    fn answer<R: Collection>(&self, written: Written) -> Result<(R, Vec<WireFinding>), Status> {
+        let entity = written.entity.and_then(R::entity_of).ok_or_else(|| Status::internal("write without a resource"))?;
+        Ok((R::build(&entity).fill(self), wire_findings(&written.findings)))
+    }
+}
+
+impl Terms {
+    /// Reads who asks, and makes the digest that tells a repeated request from another one under the same id.
+    fn of<M: Message>(request: &Request<M>, request_id: &str, validate_only: bool, acknowledge: &[String]) -> Result<Self, Status> {
+        let peer = trestle_serve::identity::peer(request)?;
+        peer.require_user()?;
+        let kind = std::any::type_name::<M>();
+        let digest = Uuid::new_v5(&Uuid::NAMESPACE_OID, &request.get_ref().encode_to_vec());
+        Ok(Self {
+            actor: peer.to_string(),
+            digest: format!("{}:{digest}", kind.rsplit("::").next().unwrap_or(kind)),
+            request_id: request_id.to_owned(),
+            validate_only,
+            acknowledge: acknowledge.to_vec(),
+        })
+    }
+
+    fn wish(self) -> Result<Wish, Status> {
+        let id = engine_wire::parse_request_id(&self.request_id);
+        let acknowledge = engine_wire::parse_acknowledged(&self.acknowledge);
+        let (id, acknowledge) = match (id, acknowledge) {
+            (Ok(id), Ok(acknowledge)) => (id, acknowledge),
+            (id, acknowledge) => {
+                let faults = id.err().into_iter().chain(acknowledge.err()).flat_map(|findings| findings.0);
+                return Err(Refusal::malformed(Findings(faults.collect())).into());
+            }
+        };
+        Ok(Wish {
+            actor: self.actor,
+            request: id.map(|id| RequestKey { id, digest: self.digest }),
+            validate_only: self.validate_only,
+            acknowledge,
+        })
+    }
+}
+
+/// Lets users of the API pass, for calls that only read.
+fn require_user<M>(request: &Request<M>) -> Result<(), Status> {
+    trestle_serve::identity::peer(request)?.require_user()
+}
+
+fn wire_findings(findings: &Findings) -> Vec<WireFinding> {
+    trestle_proto::finding_wire::build_all(&findings.0)
+}

@@ -1,0 +1,96 @@
+//! Hosts: the standard methods, what is observed of them, and the watch.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use trestle_model::HostName;
+use trestle_model::fleet::{EntityId, Fleet, Host as Entity};
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::host_service_server::HostService;
+use trestle_proto::{finding_wire, host_wire};
+use trestle_store::Store;
+
+use super::standard::standard_methods;
+use super::watch::{self, HostEvents};
+use super::{Api, Collection};
+use crate::reconcile::{self, Sync};
+use crate::session::Board;
+
+/// Serves `HostService`.
+#[derive(Debug, Clone)]
+pub struct Hosts(pub Api);
+
+impl Collection for wire::Host {
+    fn all<'a>(fleet: &'a Fleet, _parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
+        Box::new(fleet.hosts().values())
+    }
+
+    fn key(entity: &Entity) -> EntityId {
+        EntityId::Host(entity.id.clone())
+    }
+
+    fn fill(mut self, api: &Api) -> Self {
+        let id = self.name.strip_prefix("hosts/").and_then(|name| HostName::parse(name).ok());
+        self.status = id.map(|host| status(&api.store, &api.board, &host));
+        self
+    }
+}
+
+#[tonic::async_trait]
+impl HostService for Hosts {
+    standard_methods! {
+        Host as host in hosts, id host_id, parent [];
+        get_host GetHostRequest GetHostResponse;
+        list_hosts ListHostsRequest ListHostsResponse;
+        create_host CreateHostRequest CreateHostResponse;
+        update_host UpdateHostRequest UpdateHostResponse;
+        delete_host DeleteHostRequest DeleteHostResponse;
+    }
+
+    type WatchHostsStream = HostEvents;
+
+    async fn watch_hosts(
+        &self,
+        request: Request<wire::WatchHostsRequest>,
+    ) -> Result<Response<Self::WatchHostsStream>, Status> {
+        super::require_user(&request)?;
+        let events = watch::open(self.0.store.clone(), Arc::clone(&self.0.board), &request.get_ref().names)?;
+        Ok(Response::new(events))
+    }
+}
+
+/// Tells what is observed of a host, and whether it is what is wanted.
+pub(super) fn status(store: &Store, board: &Board, host: &HostName) -> wire::HostStatus {
+    let now = board.host(host);
+    let (sync, record) = store.read(|fleet| {
+        let record = fleet.observed(host).cloned().unwrap_or_default();
+        (reconcile::sync(&fleet.desired_networks(host), record.capabilities.as_ref(), &now), record)
+    });
+    let connection = if now.connected { wire::Connection::Connected } else { wire::Connection::Disconnected };
+    let last_seen_ms = now.last_seen_ms.max(record.reported_ms);
+    let networks = sync.networks.into_iter().map(|network| wire::NetworkSync {
+        network: EntityId::Network(network.network).to_string(),
+        sync: wire_sync(network.sync).into(),
+        differences: network.differences,
+    });
+    wire::HostStatus {
+        connection: connection.into(),
+        last_seen_time: (last_seen_ms > 0).then(|| trestle_proto::engine_wire::timestamp(last_seen_ms)),
+        sync: wire_sync(sync.sync).into(),
+        networks: networks.collect(),
+        capabilities: record.capabilities.as_ref().map(host_wire::build_capabilities),
+        last_result: now.last.as_ref().and_then(|last| last.result.clone()),
+        refusal: now.last.as_ref().map(|last| finding_wire::build_all(&last.refusal.0)).unwrap_or_default(),
+    }
+}
+
+const fn wire_sync(sync: Sync) -> wire::Sync {
+    match sync {
+        Sync::InSync => wire::Sync::InSync,
+        Sync::Unmanaged => wire::Sync::Unmanaged,
+        Sync::Drifted => wire::Sync::Drifted,
+        Sync::Pending => wire::Sync::Pending,
+        Sync::Failed => wire::Sync::Failed,
+        Sync::Unknown => wire::Sync::Unknown,
+    }
+}

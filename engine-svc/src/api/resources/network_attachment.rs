@@ -1,0 +1,38 @@
+//! Networks on hosts.
+
+use tonic::{Request, Response, Status};
+use trestle_model::fleet::{NetworkAttachment as Entity, EntityId, Fleet};
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentService;
+
+use crate::api::standard::standard_methods;
+use crate::api::{Api, Collection};
+
+/// Serves `NetworkAttachmentService`.
+#[derive(Debug, Clone)]
+pub struct NetworkAttachments(pub Api);
+
+impl Collection for wire::NetworkAttachment {
+    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
+        match parent {
+            Some(EntityId::Host(parent)) => Box::new(fleet.attachments_of(parent)),
+            Some(_) | None => Box::new(fleet.attachments().values()),
+        }
+    }
+
+    fn key(entity: &Entity) -> EntityId {
+        EntityId::NetworkAttachment(entity.host.clone(), entity.network.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl NetworkAttachmentService for NetworkAttachments {
+    standard_methods! {
+        NetworkAttachment as network_attachment in network_attachments, id network_attachment_id, parent [parent];
+        get_network_attachment GetNetworkAttachmentRequest GetNetworkAttachmentResponse;
+        list_network_attachments ListNetworkAttachmentsRequest ListNetworkAttachmentsResponse;
+        create_network_attachment CreateNetworkAttachmentRequest CreateNetworkAttachmentResponse;
+        update_network_attachment UpdateNetworkAttachmentRequest UpdateNetworkAttachmentResponse;
+        delete_network_attachment DeleteNetworkAttachmentRequest DeleteNetworkAttachmentResponse;
+    }
+}

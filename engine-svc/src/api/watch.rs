@@ -1,0 +1,120 @@
+//! A watch over hosts: snapshots, a bookmark, then changes and progress.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_stream::Stream;
+use tonic::Status;
+use trestle_model::{Findings, HostName};
+use trestle_model::fleet::{EntityId, Host};
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::watch_hosts_response::Event;
+use trestle_proto::engine_wire::{self, Resource};
+use trestle_proto::status::Refusal;
+use trestle_store::Store;
+
+use super::hosts::status;
+use crate::session::{Board, BoardEvent};
+
+/// The stream of a watch.
+pub type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsResponse, Status>> + Send>>;
+
+/// Opens a watch over the named hosts, or over all where none is named.
+///
+/// A watcher that lags behind gets snapshots anew, and another bookmark.
+///
+/// *Errors*: `INVALID_ARGUMENT` for a name that is no host's, `NOT_FOUND` for a host that does not exist.
+pub(super) fn open(store: Store, board: Arc<Board>, names: &[String]) -> Result<HostEvents, Status> {
+    let wanted = wanted(&store, names)?;
+    let events = board.subscribe();
+    let queue = snapshots(&store, &board, wanted.as_ref());
+    let watch = Watch { store, board, wanted, events, queue };
+    Ok(Box::pin(futures_util::stream::unfold(watch, |mut watch| async move {
+        let event = watch.next().await?;
+        Some((Ok(wire::WatchHostsResponse { event: Some(event) }), watch))
+    })))
+}
+
+struct Watch {
+    store: Store,
+    board: Arc<Board>,
+    wanted: Option<BTreeSet<HostName>>,
+    events: Receiver<BoardEvent>,
+    queue: VecDeque<Event>,
+}
+
+impl Watch {
+    /// Returns the next event; `None` when the engine stops. *Cancel safety*: safe, no event is lost.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Some(event);
+            }
+            match self.events.recv().await {
+                Ok(BoardEvent::Changed(host)) if self.wants(&host) => {
+                    self.queue.extend(snapshot(&self.store, &self.board, &host));
+                }
+                Ok(BoardEvent::Progress(host, event)) if self.wants(&host) => {
+                    let host = EntityId::Host(host).to_string();
+                    return Some(Event::Progress(wire::HostProgress { host, event: Some(*event) }));
+                }
+                Ok(BoardEvent::Removed(host)) if self.wants(&host) => {
+                    return Some(Event::Removed(EntityId::Host(host).to_string()));
+                }
+                Ok(BoardEvent::Changed(_) | BoardEvent::Progress(..) | BoardEvent::Removed(_)) => {}
+                Err(RecvError::Lagged(_)) => {
+                    self.queue = snapshots(&self.store, &self.board, self.wanted.as_ref());
+                }
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    fn wants(&self, host: &HostName) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(host))
+    }
+}
+
+fn wanted(store: &Store, names: &[String]) -> Result<Option<BTreeSet<HostName>>, Refusal> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let (mut hosts, mut faults) = (BTreeSet::new(), Vec::new());
+    for (position, name) in names.iter().enumerate() {
+        match engine_wire::parse_name_of::<wire::Host>(name, &format!("names[{position}]")) {
+            Ok(host) => {
+                hosts.insert(host);
+            }
+            Err(findings) => faults.extend(findings.0),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Refusal::malformed(Findings(faults)));
+    }
+    let missing = store.read(|fleet| hosts.iter().find(|host| !fleet.hosts().contains_key(*host)).cloned());
+    match missing {
+        Some(host) => Err(engine_wire::missing(&EntityId::Host(host), "names").into()),
+        None => Ok(Some(hosts)),
+    }
+}
+
+fn snapshots(store: &Store, board: &Board, wanted: Option<&BTreeSet<HostName>>) -> VecDeque<Event> {
+    let generation = store.revision();
+    let hosts: Vec<HostName> = match wanted {
+        Some(wanted) => wanted.iter().cloned().collect(),
+        None => store.read(|fleet| fleet.hosts().keys().cloned().collect()),
+    };
+    let bookmark = Event::Bookmark(wire::Bookmark { generation });
+    hosts.iter().filter_map(|host| snapshot(store, board, host)).chain([bookmark]).collect()
+}
+
+/// Shows a host as it is now, without its capabilities; `None` for one that is gone.
+fn snapshot(store: &Store, board: &Board, host: &HostName) -> Option<Event> {
+    let entity: Host = store.read(|fleet| fleet.hosts().get(host).cloned())?;
+    let mut shown = wire::Host::build(&entity);
+    shown.status = Some(wire::HostStatus { capabilities: None, ..status(store, board, host) });
+    Some(Event::Host(shown))
+}

@@ -1,0 +1,287 @@
+//! What is known of each host now: its session, its command under way, and how the last one ended.
+//!
+//! Kept in memory only. After a restart of the engine the agents dial again and say where they stand.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use trestle_model::{Findings, HostName, NetworkChange};
+use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
+use trestle_proto::session::v1::EngineMessage;
+use uuid::Uuid;
+
+/// Messages that wait for a slow agent; one more ends its session.
+pub(super) const OUTBOX: usize = 64;
+/// Events that a slow watcher may lag behind before it gets snapshots anew.
+const EVENTS: usize = 1024;
+
+/// The hosts as they are now.
+#[derive(Debug)]
+pub struct Board {
+    hosts: Mutex<BTreeMap<HostName, Entry>>,
+    events: broadcast::Sender<BoardEvent>,
+}
+
+/// Something happened to a host.
+#[derive(Debug, Clone)]
+pub enum BoardEvent {
+    /// Its status may have changed.
+    Changed(HostName),
+    /// Its transaction made progress.
+    Progress(HostName, Box<SetupNetworksResponse>),
+    /// It was removed from the fleet.
+    Removed(HostName),
+}
+
+/// A host as it is now.
+#[derive(Debug, Clone, Default)]
+pub struct HostNow {
+    /// Whether its agent has a session.
+    pub connected: bool,
+    /// Whether the agent has reported in this session.
+    pub reported: bool,
+    /// Milliseconds since the Unix epoch when the agent last said something; 0 before the first time.
+    pub last_seen_ms: u64,
+    /// The command under way.
+    pub in_flight: Option<Commanded>,
+    /// How the last command ended.
+    pub last: Option<LastCommand>,
+}
+
+/// A command that was sent and has no result yet.
+#[derive(Debug, Clone)]
+pub struct Commanded {
+    /// Its id, which is also the transaction's.
+    pub id: Uuid,
+    /// What it asks for.
+    pub changes: Vec<NetworkChange>,
+    /// When it counts as lost.
+    pub lost_at: Instant,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct LastCommand {
+    /// What it asked for.
+    pub changes: Vec<NetworkChange>,
+    /// The agent's result; `None` where it refused or never answered.
+    pub result: Option<SetupNetworksResult>,
+    /// Why it was refused; empty where it was not.
+    pub refusal: Findings,
+    /// Whether the host is as asked for.
+    pub succeeded: bool,
+    /// How many commands for the same changes have failed in a row.
+    pub failures: u32,
+    /// Not before this moment the same changes are sent again.
+    pub retry_at: Instant,
+}
+
+/// Says that a command could not be handed to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The host has no session.
+    #[error("host has no session")]
+    NoSession,
+    /// The host has a command under way.
+    #[error("host has a command under way")]
+    Busy,
+    /// The session's outbox is full; the session was ended.
+    #[error("session does not take messages")]
+    OutboxFull,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    session: Option<Session>,
+    now: HostNow,
+}
+
+#[derive(Debug)]
+struct Session {
+    number: Uuid,
+    outbox: mpsc::Sender<Result<EngineMessage, Status>>,
+    fenced: CancellationToken,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { hosts: Mutex::default(), events: broadcast::channel(EVENTS).0 }
+    }
+}
+
+impl Board {
+    /// Returns what is known of `host` now; all defaults for one that never called.
+    pub fn host(&self, host: &HostName) -> HostNow {
+        self.lock().get(host).map(|entry| entry.now.clone()).unwrap_or_default()
+    }
+
+    /// Returns the hosts that have a session, ordered.
+    pub fn connected(&self) -> Vec<HostName> {
+        self.lock().iter().filter(|(_, entry)| entry.now.connected).map(|(host, _)| host.clone()).collect()
+    }
+
+    /// Watches events from now on. A watcher that lags behind gets `Lagged` and reads everything anew.
+    pub fn subscribe(&self) -> broadcast::Receiver<BoardEvent> {
+        self.events.subscribe()
+    }
+
+    /// Tells watchers that the status of `host` may have changed.
+    pub fn touch(&self, host: &HostName) {
+        self.tell(BoardEvent::Changed(host.clone()));
+    }
+
+    /// Forgets a host that was removed from the fleet, and ends its session.
+    pub fn remove(&self, host: &HostName) {
+        if let Some(Session { fenced, .. }) = self.lock().remove(host).and_then(|entry| entry.session) {
+            fenced.cancel();
+        }
+        self.tell(BoardEvent::Removed(host.clone()));
+    }
+
+    /// Hands a command to the host's session and notes that it is under way for at most `patience`.
+    ///
+    /// # Errors
+    /// [`NotSent`]; nothing was noted then.
+    pub fn command(
+        &self,
+        host: &HostName,
+        message: EngineMessage,
+        command: Uuid,
+        changes: Vec<NetworkChange>,
+        patience: Duration,
+    ) -> Result<(), NotSent> {
+        let mut hosts = self.lock();
+        let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
+        let session = entry.session.as_ref().ok_or(NotSent::NoSession)?;
+        if entry.now.in_flight.is_some() {
+            return Err(NotSent::Busy);
+        }
+        if session.outbox.try_send(Ok(message)).is_err() {
+            session.fenced.cancel();
+            return Err(NotSent::OutboxFull);
+        }
+        entry.now.in_flight = Some(Commanded { id: command, changes, lost_at: Instant::now() + patience });
+        drop(hosts);
+        self.touch(host);
+        Ok(())
+    }
+
+    /// Ends the command under way with how it ended; another command's end is ignored.
+    ///
+    /// A failure of the same changes as the failure before waits twice as long for its next try, at most `longest`.
+    pub(super) fn settle(&self, host: &HostName, command: Uuid, end: End, first: Duration, longest: Duration) {
+        let mut hosts = self.lock();
+        let Some(entry) = hosts.get_mut(host) else { return };
+        let Some(commanded) = entry.now.in_flight.take_if(|commanded| commanded.id == command) else { return };
+        let earlier = match &entry.now.last {
+            Some(last) if !last.succeeded && last.changes == commanded.changes => last.failures,
+            Some(_) | None => 0,
+        };
+        let failures = if end.succeeded { 0 } else { earlier.saturating_add(1) };
+        let wait = first.saturating_mul(1 << earlier.min(16)).min(longest);
+        entry.now.last = Some(LastCommand {
+            changes: commanded.changes,
+            result: end.result,
+            refusal: end.refusal,
+            succeeded: end.succeeded,
+            failures,
+            retry_at: Instant::now() + wait,
+        });
+        entry.now.reported &= end.report_is_fresh;
+        drop(hosts);
+        self.touch(host);
+    }
+
+    /// Drops commands whose patience ran out, and returns their hosts.
+    pub fn forget_lost(&self, now: Instant) -> Vec<HostName> {
+        let mut hosts = self.lock();
+        hosts
+            .iter_mut()
+            .filter_map(|(host, entry)| entry.now.in_flight.take_if(|c| c.lost_at <= now).map(|_| host.clone()))
+            .collect()
+    }
+
+    /// Makes `outbox` the session of `host`, fences the one before, and returns the new one's number and fence.
+    pub(super) fn open(
+        &self,
+        host: &HostName,
+        outbox: mpsc::Sender<Result<EngineMessage, Status>>,
+        now_ms: u64,
+    ) -> (Uuid, CancellationToken) {
+        let (number, fenced) = (Uuid::now_v7(), CancellationToken::new());
+        let mut hosts = self.lock();
+        let entry = hosts.entry(host.clone()).or_default();
+        if let Some(old) = entry.session.replace(Session { number, outbox, fenced: fenced.clone() }) {
+            old.fenced.cancel();
+        }
+        entry.now.connected = true;
+        entry.now.reported = false;
+        entry.now.last_seen_ms = now_ms;
+        drop(hosts);
+        self.touch(host);
+        (number, fenced)
+    }
+
+    /// Ends a session; one that was fenced is gone already.
+    pub(super) fn close(&self, host: &HostName, number: Uuid) {
+        let mut hosts = self.lock();
+        let Some(entry) = hosts.get_mut(host) else { return };
+        if entry.session.take_if(|session| session.number == number).is_none() {
+            return;
+        }
+        entry.now.connected = false;
+        entry.now.reported = false;
+        drop(hosts);
+        self.touch(host);
+    }
+
+    /// Notes that the agent said something in its session.
+    pub(super) fn seen(&self, host: &HostName, now_ms: u64) {
+        if let Some(entry) = self.lock().get_mut(host) {
+            entry.now.last_seen_ms = now_ms;
+        }
+    }
+
+    /// Notes that the agent has reported in this session.
+    pub(super) fn reported(&self, host: &HostName) {
+        if let Some(entry) = self.lock().get_mut(host) {
+            entry.now.reported = true;
+        }
+        self.touch(host);
+    }
+
+    /// Passes a sign of life of the command under way on to watchers.
+    pub(super) fn progress(&self, host: &HostName, event: SetupNetworksResponse) {
+        self.tell(BoardEvent::Progress(host.clone(), Box::new(event)));
+    }
+
+    /// Tells whether `transaction` is the command under way on `host`.
+    pub(super) fn is_in_flight(&self, host: &HostName, transaction: Uuid) -> bool {
+        self.lock().get(host).and_then(|e| e.now.in_flight.as_ref()).is_some_and(|c| c.id == transaction)
+    }
+
+    fn tell(&self, event: BoardEvent) {
+        // No watcher is fine.
+        let _ = self.events.send(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<HostName, Entry>> {
+        // No code panics while it holds the lock, and every change under it is whole.
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a command ended, as its result says.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) succeeded: bool,
+    pub(super) result: Option<SetupNetworksResult>,
+    pub(super) refusal: Findings,
+    /// Whether the host's last report shows it as it is after the command; else the next one is waited for.
+    pub(super) report_is_fresh: bool,
+}

@@ -1,0 +1,158 @@
+//! The one way in which the desired state changes: existence, etag, rules, acknowledgement, commit, wake.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tracing::{error, info};
+use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
+use trestle_model::{Code, Finding, Findings, HostName};
+use trestle_proto::status::Refusal;
+use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
+use trestle_telemetry::{chain, trace_context};
+use uuid::Uuid;
+
+use crate::clock;
+use crate::reconcile::Wake;
+use crate::session::Board;
+
+/// Changes the desired state.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    store: Store,
+    board: Arc<Board>,
+    wake: Arc<Wake>,
+}
+
+/// How a client wants its write carried out.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// Who asks.
+    pub(crate) actor: String,
+    /// What makes the write idempotent.
+    pub(crate) request: Option<RequestKey>,
+    /// Whether only findings are wanted.
+    pub(crate) validate_only: bool,
+    /// Warning codes that do not stop the write.
+    pub(crate) acknowledge: Vec<Code>,
+}
+
+/// A write that was carried out, or would have been.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// The entity afterwards; `None` for a removal.
+    pub(crate) entity: Option<Entity>,
+    /// Findings that did not refuse it; with `validate_only`, all.
+    pub(crate) findings: Findings,
+}
+
+impl Writer {
+    /// Makes a writer over `store` that wakes the reconciler for the hosts that a write touches.
+    pub const fn new(store: Store, board: Arc<Board>, wake: Arc<Wake>) -> Self {
+        Self { store, board, wake }
+    }
+
+    /// Carries out what `decide` makes of the fleet, if the rules allow it.
+    ///
+    /// *Errors*: a [`Refusal`] with every finding. *Cancel safety*: the write is finished or not begun.
+    pub(crate) async fn write(
+        &self,
+        wish: Wish,
+        decide: impl FnOnce(&Fleet) -> Result<Mutation, Refusal> + Send + 'static,
+    ) -> Result<Written, Refusal> {
+        let writer = self.clone();
+        let span = tracing::Span::current();
+        let written = tokio::task::spawn_blocking(move || span.in_scope(|| writer.write_blocking(wish, decide))).await;
+        written.unwrap_or_else(|failed| {
+            error!(error = %chain(&failed), "write died");
+            Err(Finding::error(Code::StoreFailed, "", "the write died; its outcome is in the log").into())
+        })
+    }
+
+    fn write_blocking(
+        &self,
+        wish: Wish,
+        decide: impl FnOnce(&Fleet) -> Result<Mutation, Refusal>,
+    ) -> Result<Written, Refusal> {
+        if wish.validate_only {
+            return self.store.read(|fleet| {
+                let mutation = decide(fleet)?;
+                let findings = trestle_rules::evaluate(&mutation, fleet);
+                Ok(Written { entity: preview(fleet, mutation), findings })
+            });
+        }
+        let mut touched = BTreeSet::new();
+        let write = Write {
+            request: wish.request,
+            now_ms: clock::now_ms(),
+            uid: Uuid::now_v7(),
+            actor: wish.actor.clone(),
+        };
+        let committed = self.store.transact(write, |fleet| {
+            let mutation = decide(fleet)?;
+            let findings = trestle_rules::evaluate(&mutation, fleet);
+            if findings.refuses(&wish.acknowledge) {
+                return Err(Refusal::from(findings));
+            }
+            touched = hosts_touched(fleet, &mutation);
+            Ok(Decision { mutations: vec![mutation], findings })
+        });
+        let Committed { revision, entities, findings, .. } = committed.map_err(refusal)?;
+        info!(revision, actor = wish.actor, hosts = touched.len(), "desired state changed");
+        let cause = trace_context::current();
+        for host in &touched {
+            let gone = self.store.read(|fleet| !fleet.hosts().contains_key(host));
+            if gone {
+                self.board.remove(host);
+            } else {
+                self.wake.host(host, Some(cause.clone()));
+                self.board.touch(host);
+            }
+        }
+        Ok(Written { entity: entities.into_iter().next(), findings })
+    }
+}
+
+/// Finds the hosts whose desired networks a mutation may change, before it is applied.
+fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
+    let id = match mutation {
+        Mutation::Put(entity) => entity.id(),
+        Mutation::Delete(id) => id.clone(),
+    };
+    match id {
+        EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
+        EntityId::Host(host) | EntityId::NetworkAttachment(host, _) => BTreeSet::from([host]),
+        EntityId::Cluster(_) | EntityId::ClusterNetwork(..) | EntityId::VnicProfile(..) => BTreeSet::new(),
+    }
+}
+
+/// Shows an entity as it would be: as given, with the common part that it has now.
+fn preview(fleet: &Fleet, mutation: Mutation) -> Option<Entity> {
+    match mutation {
+        Mutation::Put(mut entity) => {
+            if let Some(before) = fleet.entity(&entity.id()) {
+                let labels = std::mem::take(&mut entity.meta_mut().labels);
+                *entity.meta_mut() = before.meta().clone();
+                entity.meta_mut().labels = labels;
+            }
+            Some(entity)
+        }
+        Mutation::Delete(_) => None,
+    }
+}
+
+fn refusal(error: TransactError<Refusal>) -> Refusal {
+    match error {
+        TransactError::Decided(refusal) => refusal,
+        TransactError::RequestIdReused => {
+            Finding::error(Code::RequestIdReused, "request_id", "the request id was used for another request")
+                .remedy("make a new UUID for each new request")
+                .into()
+        }
+        TransactError::Store(failed) => {
+            error!(error = %chain(&failed), "store failed");
+            Finding::error(Code::StoreFailed, "", "the store cannot be written; nothing was changed")
+                .remedy("look at the engine's log, free disk space, and try again")
+                .into()
+        }
+    }
+}
