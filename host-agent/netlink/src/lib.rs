@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The kernel's edge: reads one snapshot of a host's links, addresses, routes and bridge forwarding entries, performs
+//! the planner's kernel steps one by one, tries what the kernel can do, and tells when something changed.
+//!
+//! Everything goes through rtnetlink, but for the one switch that has no netlink request (`disable_ipv6`), which is
+//! written below `/proc/sys`. No process is started.
+//!
+//! This crate never decides: a step is performed as it is given, or fails with the kernel's own words.
+
+mod device;
+mod failure;
+mod kernel;
+mod observation;
+mod performance;
+mod probe;
+mod scratch;
+mod socket;
+mod watch;
+
+pub use kernel::{ConnectError, Kernel};
+pub use probe::probe;
+pub use scratch::start_in_scratch_namespace;
+pub use watch::{Change, Watch};

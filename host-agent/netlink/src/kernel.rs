@@ -1,0 +1,80 @@
+//! One connection to the kernel, and the two things it is for: observing and performing.
+
+use std::io;
+
+use trestle_model::KernelState;
+use trestle_plan::{KernelStep, ObserveError, StepFailure};
+
+use crate::device::Devices;
+use crate::socket::Socket;
+use crate::watch::Watch;
+use crate::{observation, performance};
+
+/// A connection to the kernel of this host, in the network namespace of the thread that made it.
+///
+/// The connection's task ends when the value is dropped.
+#[derive(Debug)]
+pub struct Kernel {
+    socket: Socket,
+}
+
+/// Says that the kernel gave no netlink socket.
+#[derive(Debug, thiserror::Error)]
+#[error("no netlink connection to the kernel")]
+pub struct ConnectError(#[from] io::Error);
+
+impl Kernel {
+    /// Connects to the kernel.
+    ///
+    /// *Errors*: [`ConnectError`] where the kernel gives no socket. *Panics*: outside of a tokio runtime with I/O and time.
+    pub fn connect() -> Result<Self, ConnectError> {
+        Ok(Self { socket: Socket::open()? })
+    }
+
+    /// Reads one snapshot of links, addresses, routes and bridge forwarding entries.
+    ///
+    /// *Shape*: a device whose name Trestle cannot express (not printable ASCII) is left out, and with it its
+    /// addresses, routes and entries; so is what belongs to a device that came or went while the tables were read.
+    /// An MTU beyond the range of [`trestle_model::Mtu`] (the loopback's 65536) is reported as the nearest legal one.
+    ///
+    /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
+    pub async fn observe(&self) -> Result<KernelState, ObserveError> {
+        observation::observe(&self.socket).await
+    }
+
+    /// Performs `steps` in order and stops at the first that fails; each is idempotent.
+    ///
+    /// *Errors*: [`StepFailure`], with the position in `steps`; those before it are done, those after it are not.
+    /// *Cancel safety*: none; a step that was sent is made even if nobody waits for it.
+    pub async fn perform(&self, steps: &[&KernelStep]) -> Result<(), StepFailure> {
+        let mut devices = Devices::new(&self.socket);
+        for (position, step) in steps.iter().enumerate() {
+            performance::perform(&mut devices, step).await.map_err(|failure| StepFailure {
+                position,
+                reason: format!("{step}: {failure}"),
+                transient: failure.is_transient(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Opens a watch of its own socket, which tells of every change from now on, also of those made through this value.
+    ///
+    /// *Errors*: [`ConnectError`] where the kernel gives no socket.
+    pub fn watch(&self) -> Result<Watch, ConnectError> {
+        Ok(Watch::open()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn can_be_shared_between_tasks() {
+        fn shared<T: Send + Sync + 'static>() {}
+        fn sent<T: Send + 'static>() {}
+        shared::<Kernel>();
+        sent::<Watch>();
+    }
+}

@@ -1,0 +1,39 @@
+//! One step at a time, exactly as the plan has it.
+//!
+//! Steps are sent one by one and each answer is awaited: the kernel would go on with later messages of a batch after
+//! one of them failed, and a step behind a failed one must not be made.
+
+mod addresses;
+mod forwarding;
+mod links;
+mod routes;
+
+use trestle_plan::KernelStep;
+
+use crate::device::Devices;
+use crate::failure::Failure;
+
+pub(crate) use links::create as create_link;
+
+/// Performs one step.
+pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Result<(), Failure> {
+    match step {
+        KernelStep::CreateBridge { name, mac, alias } => links::create_bridge(devices, name, *mac, alias).await,
+        KernelStep::CreateVlan { name, base, id, alias } => links::create_vlan(devices, name, (base, *id), alias).await,
+        KernelStep::DeleteLink { name } => links::delete(devices, name).await,
+        KernelStep::SetAlias { link, alias } => links::set_alias(devices, link, alias.as_deref()).await,
+        KernelStep::SetMac { link, mac } => links::set_mac(devices, link, *mac).await,
+        KernelStep::SetMtu { link, mtu } => links::set_mtu(devices, link, *mtu).await,
+        KernelStep::SetUp { link, up } => links::set_up(devices, link, *up).await,
+        KernelStep::SetMaster { link, master } => links::set_master(devices, link, master.as_ref()).await,
+        KernelStep::SetIpv6Disabled { link, disabled } => links::set_ipv6_disabled(devices, link, *disabled).await,
+        KernelStep::SetBridge { bridge, change } => links::set_bridge(devices, bridge, change).await,
+        KernelStep::SetPort { port, change } => links::set_port(devices, port, change).await,
+        KernelStep::AddAddress { link, address } => addresses::add(devices, link, address).await,
+        KernelStep::RemoveAddress { link, address } => addresses::remove(devices, link, address).await,
+        KernelStep::AddRoute { route } => routes::add(devices, route).await,
+        KernelStep::RemoveRoute { route } => routes::remove(devices, route).await,
+        KernelStep::ReplaceFdb { entry } => forwarding::replace(devices, entry).await,
+        KernelStep::RemoveFdb { entry } => forwarding::remove(devices, entry).await,
+    }
+}

@@ -1,0 +1,40 @@
+//! Snapshots hold while the kernel's tables change.
+
+use trestle_model::{KernelState, LinkKind};
+use trestle_netlink::Kernel;
+
+use crate::scene::{create_bridge, delete, in_namespace, name};
+
+#[test]
+fn shows_an_empty_namespace_as_one_loopback() {
+    in_namespace(async |scene| {
+        let KernelState { links, routes, fdb } = scene.state().await;
+        assert_eq!(links.len(), 1);
+        let lo = &links[&name("lo")];
+        assert_eq!((&lo.kind, lo.mac, lo.mtu.get(), lo.up), (&LinkKind::Loopback, None, 65_535, false));
+        assert!(lo.addresses.is_empty() && routes.is_empty() && fdb.is_empty());
+    });
+}
+
+#[test]
+fn misses_no_device_while_others_come_and_go() {
+    in_namespace(async |scene| {
+        let steady: Vec<_> = (0..60).map(|i| create_bridge(&format!("steady{i}"))).collect();
+        scene.try_perform(&steady).await.unwrap();
+        let other = Kernel::connect().unwrap();
+        let change = async {
+            let (come, go) = (create_bridge("passing"), delete("passing"));
+            for _ in 0..40 {
+                other.perform(&[&come, &go]).await.unwrap();
+            }
+        };
+        let watch = async {
+            for _ in 0..40 {
+                let links = scene.state().await.links;
+                let steady = links.keys().filter(|link| link.as_str().starts_with("steady")).count();
+                assert_eq!(steady, 60);
+            }
+        };
+        tokio::join!(change, watch);
+    });
+}
