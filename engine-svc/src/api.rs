@@ -112,16 +112,13 @@ impl Api {
         self.answer(written.await?)
     }
 
-    async fn update<R: Collection>(
+    async fn update<R: Collection + Send + 'static>(
         &self,
         terms: Terms,
         wire: Option<R>,
         mask: Option<FieldMask>,
         allow_missing: bool,
-    ) -> Result<(R, Vec<WireFinding>), Status>
-    where
-        R: Send + 'static,
-    {
+    ) -> Result<(R, Vec<WireFinding>), Status> {
         let (key, etag) = {
             let (key, wire) = engine_wire::target_of::<R>(wire.as_ref()).map_err(Refusal::malformed)?;
             (key, wire.etag().to_owned())
@@ -155,14 +152,20 @@ impl Api {
     }
 
     fn answer<R: Collection>(&self, written: Written) -> Result<(R, Vec<WireFinding>), Status> {
-        let entity = written.entity.and_then(R::entity_of).ok_or_else(|| Status::internal("write without a resource"))?;
+        let entity =
+            written.entity.and_then(R::entity_of).ok_or_else(|| Status::internal("write without a resource"))?;
         Ok((R::build(&entity).fill(self), wire_findings(&written.findings)))
     }
 }
 
 impl Terms {
     /// Reads who asks, and makes the digest that tells a repeated request from another one under the same id.
-    fn of<M: Message>(request: &Request<M>, request_id: &str, validate_only: bool, acknowledge: &[String]) -> Result<Self, Status> {
+    fn of<M: Message>(
+        request: &Request<M>,
+        request_id: &str,
+        validate_only: bool,
+        acknowledge: &[String],
+    ) -> Result<Self, Status> {
         let peer = trestle_serve::identity::peer(request)?;
         peer.require_user()?;
         let kind = std::any::type_name::<M>();

@@ -117,7 +117,8 @@ fn default_listen() -> Vec<ListenText> {
 /// Reads a duration with its unit: `"30s"`, `"1500ms"`, `"5m"`.
 fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    let malformed = || serde::de::Error::custom(format!("{text:?} is no duration such as \"30s\", \"1500ms\" or \"5m\""));
+    let malformed =
+        || serde::de::Error::custom(format!("{text:?} is no duration such as \"30s\", \"1500ms\" or \"5m\""));
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| malformed())?;

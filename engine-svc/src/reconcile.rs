@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
-use trestle_model::{Code, ConnectivityCheck, Fence, HostName, NetworkChange, Origin, SetupOptions, SetupRequest, TransactionId};
+use trestle_model::{
+    Code, ConnectivityCheck, Fence, HostName, NetworkChange, Origin, SetupOptions, SetupRequest, TransactionId,
+};
 use trestle_proto::session::v1::command::Kind as CommandKind;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{Command, EngineMessage, TraceContext as WireTrace};

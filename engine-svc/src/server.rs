@@ -122,7 +122,8 @@ impl Engine {
         });
         let mut ended = Ok(());
         while let Some(task) = tasks.join_next().await {
-            ended = ended.and(task.map_err(EngineError::Task).flatten());
+            let result = task.map_err(EngineError::Task).flatten();
+            ended = ended.and(result);
             self.cancel.cancel();
         }
         self.sessions.close();

@@ -81,17 +81,13 @@ impl Writer {
             });
         }
         let mut touched = BTreeSet::new();
-        let write = Write {
-            request: wish.request,
-            now_ms: clock::now_ms(),
-            uid: Uuid::now_v7(),
-            actor: wish.actor.clone(),
-        };
+        let write =
+            Write { request: wish.request, now_ms: clock::now_ms(), uid: Uuid::now_v7(), actor: wish.actor.clone() };
         let committed = self.store.transact(write, |fleet| {
             let mutation = decide(fleet)?;
             let findings = trestle_rules::evaluate(&mutation, fleet);
             if findings.refuses(&wish.acknowledge) {
-                return Err(Refusal::from(findings));
+                return Err(Refusal::refused(findings));
             }
             touched = hosts_touched(fleet, &mutation);
             Ok(Decision { mutations: vec![mutation], findings })

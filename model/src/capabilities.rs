@@ -131,3 +131,11 @@ pub struct LibvirtInfo {
     /// Why no connection stands; empty where one does.
     pub fault: String,
 }
+
+impl NetworkReport {
+    /// Tells whether libvirt manages the MAC table here: so configured, or so found.
+    pub fn is_managed(&self) -> bool {
+        let found = self.mac_table.as_ref().and_then(|table| table.manager);
+        self.configured.spec.is_managed() || found == Some(MacTableManager::Libvirt)
+    }
+}

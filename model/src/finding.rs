@@ -168,6 +168,8 @@ codes! {
     NameInvalid = "NAME_INVALID", ovirt Some(21);
     /// The same thing is named twice in one request.
     Duplicate = "DUPLICATE", ovirt Some(21);
+    /// Two fields of one request contradict each other.
+    FieldConflict = "FIELD_CONFLICT", ovirt Some(21);
     /// A removal carries attributes beside the name.
     RemoveWithAttributes = "REMOVE_WITH_ATTRIBUTES", ovirt Some(21);
     /// A timeout is out of range.

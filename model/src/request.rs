@@ -57,7 +57,7 @@ pub enum ConnectivityCheck {
 }
 
 /// Where in the engine's history a command stands; an agent refuses what is older than what it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Fence {
     /// The engine's fencing epoch: grows at each start of an engine.
     pub epoch: u64,

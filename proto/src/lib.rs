@@ -3,14 +3,7 @@
 //! Generated types stay at the edge: handlers and sessions parse them into `trestle_model` types, once, with every
 //! violation reported at once, and build them from model types on the way out.
 
-#[expect(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::as_conversions,
-    clippy::indexing_slicing,
-    reason = "generated code"
-)]
+#[expect(missing_docs, unreachable_pub, clippy::all, clippy::as_conversions, reason = "generated code")]
 mod generated {
     pub mod trestle {
         pub mod finding {
@@ -35,6 +28,16 @@ mod generated {
         }
     }
 }
+
+pub mod engine_wire;
+pub mod finding_wire;
+pub mod host_wire;
+pub mod page;
+pub mod status;
+
+mod form;
+#[cfg(test)]
+mod sample;
 
 pub use generated::trestle::{engine, finding, host, session};
 

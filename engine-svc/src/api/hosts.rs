@@ -10,7 +10,7 @@ use trestle_proto::engine::v1::host_service_server::HostService;
 use trestle_proto::{finding_wire, host_wire};
 use trestle_store::Store;
 
-use super::standard::standard_methods;
+use super::standard::standard_service;
 use super::watch::{self, HostEvents};
 use super::{Api, Collection};
 use crate::reconcile::{self, Sync};
@@ -36,27 +36,26 @@ impl Collection for wire::Host {
     }
 }
 
-#[tonic::async_trait]
-impl HostService for Hosts {
-    standard_methods! {
-        Host as host in hosts, id host_id, parent [];
-        get_host GetHostRequest GetHostResponse;
-        list_hosts ListHostsRequest ListHostsResponse;
-        create_host CreateHostRequest CreateHostResponse;
-        update_host UpdateHostRequest UpdateHostResponse;
-        delete_host DeleteHostRequest DeleteHostResponse;
-    }
+standard_service! {
+    HostService for Hosts, Host as host in hosts, id host_id, parent [];
+    get_host GetHostRequest GetHostResponse;
+    list_hosts ListHostsRequest ListHostsResponse;
+    create_host CreateHostRequest CreateHostResponse;
+    update_host UpdateHostRequest UpdateHostResponse;
+    delete_host DeleteHostRequest DeleteHostResponse;
+    and {
+        type WatchHostsStream = HostEvents;
 
-    type WatchHostsStream = HostEvents;
+        async fn watch_hosts(
+            &self,
+            request: Request<wire::WatchHostsRequest>,
+        ) -> Result<Response<Self::WatchHostsStream>, Status> {
+            super::require_user(&request)?;
+            let events = watch::open(self.0.store.clone(), Arc::clone(&self.0.board), &request.get_ref().names)?;
+            Ok(Response::new(events))
 
-    async fn watch_hosts(
-        &self,
-        request: Request<wire::WatchHostsRequest>,
-    ) -> Result<Response<Self::WatchHostsStream>, Status> {
-        super::require_user(&request)?;
-        let events = watch::open(self.0.store.clone(), Arc::clone(&self.0.board), &request.get_ref().names)?;
-        Ok(Response::new(events))
     }
+}
 }
 
 /// Tells what is observed of a host, and whether it is what is wanted.

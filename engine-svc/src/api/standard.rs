@@ -1,18 +1,21 @@
 //! The five standard methods of a service (AIP-131 to 135), written once.
 
-/// Implements the standard methods of a service's trait for a handler that wraps [`super::Api`].
+/// Implements a service's trait for a handler that wraps [`super::Api`].
 ///
 /// The brackets after `parent` hold the word `parent` for resources below another one, and nothing for others; methods
-/// beyond the standard ones follow at the end.
-macro_rules! standard_methods {
+/// beyond the standard ones follow after `and`.
+macro_rules! standard_service {
     (
-        $resource:ident as $field:ident in $fields:ident, id $id:ident, parent [$($parent:ident)?];
+        $service:ident for $handler:ident, $resource:ident as $field:ident in $fields:ident, id $id:ident, parent [$($parent:ident)?];
         $get:ident $get_request:ident $get_response:ident;
         $list:ident $list_request:ident $list_response:ident;
         $create:ident $create_request:ident $create_response:ident;
         $update:ident $update_request:ident $update_response:ident;
         $delete:ident $delete_request:ident $delete_response:ident;
+        and { $($more:tt)* }
     ) => {
+        #[tonic::async_trait]
+        impl $service for $handler {
         async fn $get(&self, request: Request<wire::$get_request>) -> Result<Response<wire::$get_response>, Status> {
             $crate::api::require_user(&request)?;
             let $field = self.0.get::<wire::$resource>(&request.get_ref().name)?;
@@ -22,7 +25,7 @@ macro_rules! standard_methods {
         async fn $list(&self, request: Request<wire::$list_request>) -> Result<Response<wire::$list_response>, Status> {
             $crate::api::require_user(&request)?;
             let wish = request.into_inner();
-            let parent: &str = standard_methods!(@parent wish $($parent)?);
+            let parent: &str = standard_service!(@parent wish $($parent)?);
             let ($fields, next_page_token) =
                 self.0.list::<wire::$resource>(parent, wish.page_size, &wish.page_token)?;
             Ok(Response::new(wire::$list_response { $fields, next_page_token }))
@@ -36,7 +39,7 @@ macro_rules! standard_methods {
             let terms =
                 $crate::api::Terms::of(&request, &wish.request_id, wish.validate_only, &wish.acknowledge_warnings)?;
             let wish = request.into_inner();
-            let parent: &str = standard_methods!(@parent wish $($parent)?);
+            let parent: &str = standard_service!(@parent wish $($parent)?);
             let ($field, findings) = self.0.create(terms, wish.$field, parent, &wish.$id).await?;
             Ok(Response::new(wire::$create_response { $field: Some($field), findings }))
         }
@@ -65,6 +68,9 @@ macro_rules! standard_methods {
             let findings = self.0.delete::<wire::$resource>(terms, &wish.name, wish.etag).await?;
             Ok(Response::new(wire::$delete_response { findings }))
         }
+
+        $($more)*
+        }
     };
     (@parent $wish:ident) => {
         ""
@@ -74,4 +80,4 @@ macro_rules! standard_methods {
     };
 }
 
-pub(super) use standard_methods;
+pub(super) use standard_service;

@@ -8,8 +8,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::Stream;
 use tonic::Status;
-use trestle_model::{Findings, HostName};
 use trestle_model::fleet::{EntityId, Host};
+use trestle_model::{Findings, HostName};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine_wire::{self, Resource};
@@ -20,7 +20,7 @@ use super::hosts::status;
 use crate::session::{Board, BoardEvent};
 
 /// The stream of a watch.
-pub type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsResponse, Status>> + Send>>;
+pub(super) type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsResponse, Status>> + Send>>;
 
 /// Opens a watch over the named hosts, or over all where none is named.
 ///

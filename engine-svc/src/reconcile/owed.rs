@@ -52,9 +52,9 @@ pub fn owed(desired: &[NetworkSpec], reported: &Capabilities) -> Vec<NetworkChan
         reported.networks.iter().map(|report| (&report.configured.spec.name, report)).collect();
     let wanted: BTreeSet<&NetworkName> = desired.iter().map(|spec| &spec.name).collect();
     let runs_so = |spec: &NetworkSpec| {
-        running.get(&spec.name).is_some_and(|report| {
-            report.configured.spec == *spec && report.configured.origin == Origin::Engine
-        })
+        running
+            .get(&spec.name)
+            .is_some_and(|report| report.configured.spec == *spec && report.configured.origin == Origin::Engine)
     };
     let set = desired.iter().filter(|spec| !runs_so(spec)).cloned().map(NetworkChange::Set);
     let remove = running
@@ -69,8 +69,11 @@ pub fn owed(desired: &[NetworkSpec], reported: &Capabilities) -> Vec<NetworkChan
 /// Compares a host with what is desired of it.
 pub fn sync(desired: &[NetworkSpec], reported: Option<&Capabilities>, now: &HostNow) -> HostSync {
     let Some(reported) = reported else {
-        let unknown =
-            |spec: &NetworkSpec| NetworkSync { network: spec.name.clone(), sync: Sync::Unknown, differences: Vec::new() };
+        let unknown = |spec: &NetworkSpec| NetworkSync {
+            network: spec.name.clone(),
+            sync: Sync::Unknown,
+            differences: Vec::new(),
+        };
         return HostSync { sync: Sync::Unknown, networks: desired.iter().map(unknown).collect() };
     };
     let changes = owed(desired, reported);

@@ -19,9 +19,9 @@ use trestle_serve::Peer;
 use trestle_store::Store;
 use uuid::Uuid;
 
+use super::Board;
 use super::board::OUTBOX;
 use super::inbound::Inbound;
-use super::Board;
 use crate::clock;
 use crate::reconcile::Wake;
 
@@ -123,8 +123,7 @@ impl AgentSession for AgentSessions {
             engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let confirmation = self.confirmation(&host, &hello);
-        let answers =
-            std::iter::once(EngineKind::Welcome(welcome)).chain(confirmation.map(EngineKind::Confirm));
+        let answers = std::iter::once(EngineKind::Welcome(welcome)).chain(confirmation.map(EngineKind::Confirm));
         for kind in answers {
             let message = EngineMessage { trace: None, kind: Some(kind) };
             outbox.try_send(Ok(message)).map_err(|_| Status::internal("outbox is full at the start"))?;

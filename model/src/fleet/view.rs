@@ -30,6 +30,7 @@ pub struct Fleet {
     network_clusters: BTreeMap<NetworkName, BTreeSet<ResourceId>>,
     network_hosts: BTreeMap<NetworkName, BTreeSet<HostName>>,
     cluster_hosts: BTreeMap<ResourceId, BTreeSet<HostName>>,
+    managed_reports: BTreeMap<NetworkName, BTreeSet<HostName>>,
 }
 
 /// What a host last reported, kept over a restart of the engine. Never part of the desired state.
@@ -98,6 +99,10 @@ impl Fleet {
 
     /// Keeps what a host reported.
     pub fn observe(&mut self, host: HostName, record: HostRecord) {
+        self.forget(&host);
+        for network in record.managed_networks() {
+            self.managed_reports.entry(network.clone()).or_default().insert(host.clone());
+        }
         self.observed.insert(host, record);
     }
 
@@ -183,6 +188,12 @@ impl Fleet {
         self.network_hosts.get(network).into_iter().flatten()
     }
 
+    /// Returns the hosts whose last report has libvirt manage the MAC table of `network`, ordered; also hosts that are
+    /// no longer to run it.
+    pub fn hosts_reporting_managed<'a>(&'a self, network: &NetworkName) -> impl Iterator<Item = &'a HostName> {
+        self.managed_reports.get(network).into_iter().flatten()
+    }
+
     /// Returns the hosts of `cluster`, ordered.
     pub fn hosts_in<'a>(&'a self, cluster: &ResourceId) -> impl Iterator<Item = &'a HostName> {
         self.cluster_hosts.get(cluster).into_iter().flatten()
@@ -195,6 +206,13 @@ impl Fleet {
         self.attachments_of(host)
             .filter_map(|attachment| Some(desired_network(self.networks.get(&attachment.network)?, attachment)))
             .collect()
+    }
+
+    fn forget(&mut self, host: &HostName) {
+        let Some(record) = self.observed.remove(host) else { return };
+        for network in record.managed_networks() {
+            unlink(&mut self.managed_reports, network, host);
+        }
     }
 
     fn put(&mut self, entity: Entity) {
@@ -245,13 +263,21 @@ impl Fleet {
                 if let Some(before) = self.hosts.remove(h) {
                     unlink(&mut self.cluster_hosts, &before.cluster, h);
                 }
-                self.observed.remove(h);
+                self.forget(h);
             }
             EntityId::NetworkAttachment(h, n) => {
                 unlink(&mut self.network_hosts, n, h);
                 self.attachments.remove(&(h.clone(), n.clone()));
             }
         }
+    }
+}
+
+impl HostRecord {
+    /// Returns the networks whose MAC table the report has libvirt manage: so configured, or so found.
+    pub fn managed_networks(&self) -> impl Iterator<Item = &NetworkName> {
+        let reports = self.capabilities.iter().flat_map(|capabilities| &capabilities.networks);
+        reports.filter(|report| report.is_managed()).map(|report| &report.configured.spec.name)
     }
 }
 

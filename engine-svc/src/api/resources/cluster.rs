@@ -5,7 +5,7 @@ use trestle_model::fleet::{Cluster as Entity, EntityId, Fleet};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::cluster_service_server::ClusterService;
 
-use crate::api::standard::standard_methods;
+use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
 /// Serves `ClusterService`.
@@ -22,14 +22,12 @@ impl Collection for wire::Cluster {
     }
 }
 
-#[tonic::async_trait]
-impl ClusterService for Clusters {
-    standard_methods! {
-        Cluster as cluster in clusters, id cluster_id, parent [];
-        get_cluster GetClusterRequest GetClusterResponse;
-        list_clusters ListClustersRequest ListClustersResponse;
-        create_cluster CreateClusterRequest CreateClusterResponse;
-        update_cluster UpdateClusterRequest UpdateClusterResponse;
-        delete_cluster DeleteClusterRequest DeleteClusterResponse;
-    }
+standard_service! {
+    ClusterService for Clusters, Cluster as cluster in clusters, id cluster_id, parent [];
+    get_cluster GetClusterRequest GetClusterResponse;
+    list_clusters ListClustersRequest ListClustersResponse;
+    create_cluster CreateClusterRequest CreateClusterResponse;
+    update_cluster UpdateClusterRequest UpdateClusterResponse;
+    delete_cluster DeleteClusterRequest DeleteClusterResponse;
+    and {}
 }

@@ -5,7 +5,7 @@ use trestle_model::fleet::{ClusterNetwork as Entity, EntityId, Fleet};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkService;
 
-use crate::api::standard::standard_methods;
+use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
 /// Serves `ClusterNetworkService`.
@@ -25,14 +25,12 @@ impl Collection for wire::ClusterNetwork {
     }
 }
 
-#[tonic::async_trait]
-impl ClusterNetworkService for ClusterNetworks {
-    standard_methods! {
-        ClusterNetwork as cluster_network in cluster_networks, id cluster_network_id, parent [parent];
-        get_cluster_network GetClusterNetworkRequest GetClusterNetworkResponse;
-        list_cluster_networks ListClusterNetworksRequest ListClusterNetworksResponse;
-        create_cluster_network CreateClusterNetworkRequest CreateClusterNetworkResponse;
-        update_cluster_network UpdateClusterNetworkRequest UpdateClusterNetworkResponse;
-        delete_cluster_network DeleteClusterNetworkRequest DeleteClusterNetworkResponse;
-    }
+standard_service! {
+    ClusterNetworkService for ClusterNetworks, ClusterNetwork as cluster_network in cluster_networks, id cluster_network_id, parent [parent];
+    get_cluster_network GetClusterNetworkRequest GetClusterNetworkResponse;
+    list_cluster_networks ListClusterNetworksRequest ListClusterNetworksResponse;
+    create_cluster_network CreateClusterNetworkRequest CreateClusterNetworkResponse;
+    update_cluster_network UpdateClusterNetworkRequest UpdateClusterNetworkResponse;
+    delete_cluster_network DeleteClusterNetworkRequest DeleteClusterNetworkResponse;
+    and {}
 }

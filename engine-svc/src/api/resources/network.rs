@@ -1,11 +1,11 @@
 //! Networks.
 
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{Network as Entity, EntityId, Fleet};
+use trestle_model::fleet::{EntityId, Fleet, Network as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_service_server::NetworkService;
 
-use crate::api::standard::standard_methods;
+use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
 /// Serves `NetworkService`.
@@ -22,14 +22,12 @@ impl Collection for wire::Network {
     }
 }
 
-#[tonic::async_trait]
-impl NetworkService for Networks {
-    standard_methods! {
-        Network as network in networks, id network_id, parent [];
-        get_network GetNetworkRequest GetNetworkResponse;
-        list_networks ListNetworksRequest ListNetworksResponse;
-        create_network CreateNetworkRequest CreateNetworkResponse;
-        update_network UpdateNetworkRequest UpdateNetworkResponse;
-        delete_network DeleteNetworkRequest DeleteNetworkResponse;
-    }
+standard_service! {
+    NetworkService for Networks, Network as network in networks, id network_id, parent [];
+    get_network GetNetworkRequest GetNetworkResponse;
+    list_networks ListNetworksRequest ListNetworksResponse;
+    create_network CreateNetworkRequest CreateNetworkResponse;
+    update_network UpdateNetworkRequest UpdateNetworkResponse;
+    delete_network DeleteNetworkRequest DeleteNetworkResponse;
+    and {}
 }

@@ -1,11 +1,11 @@
 //! Networks on hosts.
 
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{NetworkAttachment as Entity, EntityId, Fleet};
+use trestle_model::fleet::{EntityId, Fleet, NetworkAttachment as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentService;
 
-use crate::api::standard::standard_methods;
+use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
 /// Serves `NetworkAttachmentService`.
@@ -25,14 +25,12 @@ impl Collection for wire::NetworkAttachment {
     }
 }
 
-#[tonic::async_trait]
-impl NetworkAttachmentService for NetworkAttachments {
-    standard_methods! {
-        NetworkAttachment as network_attachment in network_attachments, id network_attachment_id, parent [parent];
-        get_network_attachment GetNetworkAttachmentRequest GetNetworkAttachmentResponse;
-        list_network_attachments ListNetworkAttachmentsRequest ListNetworkAttachmentsResponse;
-        create_network_attachment CreateNetworkAttachmentRequest CreateNetworkAttachmentResponse;
-        update_network_attachment UpdateNetworkAttachmentRequest UpdateNetworkAttachmentResponse;
-        delete_network_attachment DeleteNetworkAttachmentRequest DeleteNetworkAttachmentResponse;
-    }
+standard_service! {
+    NetworkAttachmentService for NetworkAttachments, NetworkAttachment as network_attachment in network_attachments, id network_attachment_id, parent [parent];
+    get_network_attachment GetNetworkAttachmentRequest GetNetworkAttachmentResponse;
+    list_network_attachments ListNetworkAttachmentsRequest ListNetworkAttachmentsResponse;
+    create_network_attachment CreateNetworkAttachmentRequest CreateNetworkAttachmentResponse;
+    update_network_attachment UpdateNetworkAttachmentRequest UpdateNetworkAttachmentResponse;
+    delete_network_attachment DeleteNetworkAttachmentRequest DeleteNetworkAttachmentResponse;
+    and {}
 }

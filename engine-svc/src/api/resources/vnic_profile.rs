@@ -1,11 +1,11 @@
 //! vNIC profiles.
 
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{VnicProfile as Entity, EntityId, Fleet};
+use trestle_model::fleet::{EntityId, Fleet, VnicProfile as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::vnic_profile_service_server::VnicProfileService;
 
-use crate::api::standard::standard_methods;
+use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
 /// Serves `VnicProfileService`.
@@ -25,14 +25,12 @@ impl Collection for wire::VnicProfile {
     }
 }
 
-#[tonic::async_trait]
-impl VnicProfileService for VnicProfiles {
-    standard_methods! {
-        VnicProfile as vnic_profile in vnic_profiles, id vnic_profile_id, parent [parent];
-        get_vnic_profile GetVnicProfileRequest GetVnicProfileResponse;
-        list_vnic_profiles ListVnicProfilesRequest ListVnicProfilesResponse;
-        create_vnic_profile CreateVnicProfileRequest CreateVnicProfileResponse;
-        update_vnic_profile UpdateVnicProfileRequest UpdateVnicProfileResponse;
-        delete_vnic_profile DeleteVnicProfileRequest DeleteVnicProfileResponse;
-    }
+standard_service! {
+    VnicProfileService for VnicProfiles, VnicProfile as vnic_profile in vnic_profiles, id vnic_profile_id, parent [parent];
+    get_vnic_profile GetVnicProfileRequest GetVnicProfileResponse;
+    list_vnic_profiles ListVnicProfilesRequest ListVnicProfilesResponse;
+    create_vnic_profile CreateVnicProfileRequest CreateVnicProfileResponse;
+    update_vnic_profile UpdateVnicProfileRequest UpdateVnicProfileResponse;
+    delete_vnic_profile DeleteVnicProfileRequest DeleteVnicProfileResponse;
+    and {}
 }

@@ -1,0 +1,223 @@
+//! Entities with nothing remarkable about them, to be changed by each test.
+
+use trestle_model::fleet::{
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, Meta, Mutation, Network,
+    NetworkAttachment, NetworkFilter, SwitchType, VnicProfile,
+};
+use trestle_model::{
+    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
+    LibvirtInfo, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin,
+    ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId,
+};
+
+pub(crate) fn id(text: &str) -> ResourceId {
+    ResourceId::parse(text).unwrap()
+}
+
+pub(crate) fn network_name(text: &str) -> NetworkName {
+    NetworkName::parse(text).unwrap()
+}
+
+pub(crate) fn host_name(text: &str) -> HostName {
+    HostName::parse(text).unwrap()
+}
+
+pub(crate) fn device(text: &str) -> IfName {
+    IfName::parse(text).unwrap()
+}
+
+pub(crate) fn vlan(number: u32) -> VlanId {
+    VlanId::try_from(number).unwrap()
+}
+
+pub(crate) fn mtu(bytes: u32) -> Mtu {
+    Mtu::try_from(bytes).unwrap()
+}
+
+pub(crate) fn cluster(name: &str) -> Cluster {
+    Cluster { id: id(name), meta: Meta::default(), switch_type: SwitchType::LinuxBridge, description: String::new() }
+}
+
+pub(crate) fn network(name: &str) -> Network {
+    Network {
+        id: network_name(name),
+        meta: Meta::default(),
+        description: String::new(),
+        vm_network: true,
+        vlan: None,
+        mtu: Mtu::ETHERNET,
+        stp: false,
+        bridge_name: None,
+        bridge_options: BridgeOptions::default(),
+        mac_table_manager: MacTableManager::Kernel,
+    }
+}
+
+pub(crate) fn managed(name: &str) -> Network {
+    Network { mac_table_manager: MacTableManager::Libvirt, ..network(name) }
+}
+
+pub(crate) fn cluster_network(cluster: &str, network: &str) -> ClusterNetwork {
+    ClusterNetwork {
+        cluster: id(cluster),
+        network: network_name(network),
+        meta: Meta::default(),
+        required: false,
+        management: false,
+    }
+}
+
+pub(crate) fn profile(network: &str, name: &str) -> VnicProfile {
+    VnicProfile {
+        id: id(name),
+        network: network_name(network),
+        meta: Meta::default(),
+        description: String::new(),
+        filter: NetworkFilter::Default,
+        guest_tagging: GuestTagging::None,
+    }
+}
+
+pub(crate) fn host(name: &str, cluster: &str) -> Host {
+    Host {
+        id: host_name(name),
+        meta: Meta::default(),
+        cluster: id(cluster),
+        description: String::new(),
+        maintenance: false,
+    }
+}
+
+pub(crate) fn attachment(host: &str, network: &str, nic: &str) -> NetworkAttachment {
+    NetworkAttachment {
+        host: host_name(host),
+        network: network_name(network),
+        meta: Meta::default(),
+        nic: Some(device(nic)),
+        ipv4: Ipv4Config::None,
+        ipv6: Ipv6Config::None,
+        default_route: false,
+    }
+}
+
+pub(crate) fn ipv4(address: &str, gateway: Option<&str>) -> Ipv4Config {
+    let gateway = gateway.map(|text| text.parse().unwrap());
+    Ipv4Config::Static(StaticIpv4::new(vec![address.parse().unwrap()], gateway).unwrap())
+}
+
+pub(crate) fn ipv6(address: &str, gateway: Option<&str>) -> Ipv6Config {
+    let gateway = gateway.map(|text| text.parse().unwrap());
+    Ipv6Config::Static(StaticIpv6::new(vec![address.parse().unwrap()], gateway).unwrap())
+}
+
+/// A report of a host that has everything.
+pub(crate) fn capable() -> FeatureSet {
+    FeatureSet(Feature::ALL.into_iter().map(|feature| (feature, Support::Present)).collect())
+}
+
+pub(crate) fn without(feature: Feature) -> FeatureSet {
+    let mut features = capable();
+    features.0.insert(feature, Support::Absent("too old".to_owned()));
+    features
+}
+
+pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> HostRecord {
+    let capabilities = Capabilities {
+        networks,
+        nics: Vec::new(),
+        routes: Vec::new(),
+        kernel: KernelInfo::default(),
+        libvirt: LibvirtInfo::default(),
+        features,
+        agent_version: String::new(),
+        boot_id: String::new(),
+        generation: 0,
+        dirty: false,
+        running_hash: String::new(),
+        persistent_hash: String::new(),
+    };
+    HostRecord { capabilities: Some(capabilities), reported_ms: 1 }
+}
+
+/// A bridge that libvirt is found to manage, or not, whatever it was configured to be.
+pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
+    let spec = NetworkSpec {
+        name: network_name(network),
+        southbound: None,
+        vlan: None,
+        mtu: Mtu::ETHERNET,
+        topology: Topology::Bridgeless,
+        mac_table_manager: MacTableManager::Kernel,
+        ipv4: Ipv4Config::None,
+        ipv6: Ipv6Config::None,
+        default_route: false,
+    };
+    NetworkReport {
+        configured: NetworkEntry { spec, origin: Origin::Engine },
+        device: None,
+        mtu: None,
+        addresses: Vec::new(),
+        bridge: None,
+        ports: Vec::new(),
+        mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new() }),
+        drift: Vec::new(),
+    }
+}
+
+pub(crate) fn fleet(entities: impl IntoIterator<Item = Entity>) -> Fleet {
+    let mut fleet = Fleet::default();
+    for entity in entities {
+        fleet.apply(Mutation::Put(entity));
+    }
+    fleet
+}
+
+/// One finding in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) severity: Severity,
+    pub(crate) code: Code,
+    pub(crate) field: String,
+    pub(crate) related: Vec<String>,
+}
+
+pub(crate) fn error(code: Code, field: &str, related: &[&str]) -> Told {
+    Told { severity: Severity::Error, code, field: field.to_owned(), related: owned(related) }
+}
+
+pub(crate) fn warning(code: Code, field: &str, related: &[&str]) -> Told {
+    Told { severity: Severity::Warning, ..error(code, field, related) }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Evaluates and checks what every finding has: the change as its subject, a message, and the order.
+pub(crate) fn evaluate(fleet: &Fleet, mutation: &Mutation) -> Vec<Told> {
+    let subject = match mutation {
+        Mutation::Put(entity) => entity.id(),
+        Mutation::Delete(id) => id.clone(),
+    };
+    let findings = trestle_rules::evaluate(mutation, fleet);
+    assert_eq!(findings, findings.clone().sorted(), "the order is not stable");
+    for finding in &findings.0 {
+        assert_eq!(finding.subject, subject.to_string(), "{finding}");
+        assert!(!finding.field.is_empty() && !finding.message.is_empty(), "{finding:?}");
+    }
+    let told = |finding: trestle_model::Finding| Told {
+        severity: finding.severity,
+        code: finding.code,
+        field: finding.field,
+        related: finding.related,
+    };
+    findings.0.into_iter().map(told).collect()
+}
+
+pub(crate) fn put(fleet: &Fleet, entity: Entity) -> Vec<Told> {
+    evaluate(fleet, &Mutation::Put(entity))
+}
+
+pub(crate) fn delete(fleet: &Fleet, id: EntityId) -> Vec<Told> {
+    evaluate(fleet, &Mutation::Delete(id))
+}

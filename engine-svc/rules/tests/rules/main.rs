@@ -1,0 +1,9 @@
+//! The rules, against fleets built by hand.
+
+#![cfg(test)]
+
+mod every_fleet;
+mod fixture;
+mod matrix;
+mod reachable;
+mod still_managed;

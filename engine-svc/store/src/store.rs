@@ -1,0 +1,222 @@
+//! The store: a fleet in memory over a ledger on disk.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::watch;
+use tracing::{debug, warn};
+use trestle_model::fleet::{Fleet, HostRecord};
+use trestle_model::{Findings, HostName, Severity};
+use uuid::Uuid;
+
+use crate::change::{self, Stamp};
+use crate::error::{OpenError, RequestIdReused, StoreError, TransactError};
+use crate::ledger::{Answer, Commit, Contents, Ledger};
+use crate::write::{Committed, Decision, Event, RequestKey, Write};
+
+/// The desired state of the fleet; a handle that is cheap to clone.
+///
+/// Reading looks at memory. Every other call may wait for the disk: in async code, call it on the blocking pool.
+/// Writers queue for one another; a reader waits only while memory changes, never for the disk.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Held for the whole of a write: decision, commit, and change of memory.
+    ledger: Mutex<Ledger>,
+    /// Changed only under the ledger's lock.
+    fleet: RwLock<Fleet>,
+    revision: watch::Sender<u64>,
+    fencing_epoch: u64,
+}
+
+impl Store {
+    /// Opens the store's file at `path`, made with its directory where it is missing, and reads everything into memory.
+    ///
+    /// The fencing epoch grows by one, durably, with each opening.
+    ///
+    /// *Errors*: [`OpenError`], which names the file and the way out.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Ledger::open(path).map(Self::new)
+    }
+
+    /// Makes an empty store that lives as long as its handles.
+    ///
+    /// *Errors*: [`OpenError`]; only where memory is short.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Ledger::in_memory().map(Self::new)
+    }
+
+    /// Looks at the fleet as it stands. Nothing changes while `look` runs, so it should be short, and must not write.
+    pub fn read<R>(&self, look: impl FnOnce(&Fleet) -> R) -> R {
+        look(&self.shared.fleet.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the revision of the last write; 0 in a new store.
+    pub fn revision(&self) -> u64 {
+        *self.shared.revision.borrow()
+    }
+
+    /// Returns the fencing epoch: how often this store was opened. An agent refuses an engine with an older one.
+    pub fn fencing_epoch(&self) -> u64 {
+        self.shared.fencing_epoch
+    }
+
+    /// Watches the revision. A watcher that wakes finds the change in [`Store::read`]; it may miss revisions between.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.revision.subscribe()
+    }
+
+    /// Writes what `decide` makes of the fleet: all of it, durably, or nothing.
+    ///
+    /// A request whose id is remembered is answered as before, without a decision. A decision that changes nothing,
+    /// apart from the common parts that the store fills in, keeps the revision and wakes nobody. An answer is remembered
+    /// for at least 24 hours (of a million answers, beyond which the oldest are forgotten). `decide` must not write.
+    ///
+    /// *Errors*: [`TransactError`]; the fleet in memory is then as before. After [`StoreError::NotWritten`] the next call
+    /// opens the file again and takes it as the truth.
+    pub fn transact<E>(
+        &self,
+        write: Write,
+        decide: impl FnOnce(&Fleet) -> Result<Decision, E>,
+    ) -> Result<Committed, TransactError<E>> {
+        let mut ledger = self.ledger()?;
+        if let Some(request) = &write.request
+            && let Some(answer) = ledger.answer(request.id)?
+        {
+            return replayed(answer, &request.digest).map_err(|RequestIdReused| TransactError::RequestIdReused);
+        }
+        let before = self.revision();
+        let stamp = Stamp { revision: before.saturating_add(1), now_ms: write.now_ms, uid: write.uid };
+        let (changes, findings) = self
+            .read(|fleet| {
+                let Decision { mutations, findings } = decide(fleet)?;
+                Ok((change::resolve(mutations, fleet, &stamp), findings))
+            })
+            .map_err(TransactError::Decided)?;
+
+        let is_noop = changes.mutations.is_empty();
+        let revision = if is_noop { before } else { stamp.revision };
+        let event = (!is_noop).then(|| Event {
+            revision,
+            at_ms: write.now_ms,
+            actor: write.actor,
+            mutations: changes.told,
+            acknowledged: acknowledged(&findings),
+        });
+        let committed = Committed { revision, entities: changes.entities, findings, replayed: false };
+        let answer = write.request.map(|request| (request.id, remembered(request, write.now_ms, &committed)));
+        if event.is_some() || answer.is_some() {
+            ledger.commit(&Commit {
+                revision,
+                mutations: &changes.mutations,
+                event: event.as_ref(),
+                answer: answer.as_ref().map(|(id, answer)| (*id, answer)),
+            })?;
+        }
+        if !is_noop {
+            self.change(|fleet| changes.mutations.into_iter().for_each(|mutation| fleet.apply(mutation)));
+            self.shared.revision.send_replace(revision);
+            debug!(revision, "desired state committed");
+        }
+        Ok(committed)
+    }
+
+    /// Returns the answer to an earlier request with this id; `None` for a new id.
+    ///
+    /// A store that cannot be read answers like for a new id; the write that follows then fails with the reason.
+    ///
+    /// *Errors*: [`RequestIdReused`].
+    pub fn replay(&self, id: Uuid, digest: &str) -> Result<Option<Committed>, RequestIdReused> {
+        match self.ledger().and_then(|ledger| ledger.answer(id)) {
+            Ok(answer) => answer.map(|answer| replayed(answer, digest)).transpose(),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Keeps what `host` reported; does nothing for a host that the fleet does not have.
+    ///
+    /// The revision stays. The disk is written only where the report differs from the last one by more than its time.
+    ///
+    /// *Errors*: [`StoreError`]; the last report is then kept.
+    pub fn record(&self, host: &HostName, record: HostRecord) -> Result<(), StoreError> {
+        let mut ledger = self.ledger()?;
+        let (is_known, is_news) = self.read(|fleet| {
+            let last = fleet.observed(host).map(|last| &last.capabilities);
+            (fleet.hosts().contains_key(host), last != Some(&record.capabilities))
+        });
+        if !is_known {
+            return Ok(());
+        }
+        if is_news {
+            ledger.record(host, &record)?;
+        }
+        self.change(|fleet| fleet.observe(host.clone(), record));
+        Ok(())
+    }
+
+    /// Returns the audit events after revision `after`, in order, `limit` at most; they are kept for ever.
+    ///
+    /// *Errors*: [`StoreError`].
+    pub fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.ledger()?.events(after, limit)
+    }
+
+    fn new((ledger, contents): (Ledger, Contents)) -> Self {
+        let Contents { fleet, revision, fencing_epoch } = contents;
+        let shared = Shared {
+            ledger: Mutex::new(ledger),
+            fleet: RwLock::new(fleet),
+            revision: watch::Sender::new(revision),
+            fencing_epoch,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Locks the ledger, opened again where an earlier failure closed it.
+    fn ledger(&self) -> Result<MutexGuard<'_, Ledger>, StoreError> {
+        // A decision that panicked held the lock; it had begun no write, so the ledger is whole.
+        let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Contents { fleet, revision, .. }) = ledger.reopen()? {
+            warn!(revision, "store reopened after a failed write");
+            self.change(|kept| *kept = fleet);
+            self.shared.revision.send_if_modified(|kept| std::mem::replace(kept, revision) != revision);
+        }
+        Ok(ledger)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Fleet)) {
+        change(&mut self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+fn replayed(answer: Answer, digest: &str) -> Result<Committed, RequestIdReused> {
+    let Answer { digest: kept, revision, entities, findings, .. } = answer;
+    if kept == digest { Ok(Committed { revision, entities, findings, replayed: true }) } else { Err(RequestIdReused) }
+}
+
+fn remembered(request: RequestKey, at_ms: u64, committed: &Committed) -> Answer {
+    Answer {
+        digest: request.digest,
+        at_ms,
+        revision: committed.revision,
+        entities: committed.entities.clone(),
+        findings: committed.findings.clone(),
+    }
+}
+
+fn acknowledged(findings: &Findings) -> Vec<trestle_model::Code> {
+    let warnings = findings.0.iter().filter(|finding| finding.severity == Severity::Warning);
+    let codes: BTreeSet<_> = warnings.map(|finding| finding.code).collect();
+    codes.into_iter().collect()
+}

@@ -1,0 +1,320 @@
+//! What every back end holds; each fact is tried on each of them.
+
+use std::convert::Infallible;
+use std::thread;
+
+use tempfile::TempDir;
+use trestle_model::fleet::{Entity, EntityId, Mutation};
+use trestle_model::{Code, Finding, Findings};
+use trestle_store::{Change, Committed, Decision, Event, RequestIdReused, Store, TransactError, Write};
+use uuid::Uuid;
+
+use crate::fixture::{
+    NOW_MS, UID, cluster, cluster_id, commit, decision, delete, everything, host, host_name, one_of_each, put, record,
+    requested, write,
+};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A store, and what has to outlive it.
+struct Bench {
+    store: Store,
+    _directory: Option<TempDir>,
+}
+
+fn in_memory() -> Bench {
+    Bench { store: Store::in_memory().unwrap(), _directory: None }
+}
+
+fn on_disk() -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    Bench { store: Store::open(&directory.path().join("engine.redb")).unwrap(), _directory: Some(directory) }
+}
+
+macro_rules! contract {
+    ($($fact:ident)*) => {
+        mod memory {
+            $(#[test] fn $fact() { super::$fact(&super::in_memory().store); })*
+        }
+        mod disk {
+            $(#[test] fn $fact() { super::$fact(&super::on_disk().store); })*
+        }
+    };
+}
+
+contract! {
+    starts_empty
+    keeps_every_kind_of_entity
+    fills_in_the_common_part
+    keeps_uid_and_creation_over_an_update_and_gives_new_ones_after_a_removal
+    gives_each_created_entity_a_uid_of_its_own
+    putting_the_same_again_changes_nothing
+    a_changed_label_is_a_change
+    removing_what_is_not_there_changes_nothing
+    later_mutations_of_a_write_see_the_earlier
+    a_refused_decision_changes_nothing
+    a_panicking_decision_changes_nothing
+    a_repeated_request_gets_the_first_answer
+    a_request_that_changed_nothing_is_remembered_too
+    a_request_id_for_another_request_is_refused
+    answers_are_remembered_for_a_day
+    tells_each_revision_to_watchers
+    audits_who_changed_what_and_acknowledged
+    pages_through_events
+    keeps_reports_beside_the_desired_state
+    ignores_reports_of_unknown_hosts
+    forgets_a_removed_hosts_report
+    concurrent_writers_lose_nothing
+}
+
+fn starts_empty(store: &Store) {
+    assert_eq!((store.revision(), store.fencing_epoch()), (0, 1));
+    assert_eq!(store.read(everything), []);
+    assert_eq!(store.events(0, 10).unwrap(), []);
+}
+
+fn keeps_every_kind_of_entity(store: &Store) {
+    let mutations = one_of_each().into_iter().map(Mutation::Put).collect();
+    let committed = commit(store, write(), mutations).unwrap();
+    assert_eq!((committed.revision, committed.replayed), (1, false));
+    assert_eq!(committed.entities.len(), 6);
+    assert_eq!(store.read(everything), committed.entities);
+    for id in committed.entities.iter().rev().map(Entity::id) {
+        delete(store, id);
+    }
+    assert_eq!(store.read(everything), []);
+    assert_eq!(store.revision(), 7);
+}
+
+fn fills_in_the_common_part(store: &Store) {
+    let mut given = cluster("main", "");
+    given.meta_mut().uid = Uuid::from_u128(99);
+    given.meta_mut().revision = 99;
+    given.meta_mut().labels.insert("rack".to_owned(), "7".to_owned());
+    let committed = put(store, given);
+    let meta = committed.entities[0].meta();
+    assert_eq!((meta.uid, meta.revision, meta.created_ms, meta.updated_ms), (UID, 1, NOW_MS, NOW_MS));
+    assert_eq!(meta.labels["rack"], "7");
+}
+
+fn keeps_uid_and_creation_over_an_update_and_gives_new_ones_after_a_removal(store: &Store) {
+    put(store, cluster("main", "first"));
+    let later = |uid| Write { now_ms: NOW_MS + 5, uid: Uuid::from_u128(uid), ..write() };
+    let updated = commit(store, later(7), vec![Mutation::Put(cluster("main", "second"))]).unwrap();
+    let meta = updated.entities[0].meta();
+    assert_eq!((meta.uid, meta.revision, meta.created_ms, meta.updated_ms), (UID, 2, NOW_MS, NOW_MS + 5));
+    delete(store, cluster_id("main"));
+    let again = commit(store, later(8), vec![Mutation::Put(cluster("main", "second"))]).unwrap();
+    let meta = again.entities[0].meta();
+    assert_eq!((meta.uid, meta.revision, meta.created_ms), (Uuid::from_u128(8), 4, NOW_MS + 5));
+}
+
+fn gives_each_created_entity_a_uid_of_its_own(store: &Store) {
+    let mutations = vec![Mutation::Put(cluster("a", "")), Mutation::Put(cluster("b", ""))];
+    let committed = commit(store, write(), mutations).unwrap();
+    let uids: Vec<u128> = committed.entities.iter().map(|entity| entity.meta().uid.as_u128()).collect();
+    assert_eq!(uids, [UID.as_u128(), UID.as_u128() + 1]);
+}
+
+fn putting_the_same_again_changes_nothing(store: &Store) {
+    let first = put(store, cluster("main", ""));
+    let seen = store.subscribe();
+    let again =
+        commit(store, Write { now_ms: NOW_MS + 5, ..write() }, vec![Mutation::Put(cluster("main", ""))]).unwrap();
+    assert_eq!(again, first);
+    assert_eq!(store.revision(), 1);
+    assert!(!seen.has_changed().unwrap());
+    assert_eq!(store.events(0, 10).unwrap().len(), 1);
+}
+
+fn a_changed_label_is_a_change(store: &Store) {
+    put(store, cluster("main", ""));
+    let mut labelled = cluster("main", "");
+    labelled.meta_mut().labels.insert("rack".to_owned(), "7".to_owned());
+    assert_eq!(put(store, labelled).revision, 2);
+    assert_eq!(put(store, cluster("main", "")).revision, 3);
+}
+
+fn removing_what_is_not_there_changes_nothing(store: &Store) {
+    assert_eq!(delete(store, cluster_id("main")).revision, 0);
+    assert_eq!(store.events(0, 10).unwrap(), []);
+}
+
+fn later_mutations_of_a_write_see_the_earlier(store: &Store) {
+    put(store, cluster("main", "first"));
+    let mutations = vec![
+        Mutation::Delete(cluster_id("main")),
+        Mutation::Put(cluster("main", "second")),
+        Mutation::Put(cluster("main", "third")),
+        Mutation::Put(cluster("main", "third")),
+    ];
+    let second_uid = Uuid::from_u128(7);
+    let committed = commit(store, Write { uid: second_uid, ..write() }, mutations).unwrap();
+    assert_eq!(committed.entities.len(), 3);
+    let kept = store.read(|fleet| fleet.entity(&cluster_id("main"))).unwrap();
+    assert_eq!(Some(&kept), committed.entities.last());
+    assert_eq!((kept.meta().uid, kept.meta().revision), (second_uid, 2));
+    let changes: Vec<Change> = store.events(1, 10).unwrap()[0].mutations.iter().map(|(_, change)| *change).collect();
+    assert_eq!(changes, [Change::Deleted, Change::Created, Change::Updated]);
+}
+
+fn a_refused_decision_changes_nothing(store: &Store) {
+    let refused = store.transact(requested(1, "d", NOW_MS), |_| Err("no"));
+    assert!(matches!(refused, Err(TransactError::Decided("no"))), "{refused:?}");
+    assert_eq!(store.revision(), 0);
+    assert_eq!(store.replay(Uuid::from_u128(1), "d"), Ok(None));
+}
+
+fn a_panicking_decision_changes_nothing(store: &Store) {
+    let writer = store.clone();
+    let panicked = thread::spawn(move || {
+        let _ = writer.transact::<Infallible>(write(), |_| panic!("on purpose"));
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(put(store, cluster("main", "")).revision, 1);
+}
+
+fn a_repeated_request_gets_the_first_answer(store: &Store) {
+    let findings = Findings(vec![Finding::info(Code::HostUnsupported, "f", "m")]);
+    let decide = |description: &str| {
+        let mutations = vec![Mutation::Put(cluster("main", description))];
+        Ok::<_, Infallible>(Decision { mutations, findings: findings.clone() })
+    };
+    let first = store.transact(requested(1, "d", NOW_MS), |_| decide("first")).unwrap();
+    put(store, cluster("main", "second"));
+    let again = store.transact(requested(1, "d", NOW_MS), |_| -> Result<Decision, Infallible> {
+        panic!("a remembered request is decided again")
+    });
+    let expected = Committed { replayed: true, ..first };
+    assert_eq!(again.unwrap(), expected);
+    assert_eq!(store.replay(Uuid::from_u128(1), "d"), Ok(Some(expected)));
+    assert_eq!(store.replay(Uuid::from_u128(2), "d"), Ok(None));
+    assert_eq!(store.revision(), 2);
+}
+
+fn a_request_that_changed_nothing_is_remembered_too(store: &Store) {
+    let first = put(store, cluster("main", "first"));
+    let mutations = || vec![Mutation::Put(cluster("main", "first"))];
+    assert_eq!(commit(store, requested(1, "d", NOW_MS), mutations()).unwrap().revision, 1);
+    put(store, cluster("main", "second"));
+    let again = commit(store, requested(1, "d", NOW_MS), mutations()).unwrap();
+    assert_eq!(again, Committed { replayed: true, ..first });
+    assert_eq!(store.revision(), 2);
+}
+
+fn a_request_id_for_another_request_is_refused(store: &Store) {
+    commit(store, requested(1, "d", NOW_MS), vec![Mutation::Put(cluster("main", ""))]).unwrap();
+    let reused = commit(store, requested(1, "other", NOW_MS), vec![Mutation::Put(cluster("main", "x"))]);
+    assert!(matches!(reused, Err(TransactError::RequestIdReused)), "{reused:?}");
+    assert_eq!(store.replay(Uuid::from_u128(1), "other"), Err(RequestIdReused));
+    assert_eq!(store.revision(), 1);
+}
+
+fn answers_are_remembered_for_a_day(store: &Store) {
+    let put = |id: u128, now_ms: u64| {
+        let mutation = Mutation::Put(cluster(&format!("c{id}"), ""));
+        commit(store, requested(id, "d", now_ms), vec![mutation]).unwrap();
+    };
+    let is_remembered = |id: u128| store.replay(Uuid::from_u128(id), "d").unwrap().is_some();
+    put(1, NOW_MS);
+    put(2, NOW_MS + DAY_MS);
+    assert!(is_remembered(1) && is_remembered(2));
+    put(3, NOW_MS + DAY_MS + 1);
+    assert!(!is_remembered(1) && is_remembered(2) && is_remembered(3));
+}
+
+fn tells_each_revision_to_watchers(store: &Store) {
+    let mut seen = store.subscribe();
+    put(store, cluster("main", ""));
+    assert!(seen.has_changed().unwrap());
+    assert_eq!(*seen.borrow_and_update(), 1);
+    store.record(&host_name("h1"), record(1)).unwrap();
+    assert!(!seen.has_changed().unwrap());
+}
+
+fn audits_who_changed_what_and_acknowledged(store: &Store) {
+    let findings = Findings(vec![
+        Finding::warning(Code::MgmtBridgeChange, "f", "m"),
+        Finding::warning(Code::HostUnsupported, "f", "m"),
+        Finding::warning(Code::HostUnsupported, "g", "m"),
+        Finding::info(Code::NoEffectNotBridged, "f", "m"),
+    ]);
+    let mutations = vec![Mutation::Put(cluster("main", ""))];
+    store.transact(write(), |_| Ok::<_, Infallible>(Decision { mutations, findings })).unwrap();
+    let expected = Event {
+        revision: 1,
+        at_ms: NOW_MS,
+        actor: "ann".to_owned(),
+        mutations: vec![(cluster_id("main"), Change::Created)],
+        acknowledged: vec![Code::HostUnsupported, Code::MgmtBridgeChange],
+    };
+    assert_eq!(store.events(0, 10).unwrap(), [expected]);
+}
+
+fn pages_through_events(store: &Store) {
+    for name in ["a", "b", "c"] {
+        put(store, cluster(name, ""));
+    }
+    let revisions = |after, limit| -> Vec<u64> {
+        store.events(after, limit).unwrap().into_iter().map(|event| event.revision).collect()
+    };
+    assert_eq!(revisions(0, 2), [1, 2]);
+    assert_eq!(revisions(2, 2), [3]);
+    assert!(revisions(3, 2).is_empty() && revisions(u64::MAX, 2).is_empty());
+}
+
+fn keeps_reports_beside_the_desired_state(store: &Store) {
+    put(store, host("h1", "main"));
+    store.record(&host_name("h1"), record(1)).unwrap();
+    store.record(&host_name("h1"), record(2)).unwrap();
+    assert_eq!(store.read(|fleet| fleet.observed(&host_name("h1")).cloned()), Some(record(2)));
+    assert_eq!(store.revision(), 1);
+}
+
+fn ignores_reports_of_unknown_hosts(store: &Store) {
+    store.record(&host_name("h1"), record(1)).unwrap();
+    assert_eq!(store.read(|fleet| fleet.observed(&host_name("h1")).cloned()), None);
+}
+
+fn forgets_a_removed_hosts_report(store: &Store) {
+    put(store, host("h1", "main"));
+    store.record(&host_name("h1"), record(1)).unwrap();
+    delete(store, EntityId::Host(host_name("h1")));
+    put(store, host("h1", "main"));
+    assert_eq!(store.read(|fleet| fleet.observed(&host_name("h1")).cloned()), None);
+}
+
+fn concurrent_writers_lose_nothing(store: &Store) {
+    const WRITERS: usize = 4;
+    const WRITES: usize = 25;
+    put(store, cluster("counter", "0"));
+    let count = |fleet: &trestle_model::fleet::Fleet| match fleet.entity(&cluster_id("counter")) {
+        Some(Entity::Cluster(cluster)) => cluster.description.parse::<usize>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    let added = store.transact(write(), |fleet| {
+                        let next = (count(fleet) + 1).to_string();
+                        Ok::<_, Infallible>(decision(vec![Mutation::Put(cluster("counter", &next))]))
+                    });
+                    added.unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut last = 0;
+            while last < WRITERS * WRITES {
+                let now = store.read(count);
+                assert!(now >= last, "{now} was read after {last}");
+                last = now;
+                thread::yield_now();
+            }
+        });
+    });
+    assert_eq!(store.read(count), WRITERS * WRITES);
+    let revisions: Vec<u64> = store.events(0, usize::MAX).unwrap().into_iter().map(|event| event.revision).collect();
+    assert_eq!(revisions, (1..=101).collect::<Vec<u64>>());
+}

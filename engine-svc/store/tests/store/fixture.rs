@@ -1,0 +1,167 @@
+//! Entities and writes with nothing remarkable about them.
+
+use std::convert::Infallible;
+
+use trestle_model::fleet::{
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, Meta, Mutation, Network, NetworkAttachment,
+    SwitchType, VnicProfile,
+};
+use trestle_model::{
+    BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
+    LibvirtInfo, MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
+};
+use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
+use uuid::Uuid;
+
+pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
+pub(crate) const UID: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
+
+pub(crate) fn id(text: &str) -> ResourceId {
+    ResourceId::parse(text).unwrap()
+}
+
+pub(crate) fn host_name(text: &str) -> HostName {
+    HostName::parse(text).unwrap()
+}
+
+pub(crate) fn cluster(name: &str, description: &str) -> Entity {
+    Entity::Cluster(Cluster {
+        id: id(name),
+        meta: Meta::default(),
+        switch_type: SwitchType::LinuxBridge,
+        description: description.to_owned(),
+    })
+}
+
+pub(crate) fn cluster_id(name: &str) -> EntityId {
+    EntityId::Cluster(id(name))
+}
+
+pub(crate) fn host(name: &str, cluster: &str) -> Entity {
+    Entity::Host(Host {
+        id: host_name(name),
+        meta: Meta::default(),
+        cluster: id(cluster),
+        description: String::new(),
+        maintenance: false,
+    })
+}
+
+pub(crate) fn network(name: &str, vlan: u32) -> Entity {
+    Entity::Network(Network {
+        id: NetworkName::parse(name).unwrap(),
+        meta: Meta::default(),
+        description: String::new(),
+        vm_network: true,
+        vlan: Some(VlanId::try_from(vlan).unwrap()),
+        mtu: Mtu::ETHERNET,
+        stp: false,
+        bridge_name: None,
+        bridge_options: BridgeOptions { priority: Some(7), ..BridgeOptions::default() },
+        mac_table_manager: MacTableManager::Libvirt,
+    })
+}
+
+pub(crate) fn cluster_network(cluster: &str, network: &str) -> Entity {
+    Entity::ClusterNetwork(ClusterNetwork {
+        cluster: id(cluster),
+        network: NetworkName::parse(network).unwrap(),
+        meta: Meta::default(),
+        required: true,
+        management: false,
+    })
+}
+
+pub(crate) fn profile(network: &str, name: &str) -> Entity {
+    Entity::VnicProfile(VnicProfile {
+        id: id(name),
+        network: NetworkName::parse(network).unwrap(),
+        meta: Meta::default(),
+        description: String::new(),
+        filter: trestle_model::fleet::NetworkFilter::Named("clean-traffic".to_owned()),
+        guest_tagging: trestle_model::fleet::GuestTagging::List(vec![VlanId::try_from(7).unwrap()]),
+    })
+}
+
+pub(crate) fn attachment(host: &str, network: &str) -> Entity {
+    Entity::NetworkAttachment(NetworkAttachment {
+        host: host_name(host),
+        network: NetworkName::parse(network).unwrap(),
+        meta: Meta::default(),
+        nic: Some(IfName::parse("eth0").unwrap()),
+        ipv4: Ipv4Config::None,
+        ipv6: Ipv6Config::None,
+        default_route: false,
+    })
+}
+
+/// One entity of each kind.
+pub(crate) fn one_of_each() -> Vec<Entity> {
+    vec![
+        cluster("main", "all there is"),
+        network("blue", 7),
+        cluster_network("main", "blue"),
+        profile("blue", "guests"),
+        host("h1", "main"),
+        attachment("h1", "blue"),
+    ]
+}
+
+pub(crate) fn record(generation: u64) -> HostRecord {
+    let capabilities = Capabilities {
+        networks: Vec::new(),
+        nics: Vec::new(),
+        routes: Vec::new(),
+        kernel: KernelInfo { release: "6.1".to_owned() },
+        libvirt: LibvirtInfo::default(),
+        features: FeatureSet::default(),
+        agent_version: "1".to_owned(),
+        boot_id: "b".to_owned(),
+        generation,
+        dirty: false,
+        running_hash: String::new(),
+        persistent_hash: String::new(),
+    };
+    HostRecord { capabilities: Some(capabilities), reported_ms: NOW_MS }
+}
+
+pub(crate) fn write() -> Write {
+    Write { request: None, now_ms: NOW_MS, uid: UID, actor: "ann".to_owned() }
+}
+
+pub(crate) fn requested(id: u128, digest: &str, now_ms: u64) -> Write {
+    let request = RequestKey { id: Uuid::from_u128(id), digest: digest.to_owned() };
+    Write { request: Some(request), now_ms, ..write() }
+}
+
+pub(crate) fn decision(mutations: Vec<Mutation>) -> Decision {
+    Decision { mutations, findings: Findings::default() }
+}
+
+/// Writes without asking anybody.
+pub(crate) fn commit(
+    store: &Store,
+    write: Write,
+    mutations: Vec<Mutation>,
+) -> Result<Committed, TransactError<Infallible>> {
+    store.transact(write, |_| Ok(decision(mutations)))
+}
+
+pub(crate) fn put(store: &Store, entity: Entity) -> Committed {
+    commit(store, write(), vec![Mutation::Put(entity)]).unwrap()
+}
+
+pub(crate) fn delete(store: &Store, id: EntityId) -> Committed {
+    commit(store, write(), vec![Mutation::Delete(id)]).unwrap()
+}
+
+/// Everything desired, by name.
+pub(crate) fn everything(fleet: &Fleet) -> Vec<Entity> {
+    let clusters = fleet.clusters().values().cloned().map(Entity::Cluster);
+    let networks = fleet.networks().values().cloned().map(Entity::Network);
+    let cluster_networks = fleet.cluster_networks().values().cloned().map(Entity::ClusterNetwork);
+    let profiles = fleet.profiles().values().cloned().map(Entity::VnicProfile);
+    let hosts = fleet.hosts().values().cloned().map(Entity::Host);
+    let attachments = fleet.attachments().values().cloned().map(Entity::NetworkAttachment);
+    clusters.chain(networks).chain(cluster_networks).chain(profiles).chain(hosts).chain(attachments).collect()
+}

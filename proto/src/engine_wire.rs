@@ -1,0 +1,24 @@
+//! The engine's resources and the model's entities: names, whole resources, and partial updates.
+//!
+//! Every resource has the same shape on the wire (name, uid, etag, labels, times, generation, spec), so that one way of
+//! creating and one of changing serves all of them; [`Resource`] holds what differs.
+
+mod attachment;
+mod cluster;
+mod cluster_network;
+mod host;
+mod mask;
+mod network;
+mod resource;
+mod resource_name;
+mod vnic_profile;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use resource::{Resource, etag, timestamp};
+pub use resource_name::{parse_name, parse_name_of, parse_parent_of};
+pub use write::{
+    check_etag, existing, merge, missing, parse_acknowledged, parse_named, parse_new, parse_request_id, target_of,
+};

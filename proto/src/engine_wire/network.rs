@@ -1,0 +1,59 @@
+//! Networks.
+
+use trestle_model::fleet::{Meta, Network};
+use trestle_model::{Code, IfName, MacTableManager, NetworkName};
+
+use super::Resource;
+use super::resource::shape;
+use crate::engine::v1 as wire;
+use crate::form::Form;
+use crate::host_wire::{build_options, check_no_bridge_attribute, manager, read_options};
+
+impl Resource for wire::Network {
+    shape!(Network, "network", "networks/{network}", NetworkName, network => (network), build_spec);
+
+    fn parts(network: &Network) -> (NetworkName, &Meta) {
+        (network.id.clone(), &network.meta)
+    }
+
+    fn read(&self, form: &mut Form, id: NetworkName, meta: Meta) -> Option<Network> {
+        let spec = self.spec.clone().unwrap_or_default();
+        let vm_network = spec.vm_network.unwrap_or(true);
+        let vlan = form.vlan("network.spec.vlan_id", spec.vlan_id);
+        let mtu = form.mtu("network.spec.mtu", spec.mtu);
+        let bridge_name = match spec.bridge_name.as_str() {
+            "" => None,
+            text => form.name("network.spec.bridge_name", text, Code::BridgeNameInvalid, IfName::parse_bridge),
+        };
+        let bridge_options = read_options(form, "network.spec.bridge_options", spec.bridge_options.as_ref());
+        if !vm_network {
+            let has_options = spec.bridge_options.is_some_and(|options| options != Default::default());
+            check_no_bridge_attribute(form, "network.spec", &spec.bridge_name, spec.stp, has_options);
+        }
+        Some(Network {
+            id,
+            meta,
+            description: spec.description,
+            vm_network,
+            vlan,
+            mtu,
+            stp: spec.stp,
+            bridge_name,
+            bridge_options,
+            mac_table_manager: manager(spec.manage_macs_with_libvirt),
+        })
+    }
+}
+
+fn build_spec(network: &Network) -> wire::NetworkSpec {
+    wire::NetworkSpec {
+        description: network.description.clone(),
+        vm_network: Some(network.vm_network),
+        vlan_id: network.vlan.map(u32::from),
+        mtu: Some(network.mtu.get()),
+        stp: network.stp,
+        bridge_name: network.bridge_name.as_ref().map(IfName::to_string).unwrap_or_default(),
+        bridge_options: build_options(&network.bridge_options),
+        manage_macs_with_libvirt: network.mac_table_manager == MacTableManager::Libvirt,
+    }
+}

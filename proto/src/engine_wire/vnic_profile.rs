@@ -1,0 +1,118 @@
+//! vNIC profiles.
+
+use std::collections::BTreeSet;
+
+use trestle_model::fleet::{GuestTagging, Meta, NetworkFilter, ProfileId, VnicProfile};
+use trestle_model::{BadName, Code, Finding, VlanId};
+
+use super::Resource;
+use super::resource::shape;
+use crate::engine::v1 as wire;
+use crate::engine::v1::network_filter::Choice;
+use crate::form::Form;
+
+impl Resource for wire::VnicProfile {
+    shape!(
+        VnicProfile,
+        "vnic_profile",
+        "networks/{network}/vnicProfiles/{profile}",
+        ProfileId,
+        (network, profile) => (network, profile),
+        build_spec
+    );
+
+    fn parts(profile: &VnicProfile) -> (ProfileId, &Meta) {
+        ((profile.network.clone(), profile.id.clone()), &profile.meta)
+    }
+
+    fn read(&self, form: &mut Form, (network, id): ProfileId, meta: Meta) -> Option<VnicProfile> {
+        let spec = self.spec.clone().unwrap_or_default();
+        let filter = read_filter(form, spec.network_filter);
+        let guest_tagging = read_tagging(form, &spec.guest_tagging.unwrap_or_default());
+        Some(VnicProfile {
+            id,
+            network,
+            meta,
+            description: spec.description,
+            filter: filter?,
+            guest_tagging: guest_tagging?,
+        })
+    }
+}
+
+/// Reads the filter; absent, without a choice, and `none: false`, which says nothing, are the default.
+fn read_filter(form: &mut Form, filter: Option<wire::NetworkFilter>) -> Option<NetworkFilter> {
+    match filter.and_then(|filter| filter.choice) {
+        None | Some(Choice::None(false)) => Some(NetworkFilter::Default),
+        Some(Choice::None(true)) => Some(NetworkFilter::None),
+        Some(Choice::Named(name)) => form
+            .name("vnic_profile.spec.network_filter.named", &name, Code::NameInvalid, check_filter_name)
+            .map(|()| NetworkFilter::Named(name)),
+    }
+}
+
+/// Checks a filter's name: 1 to 256 characters that print, without a slash.
+fn check_filter_name(name: &str) -> Result<(), BadName> {
+    const LIMIT: usize = 256;
+    let length = name.chars().count();
+    match name.chars().find(|c| c.is_control() || *c == '/') {
+        Some(bad) => Err(BadName::Character(bad)),
+        None if length > LIMIT => Err(BadName::TooLong { length, limit: LIMIT }),
+        None => Ok(()),
+    }
+}
+
+fn read_tagging(form: &mut Form, tagging: &wire::GuestTagging) -> Option<GuestTagging> {
+    const VLANS: &str = "vnic_profile.spec.guest_tagging.vlan_ids";
+    let mode = form.known("vnic_profile.spec.guest_tagging.mode", tagging.mode);
+    let vlans = read_vlans(form, VLANS, &tagging.vlan_ids);
+    let read = match mode? {
+        wire::TaggingMode::List if tagging.vlan_ids.is_empty() => {
+            form.missing(VLANS, "list the VLANs, or choose another mode");
+            return None;
+        }
+        wire::TaggingMode::List => return Some(GuestTagging::List(vlans)),
+        wire::TaggingMode::Unspecified | wire::TaggingMode::None => GuestTagging::None,
+        wire::TaggingMode::Any => GuestTagging::Any,
+        wire::TaggingMode::Unknown => GuestTagging::Unspecified,
+    };
+    if !tagging.vlan_ids.is_empty() {
+        let finding = Finding::error(Code::FieldConflict, VLANS, "VLANs are listed for a mode that takes no list");
+        form.note(finding.remedy("choose TAGGING_MODE_LIST, or leave vlan_ids out"));
+    }
+    Some(read)
+}
+
+fn read_vlans(form: &mut Form, path: &str, ids: &[u32]) -> Vec<VlanId> {
+    let mut seen = BTreeSet::new();
+    let mut vlans = Vec::new();
+    for (position, id) in ids.iter().enumerate() {
+        let path = format!("{path}[{position}]");
+        let Some(vlan) = form.vlan(&path, Some(*id)) else { continue };
+        if !seen.insert(vlan) {
+            let finding = Finding::error(Code::Duplicate, path, format!("VLAN {vlan} is listed twice"));
+            form.note(finding.remedy("list each VLAN once"));
+        }
+        vlans.push(vlan);
+    }
+    vlans
+}
+
+fn build_spec(profile: &VnicProfile) -> wire::VnicProfileSpec {
+    let choice = match &profile.filter {
+        NetworkFilter::Default => None,
+        NetworkFilter::None => Some(Choice::None(true)),
+        NetworkFilter::Named(name) => Some(Choice::Named(name.clone())),
+    };
+    let (mode, vlan_ids) = match &profile.guest_tagging {
+        GuestTagging::None => (wire::TaggingMode::None, Vec::new()),
+        GuestTagging::List(vlans) => (wire::TaggingMode::List, vlans.iter().map(|vlan| u32::from(*vlan)).collect()),
+        GuestTagging::Any => (wire::TaggingMode::Any, Vec::new()),
+        GuestTagging::Unspecified => (wire::TaggingMode::Unknown, Vec::new()),
+    };
+    wire::VnicProfileSpec {
+        description: profile.description.clone(),
+        network_filter: choice.map(|choice| wire::NetworkFilter { choice: Some(choice) }),
+        guest_tagging: Some(wire::GuestTagging { mode: mode.into(), vlan_ids }),
+    }
+}

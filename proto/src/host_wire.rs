@@ -1,0 +1,26 @@
+//! The agent's messages and the model: requests parsed, results and reports built, and both the other way round.
+//!
+//! `parse_…` reads the wire and notes every violation with the path of its field; `build_…` writes it and cannot fail.
+//! What needs the host to be decided, such as whether a NIC exists, is not decided here.
+
+mod address;
+mod bridge;
+mod capabilities;
+mod network;
+mod read_mask;
+mod request;
+mod result;
+
+#[cfg(test)]
+mod tests;
+
+pub use capabilities::{build_capabilities, parse_capabilities};
+pub use network::{build_network, parse_network};
+pub use read_mask::ReadMask;
+pub use request::{SetupContext, build_setup, parse_setup, parse_transaction};
+pub use result::{build_progress, build_result, build_validated, parse_result, result_event};
+
+pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
+pub(crate) use bridge::{build_options, read_options};
+pub(crate) use network::{check_no_bridge_attribute, manager};
+pub(crate) use request::{read_acknowledged, wire_duration};

@@ -1,0 +1,10 @@
+//! A host's report.
+//!
+//! *Lossy*: the wire has no place for an address' broadcast, label, scope and prefix-route flag; reading sets them to
+//! none and zero. A feature that a newer agent knows and this version does not is left out.
+
+mod build;
+mod parse;
+
+pub use build::build_capabilities;
+pub use parse::parse_capabilities;

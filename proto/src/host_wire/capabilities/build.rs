@@ -1,0 +1,155 @@
+//! Builds a report.
+
+use trestle_model::{
+    Address, AddressOrigin, Bridge, Capabilities, FdbEntry, FdbState, Feature, MacTableManager, MacTableReport,
+    NetworkReport, NicReport, Origin, PortReport, Route, Support,
+};
+
+use super::super::build_network;
+use crate::host::v1 as wire;
+
+/// Builds the wire's form of a report.
+pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
+    wire::Capabilities {
+        networks: report.networks.iter().map(build_report).collect(),
+        nics: report.nics.iter().map(build_nic).collect(),
+        routes: report.routes.iter().map(build_route).collect(),
+        kernel: Some(wire::KernelInfo { release: report.kernel.release.clone() }),
+        libvirt: Some(wire::LibvirtInfo {
+            uri: report.libvirt.uri.clone(),
+            connected: report.libvirt.connected,
+            version: report.libvirt.version.clone(),
+            fault: report.libvirt.fault.clone(),
+        }),
+        features: report.features.0.iter().map(|(feature, support)| build_feature(*feature, support)).collect(),
+        agent_version: report.agent_version.clone(),
+        boot_id: report.boot_id.clone(),
+        generation: report.generation,
+        dirty: report.dirty,
+        running_hash: report.running_hash.clone(),
+        persistent_hash: report.persistent_hash.clone(),
+    }
+}
+
+fn build_report(report: &NetworkReport) -> wire::NetworkReport {
+    let spec = &report.configured.spec;
+    let origin = match report.configured.origin {
+        Origin::Engine => wire::Origin::Engine,
+        Origin::Local => wire::Origin::Local,
+    };
+    wire::NetworkReport {
+        configured: Some(build_network(spec)),
+        origin: origin.into(),
+        manage_macs_with_libvirt: spec.mac_table_manager == MacTableManager::Libvirt,
+        device: text_of(report.device.as_ref()),
+        mtu: report.mtu.map(u32::from),
+        addresses: report.addresses.iter().map(build_address).collect(),
+        bridge: report.bridge.as_ref().map(build_bridge),
+        ports: report.ports.iter().map(build_port).collect(),
+        mac_table: report.mac_table.as_ref().map(build_mac_table),
+        drift: report.drift.clone(),
+    }
+}
+
+fn build_address(address: &Address) -> wire::AddressReport {
+    let origin = match address.origin {
+        AddressOrigin::Static => wire::AddressOrigin::Static,
+        AddressOrigin::Dynamic => wire::AddressOrigin::Dynamic,
+        AddressOrigin::Kernel => wire::AddressOrigin::Kernel,
+    };
+    wire::AddressReport { address: address.net.to_string(), origin: origin.into() }
+}
+
+fn build_bridge(bridge: &Bridge) -> wire::BridgeReport {
+    wire::BridgeReport {
+        stp: bridge.stp,
+        ageing_time_cs: bridge.ageing_time_cs,
+        forward_delay_cs: bridge.forward_delay_cs,
+        hello_time_cs: bridge.hello_time_cs,
+        max_age_cs: bridge.max_age_cs,
+        priority: bridge.priority.into(),
+        multicast_snooping: bridge.multicast_snooping,
+        multicast_querier: bridge.multicast_querier,
+        group_fwd_mask: bridge.group_fwd_mask.into(),
+        vlan_filtering: bridge.vlan_filtering,
+        default_pvid: bridge.default_pvid.into(),
+    }
+}
+
+fn build_port(port: &PortReport) -> wire::PortReport {
+    wire::PortReport {
+        device: port.device.to_string(),
+        learning: port.flags.learning,
+        flood: port.flags.flood,
+        multicast_flood: port.flags.multicast_flood,
+        broadcast_flood: port.flags.broadcast_flood,
+        isolated: port.flags.isolated,
+        locked: port.flags.locked,
+        promiscuity: port.promiscuity,
+        guest: port.guest.as_ref().map(|guest| guest.domain.clone()).unwrap_or_default(),
+        guest_mac: text_of(port.guest.as_ref().map(|guest| guest.mac)),
+    }
+}
+
+fn build_mac_table(table: &MacTableReport) -> wire::MacTableReport {
+    wire::MacTableReport {
+        manager: text_of(table.manager),
+        active: table.active,
+        entries: table.entries.iter().map(build_entry).collect(),
+    }
+}
+
+fn build_entry(entry: &FdbEntry) -> wire::FdbEntryReport {
+    let state = match entry.state {
+        FdbState::Learned => wire::FdbState::Learned,
+        FdbState::Static => wire::FdbState::Static,
+        FdbState::Local => wire::FdbState::Local,
+    };
+    wire::FdbEntryReport {
+        mac: entry.mac.to_string(),
+        port: entry.port.to_string(),
+        vlan_id: entry.vlan.map(u32::from),
+        state: state.into(),
+        sticky: entry.sticky,
+    }
+}
+
+fn build_nic(nic: &NicReport) -> wire::NicReport {
+    wire::NicReport {
+        name: nic.name.to_string(),
+        mac: text_of(nic.mac),
+        permanent_mac: text_of(nic.permanent_mac),
+        mtu: nic.mtu.get(),
+        max_mtu: nic.max_mtu,
+        up: nic.up,
+        carrier: nic.carrier,
+        master: text_of(nic.master.as_ref()),
+        addresses: nic.addresses.iter().map(build_address).collect(),
+    }
+}
+
+fn build_route(route: &Route) -> wire::RouteReport {
+    wire::RouteReport {
+        destination: route.destination.to_string(),
+        gateway: text_of(route.gateway),
+        device: route.device.to_string(),
+        metric: route.metric,
+        protocol: route.protocol.into(),
+        preferred_source: text_of(route.preferred_source),
+        scope: route.scope.into(),
+    }
+}
+
+fn build_feature(feature: Feature, support: &Support) -> wire::FeatureReport {
+    let (support, reason) = match support {
+        Support::Present => (wire::Support::Present, ""),
+        Support::Absent(reason) => (wire::Support::Absent, reason.as_str()),
+        Support::Unknown(reason) => (wire::Support::Unknown, reason.as_str()),
+    };
+    wire::FeatureReport { name: feature.name().to_owned(), support: support.into(), reason: reason.to_owned() }
+}
+
+/// Returns a value's text; the wire says none by an empty one.
+fn text_of(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

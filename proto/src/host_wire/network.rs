@@ -1,0 +1,139 @@
+//! A network as a host is asked to have it.
+
+use trestle_model::{
+    BridgeSpec, Code, Finding, Findings, IfName, Ipv6Config, MacTableManager, Mtu, NetworkName, NetworkSpec,
+    Southbound, Topology,
+};
+
+use super::{build_ipv4, build_ipv6, build_options, read_ipv4, read_ipv6, read_options};
+use crate::form::Form;
+use crate::host::v1 as wire;
+use crate::host::v1::network::Southbound as WireSouthbound;
+
+/// Reads a network that is to be there; `path` is the message's own path, such as `networks[0]`.
+///
+/// *Errors*: every violation.
+pub fn parse_network(network: &wire::Network, path: &str) -> Result<NetworkSpec, Findings> {
+    let mut form = Form::default();
+    let spec = read_network(&mut form, path, network);
+    if network.remove {
+        let finding = Finding::error(Code::FieldConflict, format!("{path}.remove"), "a removal is not expected here");
+        form.note(finding.remedy("leave remove out"));
+    }
+    form.finish(spec)
+}
+
+/// Reads the name of a network that is to go.
+pub(super) fn read_removal(form: &mut Form, path: &str, network: &wire::Network) -> Option<NetworkName> {
+    let bare = wire::Network { name: network.name.clone(), remove: true, ..wire::Network::default() };
+    if *network != bare {
+        let message = "a removal carries attributes beside the name";
+        let finding = Finding::error(Code::RemoveWithAttributes, format!("{path}.remove"), message);
+        form.note(finding.remedy("give only name and remove, or leave remove out"));
+    }
+    form.name(&format!("{path}.name"), &network.name, Code::NameInvalid, NetworkName::parse)
+}
+
+/// Reads a network that is to be there, and notes every violation.
+pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network) -> Option<NetworkSpec> {
+    let name = form.name(&format!("{path}.name"), &network.name, Code::NameInvalid, NetworkName::parse);
+    let southbound = network.southbound.as_ref().map(|WireSouthbound::Nic(nic)| {
+        form.name(&format!("{path}.nic"), nic, Code::NameInvalid, IfName::parse).map(Southbound::Nic)
+    });
+    let vlan = form.vlan(&format!("{path}.vlan_id"), network.vlan_id);
+    if network.vlan_id.is_some() && southbound.is_none() {
+        let message = "a VLAN is given for a network that stands on nothing";
+        let finding = Finding::error(Code::VlanWithoutSouthbound, format!("{path}.vlan_id"), message);
+        form.note(finding.remedy("name the NIC that carries the VLAN, or leave vlan_id out"));
+    }
+    let mtu = form.mtu(&format!("{path}.mtu"), network.mtu);
+    let ipv4 = read_ipv4(form, &format!("{path}.ipv4"), network.ipv4.as_ref());
+    let ipv6 = read_ipv6(form, &format!("{path}.ipv6"), network.ipv6.as_ref());
+    if matches!(ipv6, Ipv6Config::Static(_)) && mtu < Mtu::IPV6_LEAST {
+        let message = format!("MTU {mtu} is less than the {} that IPv6 needs", Mtu::IPV6_LEAST);
+        let finding = Finding::error(Code::MtuOutOfRange, format!("{path}.mtu"), message);
+        form.note(finding.remedy("give an MTU of 1280 bytes or more, or leave the IPv6 configuration out"));
+    }
+    let topology = if network.bridged.unwrap_or(true) {
+        read_bridge(form, path, network, name.as_ref()).map(Topology::Bridged)
+    } else {
+        check_bridgeless(form, path, network, southbound.is_some());
+        Some(Topology::Bridgeless)
+    };
+    Some(NetworkSpec {
+        name: name?,
+        southbound: match southbound {
+            Some(read) => Some(read?),
+            None => None,
+        },
+        vlan,
+        mtu,
+        topology: topology?,
+        mac_table_manager: manager(network.manage_macs_with_libvirt),
+        ipv4,
+        ipv6,
+        default_route: network.default_route,
+    })
+}
+
+/// Builds the wire's form of a network; every value that has a default is said.
+pub fn build_network(spec: &NetworkSpec) -> wire::Network {
+    let (bridge_name, stp, bridge_options) = match spec.bridge() {
+        Some(bridge) => (bridge.name.to_string(), bridge.stp, build_options(&bridge.options)),
+        None => (String::new(), false, None),
+    };
+    wire::Network {
+        name: spec.name.to_string(),
+        bridge_name,
+        southbound: spec.southbound.as_ref().map(|Southbound::Nic(nic)| WireSouthbound::Nic(nic.to_string())),
+        vlan_id: spec.vlan.map(u32::from),
+        bridged: Some(spec.bridge().is_some()),
+        mtu: Some(spec.mtu.get()),
+        stp,
+        bridge_options,
+        manage_macs_with_libvirt: spec.mac_table_manager == MacTableManager::Libvirt,
+        ipv4: build_ipv4(&spec.ipv4),
+        ipv6: build_ipv6(&spec.ipv6),
+        default_route: spec.default_route,
+        remove: false,
+    }
+}
+
+/// Returns who manages a MAC table, as the wire's flag says.
+pub(crate) const fn manager(manage_macs_with_libvirt: bool) -> MacTableManager {
+    if manage_macs_with_libvirt { MacTableManager::Libvirt } else { MacTableManager::Kernel }
+}
+
+fn read_bridge(
+    form: &mut Form,
+    path: &str,
+    network: &wire::Network,
+    network_name: Option<&NetworkName>,
+) -> Option<BridgeSpec> {
+    let name = match network.bridge_name.as_str() {
+        "" => network_name.map(IfName::for_bridge),
+        text => form.name(&format!("{path}.bridge_name"), text, Code::BridgeNameInvalid, IfName::parse_bridge),
+    };
+    let options = read_options(form, &format!("{path}.bridge_options"), network.bridge_options.as_ref());
+    Some(BridgeSpec { name: name?, stp: network.stp, options })
+}
+
+fn check_bridgeless(form: &mut Form, path: &str, network: &wire::Network, stands_on_something: bool) {
+    if !stands_on_something {
+        let message = "a network without a bridge has nothing to stand on";
+        let finding = Finding::error(Code::BridgelessWithoutSouthbound, format!("{path}.bridged"), message);
+        form.note(finding.remedy("name a NIC, or let the network be bridged"));
+    }
+    let has_options = network.bridge_options.is_some_and(|options| options != wire::BridgeOptions::default());
+    check_no_bridge_attribute(form, path, &network.bridge_name, network.stp, has_options);
+}
+
+/// Notes each attribute of a bridge that is given where there is none.
+pub(crate) fn check_no_bridge_attribute(form: &mut Form, path: &str, name: &str, stp: bool, has_options: bool) {
+    let given = [("bridge_name", !name.is_empty()), ("stp", stp), ("bridge_options", has_options)];
+    for (field, _) in given.iter().filter(|(_, given)| *given) {
+        let message = format!("{field} is given for a network without a bridge");
+        let finding = Finding::error(Code::BridgeAttributeOnBridgeless, format!("{path}.{field}"), message);
+        form.note(finding.remedy(format!("leave {field} out, or let the network be bridged")));
+    }
+}

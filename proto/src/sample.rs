@@ -1,0 +1,11 @@
+//! Samples for tests: legal values of the model, and messages of any kind with anything in them.
+
+mod entity;
+mod message;
+mod report;
+mod spec;
+
+pub(crate) use entity::{attachment, cluster, cluster_network, host, network, vnic_profile};
+pub(crate) use message::{any_message, dice};
+pub(crate) use report::capabilities;
+pub(crate) use spec::{ipv4, ipv6, network_spec, options};

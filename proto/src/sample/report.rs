@@ -1,0 +1,178 @@
+//! Legal reports of a host, without what the wire has no place for.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use proptest::option;
+use proptest::prelude::*;
+use trestle_model::{
+    Address, AddressOrigin, Bridge, Capabilities, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, KernelInfo,
+    LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicReport, Origin, PortFlags, PortReport, Route,
+    Support,
+};
+
+use super::network_spec;
+use super::spec::{if_name, manager, mtu};
+
+fn mac() -> impl Strategy<Value = MacAddr> {
+    any::<[u8; 6]>().prop_map(MacAddr::new)
+}
+
+fn net() -> impl Strategy<Value = IpNet> {
+    prop_oneof![
+        (any::<[u8; 4]>(), 0_u8..=32).prop_map(|(octets, length)| IpNet::new(octets.into(), length).unwrap()),
+        (any::<[u8; 16]>(), 0_u8..=128).prop_map(|(octets, length)| IpNet::new(octets.into(), length).unwrap()),
+    ]
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let origin = prop_oneof![Just(AddressOrigin::Static), Just(AddressOrigin::Dynamic), Just(AddressOrigin::Kernel)];
+    (net(), origin).prop_map(|(net, origin)| Address {
+        net,
+        origin,
+        broadcast: None,
+        label: None,
+        scope: 0,
+        no_prefix_route: false,
+    })
+}
+
+fn addresses() -> impl Strategy<Value = Vec<Address>> {
+    proptest::collection::vec(address(), 0..3)
+}
+
+fn bridge() -> impl Strategy<Value = Bridge> {
+    (any::<[u32; 4]>(), any::<[u16; 3]>(), any::<[bool; 4]>()).prop_map(|(times, numbers, flags)| Bridge {
+        stp: flags[0],
+        ageing_time_cs: times[0],
+        forward_delay_cs: times[1],
+        hello_time_cs: times[2],
+        max_age_cs: times[3],
+        priority: numbers[0],
+        multicast_snooping: flags[1],
+        multicast_querier: flags[2],
+        group_fwd_mask: numbers[1],
+        vlan_filtering: flags[3],
+        default_pvid: numbers[2],
+    })
+}
+
+fn port() -> impl Strategy<Value = PortReport> {
+    let guest = option::of(("[a-z]{1,8}", mac()).prop_map(|(domain, mac)| GuestPort { domain, mac }));
+    (if_name(), any::<[bool; 6]>(), any::<u32>(), guest).prop_map(|(device, flags, promiscuity, guest)| PortReport {
+        device,
+        flags: PortFlags {
+            learning: flags[0],
+            flood: flags[1],
+            multicast_flood: flags[2],
+            broadcast_flood: flags[3],
+            isolated: flags[4],
+            locked: flags[5],
+        },
+        promiscuity,
+        guest,
+    })
+}
+
+fn entry() -> impl Strategy<Value = FdbEntry> {
+    let state = prop_oneof![Just(FdbState::Learned), Just(FdbState::Static), Just(FdbState::Local)];
+    (if_name(), if_name(), mac(), option::of(0_u16..=4094), state, any::<bool>())
+        .prop_map(|(bridge, port, mac, vlan, state, sticky)| FdbEntry { bridge, port, mac, vlan, state, sticky })
+}
+
+fn mac_table() -> impl Strategy<Value = MacTableReport> {
+    (option::of(manager()), any::<bool>(), proptest::collection::vec(entry(), 0..3))
+        .prop_map(|(manager, active, entries)| MacTableReport { manager, active, entries })
+}
+
+fn network() -> impl Strategy<Value = NetworkReport> {
+    let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
+    let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
+    let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()));
+    (network_spec(), origin, device, ports, proptest::collection::vec(".{0,20}", 0..3)).prop_map(
+        |(spec, origin, (device, mtu, addresses, bridge), (ports, mac_table), drift)| {
+            // A MAC table is one of the network's own bridge.
+            let mac_table = mac_table.zip(spec.bridge()).map(|(mut table, bridge)| {
+                table.entries.iter_mut().for_each(|entry| entry.bridge = bridge.name.clone());
+                table
+            });
+            NetworkReport {
+                configured: NetworkEntry { spec, origin },
+                device,
+                mtu,
+                addresses,
+                bridge,
+                ports,
+                mac_table,
+                drift,
+            }
+        },
+    )
+}
+
+fn nic() -> impl Strategy<Value = NicReport> {
+    let macs = (option::of(mac()), option::of(mac()));
+    (if_name(), macs, mtu(68), option::of(any::<u32>()), any::<[bool; 2]>(), option::of(if_name()), addresses())
+        .prop_map(|(name, (mac, permanent_mac), mtu, max_mtu, [up, carrier], master, addresses)| NicReport {
+            name,
+            mac,
+            permanent_mac,
+            mtu,
+            max_mtu,
+            up,
+            carrier,
+            master,
+            addresses,
+        })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (net(), option::of(net()), if_name(), any::<u32>(), option::of(net()), any::<[u8; 2]>()).prop_map(
+        |(destination, gateway, device, metric, source, [protocol, scope])| Route {
+            destination,
+            gateway: gateway.map(|net| net.addr()),
+            device,
+            metric,
+            preferred_source: source.map(|net| net.addr()),
+            protocol,
+            scope,
+        },
+    )
+}
+
+fn features() -> impl Strategy<Value = FeatureSet> {
+    let support =
+        prop_oneof![Just(Support::Present), ".{0,20}".prop_map(Support::Absent), ".{0,20}".prop_map(Support::Unknown),];
+    let given = proptest::collection::vec(option::of(support), Feature::ALL.len());
+    given.prop_map(|given| {
+        let listed = Feature::ALL.into_iter().zip(given);
+        FeatureSet(listed.filter_map(|(feature, support)| Some((feature, support?))).collect::<BTreeMap<_, _>>())
+    })
+}
+
+pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
+    let lists = (
+        proptest::collection::vec(network(), 0..3),
+        proptest::collection::vec(nic(), 0..3),
+        proptest::collection::vec(route(), 0..3),
+        features(),
+    );
+    let texts = (any::<[bool; 2]>(), any::<u64>(), proptest::collection::vec(".{0,12}", 8));
+    (lists, texts).prop_map(|((networks, nics, routes, features), ([dirty, connected], generation, texts))| {
+        let text = |position: usize| texts[position].clone();
+        Capabilities {
+            networks,
+            nics,
+            routes,
+            kernel: KernelInfo { release: text(0) },
+            libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3) },
+            features,
+            agent_version: text(4),
+            boot_id: text(5),
+            generation,
+            dirty,
+            running_hash: text(6),
+            persistent_hash: text(7),
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! Legal networks of a host.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use proptest::option;
+use proptest::prelude::*;
+use trestle_model::{
+    BridgeOptions, BridgeSpec, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, NetworkSpec,
+    Southbound, StaticIpv4, StaticIpv6, Topology, VlanId,
+};
+
+pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
+    "[a-z0-9][a-zA-Z0-9._-]{0,40}".prop_map(|text| NetworkName::parse(&text).unwrap())
+}
+
+pub(crate) fn if_name() -> impl Strategy<Value = IfName> {
+    "[a-z][a-z0-9._-]{0,14}".prop_map(|text| IfName::parse(&text).unwrap())
+}
+
+pub(crate) fn bridge_name() -> impl Strategy<Value = IfName> {
+    "br[a-z0-9_-]{0,13}".prop_map(|text| IfName::parse_bridge(&text).unwrap())
+}
+
+pub(crate) fn vlan() -> impl Strategy<Value = VlanId> {
+    (0_u32..=4094).prop_map(|id| VlanId::try_from(id).unwrap())
+}
+
+pub(crate) fn mtu(least: u32) -> impl Strategy<Value = Mtu> {
+    (least..=65_535).prop_map(|mtu| Mtu::try_from(mtu).unwrap())
+}
+
+pub(crate) fn manager() -> impl Strategy<Value = MacTableManager> {
+    prop_oneof![Just(MacTableManager::Kernel), Just(MacTableManager::Libvirt)]
+}
+
+/// Addresses of 198.18.0.0/15, each in a prefix of its own, and perhaps the first one's gateway.
+pub(crate) fn ipv4() -> impl Strategy<Value = Ipv4Config> {
+    let given = (1_u8..4, 2_u8..250, any::<bool>()).prop_map(|(count, host, routed)| {
+        let nets = (0..count).map(|net| Ipv4Net::new(Ipv4Addr::new(198, 18, net, host), 24).unwrap()).collect();
+        Ipv4Config::Static(StaticIpv4::new(nets, routed.then_some(Ipv4Addr::new(198, 18, 0, 1))).unwrap())
+    });
+    prop_oneof![Just(Ipv4Config::None), given]
+}
+
+pub(crate) fn ipv6() -> impl Strategy<Value = Ipv6Config> {
+    let given = (1_u16..4, 2_u16.., any::<bool>()).prop_map(|(count, host, routed)| {
+        let address = |net| Ipv6Addr::new(0x2001, 0xdb8, 0, net, 0, 0, 0, host);
+        let nets = (0..count).map(|net| Ipv6Net::new(address(net), 64).unwrap()).collect();
+        let gateway = routed.then_some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+        Ipv6Config::Static(StaticIpv6::new(nets, gateway).unwrap())
+    });
+    prop_oneof![Just(Ipv6Config::None), given]
+}
+
+pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
+    let times = (
+        option::of(0_u32..100_000),
+        option::of(200_u32..=3000),
+        option::of(100_u32..=1000),
+        option::of(600_u32..=4000),
+    );
+    let rest = (
+        option::of(any::<u16>()),
+        option::of(any::<bool>()),
+        option::of(any::<bool>()),
+        option::of((0_u16..8192).prop_map(|mask| mask << 3)),
+        option::of(any::<bool>()),
+        option::of(0_u16..=4094),
+    );
+    (times, rest).prop_map(|((ageing_time_cs, forward_delay_cs, hello_time_cs, max_age_cs), rest)| {
+        let (priority, multicast_snooping, multicast_querier, group_fwd_mask, vlan_filtering, default_pvid) = rest;
+        BridgeOptions {
+            ageing_time_cs,
+            forward_delay_cs,
+            hello_time_cs,
+            max_age_cs,
+            priority,
+            multicast_snooping,
+            multicast_querier,
+            group_fwd_mask,
+            vlan_filtering,
+            default_pvid,
+        }
+    })
+}
+
+pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
+    let bridge =
+        (bridge_name(), any::<bool>(), options()).prop_map(|(name, stp, options)| BridgeSpec { name, stp, options });
+    let addresses = (ipv4(), ipv6(), any::<bool>());
+    (network_name(), option::of(if_name()), option::of(vlan()), mtu(1280), option::of(bridge), manager(), addresses)
+        .prop_map(|(name, nic, vlan, mtu, bridge, mac_table_manager, (ipv4, ipv6, default_route))| {
+            let topology = match (bridge, &nic) {
+                (Some(bridge), _) => Topology::Bridged(bridge),
+                (None, Some(_)) => Topology::Bridgeless,
+                (None, None) => Topology::Bridged(BridgeSpec {
+                    name: IfName::for_bridge(&name),
+                    stp: false,
+                    options: BridgeOptions::default(),
+                }),
+            };
+            let vlan = vlan.filter(|_| nic.is_some());
+            let southbound = nic.map(Southbound::Nic);
+            NetworkSpec { name, southbound, vlan, mtu, topology, mac_table_manager, ipv4, ipv6, default_route }
+        })
+}

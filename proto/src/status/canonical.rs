@@ -1,0 +1,88 @@
+//! Which canonical code each of Trestle's codes has.
+
+use tonic::Code as Status;
+use trestle_model::Code;
+
+/// Returns the canonical gRPC code of a refusal with `code`.
+///
+/// By meaning: `INVALID_ARGUMENT` could never be valid, `FAILED_PRECONDITION` not as things are now, `ABORTED` lost a
+/// race, `UNAVAILABLE` may be tried again.
+pub const fn canonical(code: Code) -> Status {
+    match code {
+        Code::FieldMissing
+        | Code::EnumUnknown
+        | Code::NameInvalid
+        | Code::Duplicate
+        | Code::FieldConflict
+        | Code::RemoveWithAttributes
+        | Code::TimeoutOutOfRange
+        | Code::CodeUnknown
+        | Code::FieldMaskInvalid
+        | Code::Immutable
+        | Code::PageInvalid
+        | Code::BridgelessWithoutSouthbound
+        | Code::BridgeAttributeOnBridgeless
+        | Code::BadAddress
+        | Code::GatewayWithoutAddress
+        | Code::GatewayNotOnLink
+        | Code::VlanOutOfRange
+        | Code::VlanWithoutSouthbound
+        | Code::BridgeNameInvalid
+        | Code::MtuOutOfRange
+        | Code::BridgeOptionUnknown
+        | Code::BridgeOptionOutOfRange => Status::InvalidArgument,
+        Code::StaleGeneration | Code::EtagMismatch => Status::Aborted,
+        Code::Busy | Code::HostUnobservable | Code::StoreFailed => Status::Unavailable,
+        Code::NotFound => Status::NotFound,
+        Code::AlreadyExists => Status::AlreadyExists,
+        Code::PermissionDenied => Status::PermissionDenied,
+        Code::ConnectivityLost
+        | Code::DefaultRouteTaken
+        | Code::DefaultRouteWithoutGateway
+        | Code::SouthboundTaken
+        | Code::AddressTaken
+        | Code::GatewayWithoutDefaultRoute
+        | Code::NicNotFound
+        | Code::NicInUse
+        | Code::BridgeNameTaken
+        | Code::NetworkNotFound
+        | Code::ForeignDevice
+        | Code::KernelLacksFeature
+        | Code::LibvirtLacksFeature
+        | Code::GuestsAttached
+        | Code::TransactionNotFound
+        | Code::ConfirmationRefused
+        | Code::StepFailed
+        | Code::VerificationFailed
+        | Code::RequestIdReused
+        | Code::ReferenceNotFound
+        | Code::InUse
+        | Code::NetworkNotInCluster
+        | Code::ManagementNetworkTaken
+        | Code::MacSpoofConflict
+        | Code::GuestTaggingConflict
+        | Code::GuestTaggingUnknown
+        | Code::NoEffectNotBridged
+        | Code::SwitchTypeUnsupported
+        | Code::HostUnsupported
+        | Code::MgmtBridgeChange
+        | Code::BridgeOptsConflict
+        | Code::StillManaged => Status::FailedPrecondition,
+    }
+}
+
+/// Returns the place of a canonical code where several meet: the lowest is the refusal's.
+///
+/// What ends a request before the others are worth reading comes first. An unmet condition comes before a malformed
+/// field, since a request with both was looked at together with what it is about.
+pub(super) fn precedence(code: Status) -> usize {
+    const ORDER: [Status; 6] = [
+        Status::PermissionDenied,
+        Status::NotFound,
+        Status::AlreadyExists,
+        Status::Aborted,
+        Status::Unavailable,
+        Status::FailedPrecondition,
+    ];
+    ORDER.iter().position(|placed| *placed == code).unwrap_or(ORDER.len())
+}
