@@ -1,0 +1,383 @@
+//! The command line's grammar.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::failure::EXIT_CODES;
+use crate::kind::Kind;
+
+/// Manages the host networking of a fleet of virtualization hosts.
+#[derive(Debug, Parser)]
+#[command(name = "trestlectl", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// How the engine is reached.
+    #[command(flatten)]
+    pub global: Global,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Global {
+    /// The engine: https://HOST:PORT, http://LOOPBACK:PORT or unix:/PATH [default: http://127.0.0.1:7443]
+    #[arg(long, global = true, env = "TRESTLE_SERVER", value_name = "TARGET")]
+    pub server: Option<String>,
+    /// Certificates of the CA, PEM
+    #[arg(long, global = true, env = "TRESTLE_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Own certificate, PEM
+    #[arg(long, global = true, env = "TRESTLE_CERT", value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Own private key, PEM
+    #[arg(long, global = true, env = "TRESTLE_KEY", value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// TOML file with server, ca, cert, key and otlp [default: ~/.config/trestle/ctl.toml where it is there]
+    #[arg(long, global = true, env = "TRESTLE_CONTEXT", value_name = "FILE")]
+    pub context: Option<PathBuf>,
+    /// How long it may take: for apply and delete the hosts together (5m), for host setup the host's wait for its
+    /// confirmation (30s), for anything else each call (30s)
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// OTLP gRPC collector for the command's trace, e.g. http://127.0.0.1:4317
+    #[arg(long, global = true, env = "TRESTLE_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the fleet what files say
+    Apply(Apply),
+    /// Tell what the engine's rules say of files, without a change
+    Check(Check),
+    /// Remove resources
+    Delete(Delete),
+    /// Show resources
+    Get(Get),
+    /// Show how hosts are: connected, in sync, and what differs
+    Status(Status),
+    /// Talk to one host's agent, without the engine
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Make certificates for an installation
+    #[command(subcommand)]
+    Pki(PkiCommand),
+    /// Print a completion script
+    Completion {
+        /// The shell that it is for
+        shell: Shell,
+    },
+}
+
+/// Which files.
+#[derive(Debug, Args)]
+pub struct Files {
+    /// A YAML file, a folder of them, or - for standard input; may be repeated
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+}
+
+/// Whether a command waits for hosts.
+#[derive(Clone, Debug, Args)]
+pub struct Waiting {
+    /// Wait until the touched hosts are in sync; the default
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Return once the engine has taken the change
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Also wait for hosts that are not connected
+    #[arg(long)]
+    pub require_all: bool,
+}
+
+/// Options of writes.
+#[derive(Clone, Debug, Args)]
+pub struct Writing {
+    /// Only tell what would happen, with all findings
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A warning that does not stop the change, by its code; may be repeated
+    #[arg(long, value_name = "CODE")]
+    pub acknowledge: Vec<String>,
+}
+
+/// Options of apply.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// Which files.
+    #[command(flatten)]
+    pub files: Files,
+    /// How it writes.
+    #[command(flatten)]
+    pub writing: Writing,
+    /// How it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// Options of check.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which files.
+    #[command(flatten)]
+    pub files: Files,
+    /// A warning that does not count, by its code; may be repeated
+    #[arg(long, value_name = "CODE")]
+    pub acknowledge: Vec<String>,
+}
+
+/// Options of delete.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Names, e.g. networks/blue
+    #[arg(required_unless_present = "file", conflicts_with = "file", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Remove what a YAML file, a folder of them, or - for standard input names; may be repeated
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Pass over resources that are not there
+    #[arg(long)]
+    pub ignore_missing: bool,
+    /// How it writes.
+    #[command(flatten)]
+    pub writing: Writing,
+    /// How it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+/// Options of get.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// clusters, networks, clusternetworks, vnicprofiles, hosts or networkattachments
+    #[arg(value_name = "KIND", value_parser = str::parse::<Kind>)]
+    pub kind: Kind,
+    /// A name, e.g. networks/blue or just blue; or, for what is part of something, the name of that
+    pub name: Option<String>,
+    /// How it is printed: json is ProtoJSON, yaml is what apply takes
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// How resources are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// ProtoJSON: an object for one name, else an array.
+    Json,
+    /// Documents that apply takes.
+    Yaml,
+    /// Names, one a line.
+    Name,
+}
+
+/// How reports are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// ProtoJSON.
+    Json,
+}
+
+/// Options of status.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// A host, e.g. hosts/host-a or just host-a; all without one
+    pub host: Option<String>,
+    /// Go on with every change, until Ctrl-C or the timeout
+    #[arg(long, conflicts_with = "output")]
+    pub watch: bool,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Where an agent is.
+#[derive(Clone, Debug, Args)]
+pub struct Agent {
+    /// The agent: unix:/PATH, https://HOST:PORT or http://LOOPBACK:PORT
+    #[arg(long, env = "TRESTLE_AGENT", default_value = "unix:/run/trestle/host-agent.sock", value_name = "TARGET")]
+    pub agent: String,
+}
+
+/// Commands to one host's agent.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Change the host's networks in one transaction
+    Setup(Setup),
+    /// Show what the host is and can do
+    Capabilities(Capabilities),
+    /// Make the running configuration the one that is restored at boot
+    Commit(Agent),
+    /// Confirm that the host is still reached after a change
+    Confirm {
+        /// The transaction's id
+        transaction: String,
+        /// Where the agent is.
+        #[command(flatten)]
+        agent: Agent,
+    },
+}
+
+/// Options of host setup.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// A YAML file with networks, or - for standard input
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// Whether the change has to be confirmed: confirm does it over a new connection
+    #[arg(long, value_enum, default_value_t = Confirmation::Confirm)]
+    pub check: Confirmation,
+    /// Also make the result persistent
+    #[arg(long)]
+    pub commit: bool,
+    /// How it writes.
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// Whether a change of a host has to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Confirmation {
+    /// By this command, over a new connection.
+    Confirm,
+    /// Not at all.
+    None,
+}
+
+/// Options of host capabilities.
+#[derive(Debug, Args)]
+pub struct Capabilities {
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// Only these parts, e.g. networks,features
+    #[arg(long, value_delimiter = ',', value_name = "FIELD")]
+    pub fields: Vec<String>,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Commands that make certificates.
+#[derive(Debug, Subcommand)]
+pub enum PkiCommand {
+    /// Make a certificate authority: ca.crt and ca.key
+    Init(PkiInit),
+    /// Issue a certificate and its key: NAME.crt and NAME.key, beside ca.crt
+    Issue(PkiIssue),
+}
+
+/// Options of pki init.
+#[derive(Debug, Args)]
+pub struct PkiInit {
+    /// Where the authority lives
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The installation's name: lower-case letters, digits, '.', '-' and '_'
+    #[arg(long, value_name = "NAME")]
+    pub trust_domain: String,
+    /// How long it is valid
+    #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of pki issue.
+#[derive(Debug, Args)]
+pub struct PkiIssue {
+    /// For whom
+    #[command(subcommand)]
+    pub holder: Holder,
+}
+
+/// For whom a certificate is.
+#[derive(Debug, Subcommand)]
+pub enum Holder {
+    /// For the engine: engine.crt and engine.key
+    Engine(Issue),
+    /// For a host's agent
+    Host {
+        /// The host's id, as in hosts/ID
+        name: String,
+        /// The rest.
+        #[command(flatten)]
+        issue: Issue,
+    },
+    /// For a person or program that calls the engine
+    User {
+        /// The user's name
+        name: String,
+        /// The rest.
+        #[command(flatten)]
+        issue: Issue,
+    },
+}
+
+/// How a certificate is issued.
+#[derive(Clone, Debug, Args)]
+pub struct Issue {
+    /// Where the authority lives
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where the files go [default: the authority's folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A DNS name of the holder's, for clients that look at it; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub dns: Vec<String>,
+    /// An address of the holder's, for clients that look at it; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip: Vec<IpAddr>,
+    /// How long it is valid
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "a duration is expected, such as 30s, 5m or 1h30m".to_owned())?;
+    match Duration::try_from(parsed) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) | Err(_) => Err("a duration above zero is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units_and_are_above_zero() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        for text in ["", "30", "0s", "-5s", "soon"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a host stands: has it become what is wanted, will it, or not.
+
+use trestle_proto::engine::v1::{Connection, Host, HostStatus, NetworkSync, Sync};
+
+use crate::progress::result_text;
+
+/// Where a host stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is what is wanted.
+    InSync,
+    /// It is not in the fleet any more.
+    Gone,
+    /// It will be told when its agent connects, or its maintenance ends; says which.
+    Owed(String),
+    /// It is not, and waiting does not help; says why.
+    Failed(String),
+    /// It is not yet; says what differs.
+    Waiting(String),
+}
+
+impl Verdict {
+    pub(super) fn of(host: &Host) -> Self {
+        let status = host.status.clone().unwrap_or_default();
+        let maintained = host.spec.as_ref().is_some_and(|spec| spec.maintenance);
+        match status.sync() {
+            Sync::InSync => Self::InSync,
+            Sync::Failed => Self::Failed(failure(&status)),
+            Sync::Drifted => Self::Failed(format!("changed from outside: {}", differences(&status))),
+            Sync::Pending | Sync::Unknown | Sync::Unmanaged | Sync::Unspecified if maintained => {
+                Self::Owed("in maintenance".to_owned())
+            }
+            Sync::Pending | Sync::Unknown | Sync::Unmanaged | Sync::Unspecified => match status.connection() {
+                Connection::Disconnected | Connection::Unspecified => Self::Owed("not connected".to_owned()),
+                Connection::Connected => Self::Waiting(differences(&status)),
+            },
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::InSync => "in sync".to_owned(),
+            Self::Gone => "is not in the fleet".to_owned(),
+            Self::Owed(why) => format!("owed: {why}"),
+            Self::Failed(why) => format!("failed: {why}"),
+            Self::Waiting(what) => format!("not yet in sync: {what}"),
+        }
+    }
+}
+
+/// Tells why the last command failed.
+pub(crate) fn failure(status: &HostStatus) -> String {
+    let refused: Vec<_> =
+        status.refusal.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect();
+    match &status.last_result {
+        _ if !refused.is_empty() => format!("refused: {}", refused.join("; ")),
+        Some(result) => result_text(result),
+        None => differences(status),
+    }
+}
+
+fn differences(status: &HostStatus) -> String {
+    let differs = |network: &&NetworkSync| !matches!(network.sync(), Sync::InSync | Sync::Unmanaged);
+    let line = |network: &NetworkSync| match network.differences.as_slice() {
+        [] => network.network.clone(),
+        differences => format!("{}: {}", network.network, differences.join(", ")),
+    };
+    let lines: Vec<_> = status.networks.iter().filter(differs).map(line).collect();
+    if lines.is_empty() { "no report yet".to_owned() } else { lines.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use trestle_proto::engine::v1::HostSpec;
+
+    use super::*;
+
+    fn host(connection: Connection, sync: Sync) -> Host {
+        let networks = vec![NetworkSync {
+            network: "networks/blue".to_owned(),
+            sync: sync.into(),
+            differences: vec!["mtu differs".to_owned()],
+        }];
+        let status = HostStatus { connection: connection.into(), sync: sync.into(), networks, ..HostStatus::default() };
+        Host { name: "hosts/a".to_owned(), status: Some(status), ..Host::default() }
+    }
+
+    #[test]
+    fn a_host_stands_where_its_status_says() {
+        let check = |connection, sync, expected: &str| {
+            assert_eq!(Verdict::of(&host(connection, sync)).text(), expected, "{connection:?} {sync:?}");
+        };
+        check(Connection::Connected, Sync::InSync, "in sync");
+        check(Connection::Connected, Sync::Pending, "not yet in sync: networks/blue: mtu differs");
+        check(Connection::Connected, Sync::Unknown, "not yet in sync: networks/blue: mtu differs");
+        check(Connection::Connected, Sync::Failed, "failed: networks/blue: mtu differs");
+        check(Connection::Connected, Sync::Drifted, "failed: changed from outside: networks/blue: mtu differs");
+        check(Connection::Disconnected, Sync::Pending, "owed: not connected");
+        check(Connection::Disconnected, Sync::Unknown, "owed: not connected");
+        check(Connection::Disconnected, Sync::InSync, "in sync");
+    }
+
+    #[test]
+    fn a_host_in_maintenance_is_owed_its_change() {
+        let mut host = host(Connection::Connected, Sync::Pending);
+        host.spec = Some(HostSpec { maintenance: true, ..HostSpec::default() });
+        assert_eq!(Verdict::of(&host), Verdict::Owed("in maintenance".to_owned()));
+    }
+}

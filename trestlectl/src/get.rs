@@ -1,0 +1,108 @@
+//! `get`: shows resources.
+
+mod columns;
+
+use std::collections::BTreeMap;
+
+use prost_reflect::DynamicMessage;
+use serde::Serialize;
+
+use crate::arguments::{Format, Get};
+use crate::context::Context;
+use crate::engine::{Engine, name_of};
+use crate::failure::Failure;
+use crate::kind::Kind;
+use crate::output;
+
+/// A resource as apply takes it.
+#[derive(Debug, Serialize)]
+struct Document {
+    kind: &'static str,
+    name: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    spec: serde_json::Value,
+}
+
+/// What was asked for.
+enum Found {
+    One(DynamicMessage),
+    Many(Vec<DynamicMessage>),
+}
+
+/// Runs `get`.
+///
+/// # Errors
+/// When the engine is not reached or refuses, or there is no resource of the given name.
+pub(crate) async fn get(context: &Context, arguments: Get) -> Result<(), Failure> {
+    let kind = arguments.kind;
+    let engine = Engine::connect(context, context.call_timeout()).await?;
+    let found = match arguments.name {
+        None => Found::Many(all(&engine, kind).await?),
+        Some(name) => named(&engine, kind, &name).await?,
+    };
+    match (arguments.output, found) {
+        (Format::Json, Found::One(resource)) => output::json(&resource),
+        (Format::Json, Found::Many(resources)) => output::json_array(&resources),
+        (format, Found::One(resource)) => print(kind, format, &[resource]),
+        (format, Found::Many(resources)) => print(kind, format, &resources),
+    }
+}
+
+fn print(kind: Kind, format: Format, resources: &[DynamicMessage]) -> Result<(), Failure> {
+    match format {
+        Format::Table => columns::table(kind, resources),
+        Format::Json => output::json_array(resources),
+        Format::Name => resources.iter().try_for_each(|resource| output::data(name_of(resource))),
+        Format::Yaml => {
+            let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+                Failure::File("answer cannot be shown".to_owned(), error)
+            };
+            let documents = resources.iter().map(|resource| document(kind, resource));
+            let documents = documents.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
+            let texts = documents.iter().map(serde_saphyr::to_string);
+            let texts = texts.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
+            output::data(texts.join("---\n").trim_end())
+        }
+    }
+}
+
+fn document(kind: Kind, resource: &DynamicMessage) -> Result<Document, serde_json::Error> {
+    let mut value = serde_json::to_value(resource)?;
+    let mut take = |field: &str| value.get_mut(field).map(serde_json::Value::take);
+    let labels = take("labels").map(serde_json::from_value).transpose()?.unwrap_or_default();
+    let spec = take("spec").unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new()));
+    Ok(Document { kind: kind.as_str(), name: name_of(resource).to_owned(), labels, spec })
+}
+
+async fn all(engine: &Engine, kind: Kind) -> Result<Vec<DynamicMessage>, Failure> {
+    let Some(parent) = kind.parent() else { return engine.list(kind, None).await };
+    let mut found = Vec::new();
+    for parent in engine.list(parent, None).await? {
+        found.extend(engine.list(kind, Some(name_of(&parent))).await?);
+    }
+    Ok(found)
+}
+
+/// Takes a whole name, an id where that is enough, or the name of what the resources are parts of.
+async fn named(engine: &Engine, kind: Kind, name: &str) -> Result<Found, Failure> {
+    if let Some(parent) = kind.parent().filter(|parent| parent.names(name)) {
+        // A list in nothing is empty; that nothing is there is worth saying.
+        engine.get(parent, name).await?.ok_or_else(|| missing(name))?;
+        return Ok(Found::Many(engine.list(kind, Some(name)).await?));
+    }
+    let name = if kind.names(name) { name.to_owned() } else { whole(kind, name)? };
+    engine.get(kind, &name).await?.map(Found::One).ok_or_else(|| missing(&name))
+}
+
+fn missing(name: &str) -> Failure {
+    Failure::Findings(format!("{name}: not found"))
+}
+
+/// Makes a whole name of the id of a resource that is no part of another.
+pub(crate) fn whole(kind: Kind, id: &str) -> Result<String, Failure> {
+    if kind.parent().is_none() && !id.is_empty() && !id.contains('/') {
+        return Ok(format!("{}/{id}", kind.collection()));
+    }
+    Err(Failure::Usage(format!("{id:?} is no name of a {kind}: it has the form {}", kind.pattern())))
+}

@@ -1,0 +1,100 @@
+//! What tables show of each kind.
+
+use prost_reflect::DynamicMessage;
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::network_filter::Choice;
+use trestle_proto::engine::v1::{SwitchType, TaggingMode};
+use trestle_proto::host::v1::{ipv4_config, ipv6_config};
+
+use crate::failure::Failure;
+use crate::kind::Kind;
+use crate::status::{connection_text, sync_text};
+use crate::{output, schema};
+
+pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
+    match kind {
+        Kind::Cluster => output::table(["NAME", "SWITCH", "DESCRIPTION"], resources.iter().map(cluster)),
+        Kind::Network => {
+            let heads = ["NAME", "VM NETWORK", "VLAN", "MTU", "STP", "MACS BY LIBVIRT", "DESCRIPTION"];
+            output::table(heads, resources.iter().map(network))
+        }
+        Kind::ClusterNetwork => {
+            output::table(["NAME", "REQUIRED", "MANAGEMENT"], resources.iter().map(cluster_network))
+        }
+        Kind::VnicProfile => {
+            output::table(["NAME", "FILTER", "GUEST TAGGING", "DESCRIPTION"], resources.iter().map(vnic_profile))
+        }
+        Kind::Host => {
+            let heads = ["NAME", "CLUSTER", "CONNECTION", "SYNC", "MAINTENANCE", "DESCRIPTION"];
+            output::table(heads, resources.iter().map(host))
+        }
+        Kind::NetworkAttachment => {
+            output::table(["NAME", "NIC", "ADDRESSES", "DEFAULT ROUTE"], resources.iter().map(network_attachment))
+        }
+    }
+}
+
+fn cluster(resource: &DynamicMessage) -> [String; 3] {
+    let wire::Cluster { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let switch = match spec.switch_type() {
+        SwitchType::Unspecified | SwitchType::LinuxBridge => "Linux bridge",
+        SwitchType::Ovs => "Open vSwitch",
+    };
+    [name, switch.to_owned(), spec.description]
+}
+
+fn network(resource: &DynamicMessage) -> [String; 7] {
+    let wire::Network { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let vlan = spec.vlan_id.map_or_else(|| "untagged".to_owned(), |vlan| vlan.to_string());
+    let mtu = spec.mtu.map_or_else(|| "default".to_owned(), |mtu| mtu.to_string());
+    let macs = yes(spec.manage_macs_with_libvirt);
+    [name, yes(spec.vm_network.unwrap_or(true)), vlan, mtu, yes(spec.stp), macs, spec.description]
+}
+
+fn cluster_network(resource: &DynamicMessage) -> [String; 3] {
+    let wire::ClusterNetwork { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    [name, yes(spec.required), yes(spec.management)]
+}
+
+fn vnic_profile(resource: &DynamicMessage) -> [String; 4] {
+    let wire::VnicProfile { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let filter = match spec.network_filter.and_then(|filter| filter.choice) {
+        Some(Choice::None(true)) => "none".to_owned(),
+        Some(Choice::Named(filter)) => filter,
+        Some(Choice::None(false)) | None => "default".to_owned(),
+    };
+    let tagging = spec.guest_tagging.unwrap_or_default();
+    let tagging = match tagging.mode() {
+        TaggingMode::Unspecified | TaggingMode::None => "no".to_owned(),
+        TaggingMode::List => tagging.vlan_ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        TaggingMode::Any => "any".to_owned(),
+        TaggingMode::Unknown => "unknown".to_owned(),
+    };
+    [name, filter, tagging, spec.description]
+}
+
+fn host(resource: &DynamicMessage) -> [String; 6] {
+    let wire::Host { name, spec, status, .. } = schema::typed(resource);
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+    let (connection, sync) = (connection_text(status.connection()), sync_text(status.sync()));
+    [name, spec.cluster, connection.to_owned(), sync.to_owned(), yes(spec.maintenance), spec.description]
+}
+
+fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
+    let wire::NetworkAttachment { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let v4 = spec.ipv4.and_then(|config| config.method).map(|ipv4_config::Method::Static(given)| given.addresses);
+    let v6 = spec.ipv6.and_then(|config| config.method).map(|ipv6_config::Method::Static(given)| given.addresses);
+    let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
+    let nic = if spec.nic.is_empty() { "-".to_owned() } else { spec.nic };
+    let addresses = if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") };
+    [name, nic, addresses, yes(spec.default_route)]
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes".to_owned() } else { "no".to_owned() }
+}

@@ -1,0 +1,57 @@
+//! `host`: talks to one host's agent, without the engine.
+
+mod capabilities;
+mod setup;
+
+use tonic::Request;
+use trestle_proto::host::v1::host_agent_client::HostAgentClient;
+use trestle_proto::host::v1::{CommitNetworksRequest, ConfirmNetworksRequest};
+use trestle_serve::Connection;
+
+use crate::arguments::HostCommand;
+use crate::context::Context;
+use crate::engine::retry;
+use crate::failure::Failure;
+use crate::output;
+
+/// Runs a `host` command.
+///
+/// # Errors
+/// When the agent is not reached or refuses; for `setup` also when the host does not become what is wanted.
+pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), Failure> {
+    match command {
+        HostCommand::Setup(arguments) => setup::run(context, arguments).await,
+        HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
+        HostCommand::Commit(agent) => {
+            let client = connect(context, &agent.agent).await?;
+            let answer = retry::idempotent(|| async {
+                client.clone().commit_networks(timed(context, CommitNetworksRequest {})).await
+            });
+            let answer = answer.await.map_err(|status| Failure::of_call("commit", status))?.into_inner();
+            output::data(format_args!("persistent {}", answer.persistent_hash))
+        }
+        HostCommand::Confirm { transaction, agent } => {
+            confirm(context, &agent.agent, &transaction).await?;
+            output::data(format_args!("{transaction} confirmed"))
+        }
+    }
+}
+
+/// Confirms a transaction over a connection made for it, which is the proof that the host is reached.
+async fn confirm(context: &Context, agent: &str, transaction: &str) -> Result<(), Failure> {
+    let client = connect(context, agent).await?;
+    let request = ConfirmNetworksRequest { transaction_id: transaction.to_owned() };
+    let answer = retry::idempotent(|| async { client.clone().confirm_networks(timed(context, request.clone())).await });
+    answer.await.map(drop).map_err(|status| Failure::of_call(format!("confirm {transaction}"), status))
+}
+
+async fn connect(context: &Context, agent: &str) -> Result<HostAgentClient<Connection>, Failure> {
+    let (target, options) = context.agent(agent)?;
+    Ok(HostAgentClient::new(retry::connect(&target, &options).await?))
+}
+
+fn timed<T>(context: &Context, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(context.call_timeout());
+    request
+}

@@ -1,0 +1,118 @@
+//! `host capabilities`: shows what a host is and can do.
+
+use prost_types::FieldMask;
+use trestle_proto::host::v1::{Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport, NicReport, Support};
+
+use super::{connect, timed};
+use crate::arguments::{self, ReportFormat};
+use crate::context::Context;
+use crate::engine::retry;
+use crate::failure::Failure;
+use crate::{output, schema};
+
+/// Runs `host capabilities`.
+pub(super) async fn run(context: &Context, arguments: arguments::Capabilities) -> Result<(), Failure> {
+    let client = connect(context, &arguments.agent.agent).await?;
+    let read_mask = (!arguments.fields.is_empty()).then(|| FieldMask { paths: arguments.fields.clone() });
+    let request = GetCapabilitiesRequest { read_mask };
+    let answer = retry::idempotent(|| async { client.clone().get_capabilities(timed(context, request.clone())).await });
+    let answer = answer.await.map_err(|status| Failure::of_call("capabilities", status))?.into_inner();
+    let capabilities = answer.capabilities.unwrap_or_default();
+    match arguments.output {
+        ReportFormat::Json => output::json(&schema::dynamic("trestle.host.v1.Capabilities", &capabilities)),
+        ReportFormat::Table => table(&capabilities),
+    }
+}
+
+fn table(capabilities: &Capabilities) -> Result<(), Failure> {
+    facts(capabilities)?;
+    if !capabilities.networks.is_empty() {
+        output::data("")?;
+        let heads = ["NETWORK", "DEVICE", "BRIDGED", "MTU", "MACS BY LIBVIRT", "ADDRESSES", "DRIFT"];
+        output::table(heads, capabilities.networks.iter().map(network))?;
+    }
+    if !capabilities.nics.is_empty() {
+        output::data("")?;
+        output::table(["NIC", "MAC", "MTU", "UP", "CARRIER", "MASTER"], capabilities.nics.iter().map(nic))?;
+    }
+    if !capabilities.features.is_empty() {
+        output::data("")?;
+        output::table(["FEATURE", "SUPPORT", "REASON"], capabilities.features.iter().map(feature))?;
+    }
+    Ok(())
+}
+
+fn facts(capabilities: &Capabilities) -> Result<(), Failure> {
+    let kernel = capabilities.kernel.clone().unwrap_or_default().release;
+    let libvirt = match &capabilities.libvirt {
+        Some(libvirt) if libvirt.connected => libvirt.version.clone(),
+        Some(libvirt) if !libvirt.fault.is_empty() => format!("not connected: {}", libvirt.fault),
+        Some(_) => "not connected".to_owned(),
+        None => String::new(),
+    };
+    let persistent = if capabilities.persistent_hash.is_empty() {
+        String::new()
+    } else if capabilities.dirty {
+        "differs from the running configuration".to_owned()
+    } else {
+        "is the running configuration".to_owned()
+    };
+    let facts = [
+        ("agent", capabilities.agent_version.clone()),
+        ("kernel", kernel),
+        ("libvirt", libvirt),
+        ("persistent", persistent),
+    ];
+    facts
+        .iter()
+        .filter(|(_, fact)| !fact.is_empty())
+        .try_for_each(|(name, fact)| output::data(format_args!("{name:<10}  {fact}")))
+}
+
+fn network(report: &NetworkReport) -> [String; 7] {
+    let configured = report.configured.clone().unwrap_or_default();
+    let addresses: Vec<_> = report.addresses.iter().map(|address| address.address.as_str()).collect();
+    let macs = match (report.manage_macs_with_libvirt, &report.mac_table) {
+        (false, _) => "no".to_owned(),
+        (true, Some(table)) if table.manager == "libvirt" && table.active => "yes".to_owned(),
+        (true, Some(_)) => "yes, not in effect".to_owned(),
+        (true, None) => "yes, no effect".to_owned(),
+    };
+    [
+        configured.name,
+        or_dash(report.device.clone()),
+        yes(configured.bridged.unwrap_or(true)),
+        or_dash(report.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
+        macs,
+        or_dash(addresses.join(",")),
+        or_dash(report.drift.join("; ")),
+    ]
+}
+
+fn nic(report: &NicReport) -> [String; 6] {
+    [
+        report.name.clone(),
+        or_dash(report.mac.clone()),
+        report.mtu.to_string(),
+        yes(report.up),
+        yes(report.carrier),
+        or_dash(report.master.clone()),
+    ]
+}
+
+fn feature(report: &FeatureReport) -> [String; 3] {
+    let support = match report.support() {
+        Support::Present => "present",
+        Support::Absent => "absent",
+        Support::Unknown | Support::Unspecified => "unknown",
+    };
+    [report.name.clone(), support.to_owned(), or_dash(report.reason.clone())]
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes".to_owned() } else { "no".to_owned() }
+}

@@ -1,0 +1,76 @@
+//! What is printed: data on standard output, everything else on standard error.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use prost_reflect::DynamicMessage;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Prints data, a line break behind it.
+///
+/// # Errors
+/// [`Failure::OutputClosed`] when nobody reads it any more.
+pub fn data(text: impl fmt::Display) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
+        Err(error) => Err(Failure::File("standard output cannot be written".to_owned(), error.into())),
+    }
+}
+
+/// Prints what is no data; where nobody reads it, it is lost.
+pub fn note(text: impl fmt::Display) {
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints what is no data and has its line breaks already.
+pub fn notes(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Tells whether a person looks at standard error.
+#[must_use]
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Prints one message as ProtoJSON.
+///
+/// # Errors
+/// As [`data`].
+pub fn json(message: &DynamicMessage) -> Result<(), Failure> {
+    data(pretty(message)?)
+}
+
+/// Prints messages as an array of ProtoJSON.
+///
+/// # Errors
+/// As [`data`].
+pub fn json_array(messages: &[DynamicMessage]) -> Result<(), Failure> {
+    data(pretty(&messages)?)
+}
+
+/// By way of a value whose objects are ordered, so that the same state prints the same text.
+fn pretty(value: &impl Serialize) -> Result<String, Failure> {
+    let failed = |error: serde_json::Error| Failure::File("answer cannot be shown".to_owned(), error.into());
+    let value = serde_json::to_value(value).map_err(failed)?;
+    serde_json::to_string_pretty(&value).map_err(failed)
+}
+
+/// Prints a table without lines and colours, for people and for `awk` alike; only its heads where it is empty.
+///
+/// # Errors
+/// As [`data`].
+pub fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(heads);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    data(table.trim_fmt())
+}

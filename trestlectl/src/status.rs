@@ -1,0 +1,159 @@
+//! `status`: how hosts are, and what differs.
+
+use std::collections::BTreeMap;
+
+use prost_types::Timestamp;
+use tokio::time::timeout;
+use trestle_proto::engine::v1::watch_hosts_response::Event;
+use trestle_proto::engine::v1::{Connection, Host, HostStatus, Sync};
+use trestle_proto::host::v1::SetupNetworksResponse;
+
+use crate::arguments::{ReportFormat, Status};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::failure::{Failure, findings_text};
+use crate::follow;
+use crate::get::whole;
+use crate::kind::{Kind, id_of};
+use crate::progress::{result_text, text};
+use crate::{output, schema};
+
+/// Runs `status`.
+///
+/// # Errors
+/// When the engine is not reached or refuses, or there is no host of the given name. A watch that the timeout ends is no
+/// error.
+pub(crate) async fn status(context: &Context, arguments: Status) -> Result<(), Failure> {
+    let name = match &arguments.host {
+        Some(name) if Kind::Host.names(name) => Some(name.clone()),
+        Some(id) => Some(whole(Kind::Host, id)?),
+        None => None,
+    };
+    let engine = Engine::connect(context, context.call_timeout()).await?;
+    if arguments.watch {
+        let watching = watch(&engine, name.into_iter().collect());
+        return match context.timeout {
+            Some(limit) => timeout(limit, watching).await.unwrap_or(Ok(())),
+            None => watching.await,
+        };
+    }
+    let hosts = match &name {
+        Some(name) => {
+            let host = engine.host(name).await?;
+            vec![host.ok_or_else(|| Failure::Findings(format!("{name}: not found")))?]
+        }
+        None => engine.hosts().await?,
+    };
+    match (arguments.output, hosts.as_slice()) {
+        (ReportFormat::Json, [host]) if name.is_some() => output::json(&dynamic(host)),
+        (ReportFormat::Json, hosts) => output::json_array(&hosts.iter().map(dynamic).collect::<Vec<_>>()),
+        (ReportFormat::Table, hosts) => table(hosts),
+    }
+}
+
+fn dynamic(host: &Host) -> prost_reflect::DynamicMessage {
+    schema::dynamic("trestle.engine.v1.Host", host)
+}
+
+fn table(hosts: &[Host]) -> Result<(), Failure> {
+    output::table(["HOST", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"], hosts.iter().map(host_row))?;
+    let rows: Vec<_> = hosts.iter().flat_map(network_rows).collect();
+    if !rows.is_empty() {
+        output::data("")?;
+        output::table(["HOST", "NETWORK", "SYNC", "DIFFERENCES"], rows)?;
+    }
+    for host in hosts {
+        let refusal = host.status.iter().flat_map(|status| &status.refusal).cloned().collect::<Vec<_>>();
+        if !refusal.is_empty() {
+            output::data(format_args!("\n{} refused:\n{}", id_of(&host.name), findings_text(&refusal).trim_end()))?;
+        }
+    }
+    Ok(())
+}
+
+fn host_row(host: &Host) -> [String; 5] {
+    let status = host.status.clone().unwrap_or_default();
+    let result = match &status.last_result {
+        _ if !status.refusal.is_empty() => "refused".to_owned(),
+        Some(result) => result_text(result),
+        None => "-".to_owned(),
+    };
+    let (connection, sync) = (connection_text(status.connection()), sync_text(status.sync()));
+    [id_of(&host.name).to_owned(), connection.to_owned(), sync.to_owned(), seen_text(status.last_seen_time), result]
+}
+
+fn network_rows(host: &Host) -> Vec<[String; 4]> {
+    let networks = host.status.iter().flat_map(|status| &status.networks);
+    let row = |network: &trestle_proto::engine::v1::NetworkSync| {
+        let differences = match network.differences.as_slice() {
+            [] => "-".to_owned(),
+            differences => differences.join("; "),
+        };
+        let network_id = id_of(&network.network).to_owned();
+        [id_of(&host.name).to_owned(), network_id, sync_text(network.sync()).to_owned(), differences]
+    };
+    networks.map(row).collect()
+}
+
+/// Prints a line for each change, and goes on until the caller has enough or the engine ends the watch.
+async fn watch(engine: &Engine, names: Vec<String>) -> Result<(), Failure> {
+    let mut stream = engine.watch(names).await.map_err(|status| Failure::of_call("hosts", status))?;
+    let mut shown: BTreeMap<String, String> = BTreeMap::new();
+    loop {
+        let response = stream.message().await.map_err(|status| Failure::of_call("hosts", status))?;
+        let Some(response) = response else { return Ok(()) };
+        match response.event {
+            Some(Event::Host(host)) => {
+                let line = host_line(&host.status.clone().unwrap_or_default());
+                if shown.get(&host.name) != Some(&line) {
+                    output::data(format_args!("{}  {line}", id_of(&host.name)))?;
+                    shown.insert(host.name, line);
+                }
+            }
+            Some(Event::Progress(progress)) => {
+                if let Some(SetupNetworksResponse { event: Some(event) }) = &progress.event {
+                    output::data(format_args!("{}  {}", id_of(&progress.host), text(event)))?;
+                }
+            }
+            Some(Event::Removed(host)) => {
+                shown.remove(&host);
+                output::data(format_args!("{}  removed", id_of(&host)))?;
+            }
+            Some(Event::Bookmark(_)) | None => {}
+        }
+    }
+}
+
+fn host_line(status: &HostStatus) -> String {
+    let line = format!("{}, {}", connection_text(status.connection()), sync_text(status.sync()));
+    match status.sync() {
+        Sync::Failed => format!("{line}: {}", follow::failure(status)),
+        Sync::Unspecified | Sync::InSync | Sync::Pending | Sync::Drifted | Sync::Unmanaged | Sync::Unknown => line,
+    }
+}
+
+/// Tells whether an agent is connected.
+pub(crate) fn connection_text(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Connected => "connected",
+        Connection::Disconnected => "disconnected",
+        Connection::Unspecified => "unknown",
+    }
+}
+
+/// Tells whether something is what is wanted.
+pub(crate) fn sync_text(sync: Sync) -> &'static str {
+    match sync {
+        Sync::InSync => "in sync",
+        Sync::Pending => "pending",
+        Sync::Failed => "failed",
+        Sync::Drifted => "drifted",
+        Sync::Unmanaged => "unmanaged",
+        Sync::Unknown | Sync::Unspecified => "unknown",
+    }
+}
+
+fn seen_text(time: Option<Timestamp>) -> String {
+    let time = time.and_then(|time| jiff::Timestamp::from_second(time.seconds).ok());
+    time.map_or_else(|| "never".to_owned(), |time| time.to_string())
+}

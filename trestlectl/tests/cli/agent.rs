@@ -1,0 +1,161 @@
+//! A host's agent in memory, which counts its connections.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use trestle_model::{Code, Finding};
+use trestle_proto::host::v1::host_agent_server::{HostAgent, HostAgentServer};
+use trestle_proto::host::v1::network::Southbound;
+use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_proto::host::v1::{
+    AwaitingConfirmation, Capabilities, CommitNetworksRequest, CommitNetworksResponse, ConfirmNetworksRequest,
+    ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest, GetCapabilitiesResponse,
+    Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest, SetupNetworksResponse, SetupNetworksResult,
+    StepDone, Support, TransactionAccepted, TransactionConfirmed,
+};
+use trestle_proto::status::Refusal;
+
+use crate::harness::{Running, serve};
+
+/// The agent; clones share what they know.
+#[derive(Clone, Default)]
+pub(crate) struct Agent {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    confirmed: Notify,
+    confirmations: AtomicUsize,
+    refuses_confirmation: AtomicBool,
+}
+
+impl Agent {
+    pub(crate) async fn start(&self, socket: &str) -> Running {
+        serve(socket, |services| services.with(HostAgentServer::new(self.clone()))).await
+    }
+
+    pub(crate) fn refuse_confirmation(&self) {
+        self.state.refuses_confirmation.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn confirmations(&self) -> usize {
+        self.state.confirmations.load(Ordering::Relaxed)
+    }
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<SetupNetworksResponse, Status>> + Send>>;
+
+fn ended(outcome: Outcome, request: &SetupNetworksRequest) -> Event {
+    let text = "create bridge blue".to_owned();
+    let step = PlanStep { text, reason: "blue is asked for".to_owned(), disrupts: true, guests: vec![] };
+    let mut result = SetupNetworksResult {
+        transaction_id: request.request_id.clone(),
+        steps: vec![step],
+        committed: request.commit_on_success && outcome == Outcome::Applied,
+        ..SetupNetworksResult::default()
+    };
+    result.set_outcome(outcome);
+    Event::Result(result)
+}
+
+#[tonic::async_trait]
+impl HostAgent for Agent {
+    type SetupNetworksStream = Events;
+
+    async fn setup_networks(&self, request: Request<SetupNetworksRequest>) -> Result<Response<Events>, Status> {
+        let request = request.into_inner();
+        if request.networks.iter().any(|network| network.southbound == Some(Southbound::Nic("missing0".to_owned()))) {
+            let finding = Finding::error(Code::NicNotFound, "networks[0].nic", "the host has no such device");
+            return Err(Refusal::from(finding).into());
+        }
+        let (sender, events) = mpsc::channel(16);
+        let state = Arc::clone(&self.state);
+        if request.validate_only {
+            sender.send(ended(Outcome::Validated, &request)).await.unwrap();
+        } else {
+            let id = request.request_id.clone();
+            let text = "create bridge blue".to_owned();
+            let begun = [
+                Event::Accepted(TransactionAccepted { transaction_id: id.clone(), steps: 1 }),
+                Event::StepDone(StepDone { number: 1, of: 1, text }),
+            ];
+            for event in begun {
+                sender.send(event).await.unwrap();
+            }
+            if request.connectivity_check() == ConnectivityCheck::None {
+                sender.send(ended(Outcome::Applied, &request)).await.unwrap();
+            } else {
+                let timeout = request.connectivity_timeout;
+                sender
+                    .send(Event::AwaitingConfirmation(AwaitingConfirmation { transaction_id: id, timeout }))
+                    .await
+                    .unwrap();
+                let waiting = async move {
+                    state.confirmed.notified().await;
+                    if state.refuses_confirmation.load(Ordering::Relaxed) {
+                        drop(sender.send(ended(Outcome::RolledBack, &request)).await);
+                    } else {
+                        drop(sender.send(Event::Confirmed(TransactionConfirmed {})).await);
+                        drop(sender.send(ended(Outcome::Applied, &request)).await);
+                    }
+                };
+                let waiting = futures_util::stream::once(waiting).filter_map(async |()| None::<Event>);
+                let events = futures_util::stream::select(ReceiverStream::new(events), waiting);
+                return Ok(Response::new(events.map(wrap).boxed()));
+            }
+        }
+        drop(sender);
+        Ok(Response::new(ReceiverStream::new(events).map(wrap).boxed()))
+    }
+
+    async fn get_capabilities(
+        &self,
+        request: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesResponse>, Status> {
+        let configured = Network { name: "blue".to_owned(), manage_macs_with_libvirt: true, ..Network::default() };
+        let network = NetworkReport {
+            configured: Some(configured),
+            manage_macs_with_libvirt: true,
+            device: "blue".to_owned(),
+            mtu: Some(1500),
+            ..NetworkReport::default()
+        };
+        let mut feature = FeatureReport { name: "bridge_vlan_filtering".to_owned(), ..FeatureReport::default() };
+        feature.set_support(Support::Present);
+        let masked = request.into_inner().read_mask.is_some_and(|mask| mask.paths == ["features"]);
+        let networks = if masked { vec![] } else { vec![network] };
+        let capabilities = Capabilities { networks, features: vec![feature], ..Capabilities::default() };
+        Ok(Response::new(GetCapabilitiesResponse { capabilities: Some(capabilities) }))
+    }
+
+    async fn confirm_networks(
+        &self,
+        request: Request<ConfirmNetworksRequest>,
+    ) -> Result<Response<ConfirmNetworksResponse>, Status> {
+        assert_eq!(request.get_ref().transaction_id.len(), 36, "a UUID");
+        self.state.confirmations.fetch_add(1, Ordering::Relaxed);
+        self.state.confirmed.notify_one();
+        if self.state.refuses_confirmation.load(Ordering::Relaxed) {
+            let finding = Finding::error(Code::ConfirmationRefused, "transaction_id", "came over the old connection");
+            return Err(Refusal::from(finding).into());
+        }
+        Ok(Response::new(ConfirmNetworksResponse {}))
+    }
+
+    async fn commit_networks(
+        &self,
+        _: Request<CommitNetworksRequest>,
+    ) -> Result<Response<CommitNetworksResponse>, Status> {
+        Ok(Response::new(CommitNetworksResponse { persistent_hash: "c0ffee".to_owned() }))
+    }
+}
+
+fn wrap(event: Event) -> Result<SetupNetworksResponse, Status> {
+    Ok(SetupNetworksResponse { event: Some(event) })
+}

@@ -1,0 +1,94 @@
+//! `host`.
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::agent::Agent;
+use crate::harness::{Ran, Running, run};
+
+const NETWORKS: &str = include_str!("../../../deploy/examples/host-networks.yaml");
+
+struct Host {
+    agent: Agent,
+    target: String,
+    _running: Running,
+    _folder: TempDir,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let target = format!("unix:{}", folder.path().join("agent.sock").display());
+        let agent = Agent::default();
+        let running = agent.start(&target).await;
+        Self { agent, target, _running: running, _folder: folder }
+    }
+
+    async fn run(&self, words: &[&str], input: &str) -> Ran {
+        let words = [&["host"], words, &["--agent", &self.target]].concat();
+        run("http://127.0.0.1:1", &words, input).await
+    }
+}
+
+#[tokio::test]
+async fn a_setup_is_confirmed_and_shows_its_steps() {
+    let host = Host::start().await;
+    let ran = host.run(&["setup", "-f", "-", "--commit"], NETWORKS).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "applied and made persistent\n"));
+    let expected = "accepted: 1 steps\n1/1 create bridge blue\nwaits 30 s for the confirmation\nconfirmed\n";
+    assert_eq!(ran.stderr, expected);
+    assert_eq!(host.agent.confirmations(), 1);
+}
+
+#[tokio::test]
+async fn a_setup_without_a_check_is_not_confirmed() {
+    let host = Host::start().await;
+    let ran = host.run(&["setup", "-f", "-", "--check", "none"], NETWORKS).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "applied\n"));
+    assert_eq!(host.agent.confirmations(), 0);
+}
+
+#[tokio::test]
+async fn a_setup_that_is_put_back_or_refused_says_so_by_its_exit_code() {
+    let host = Host::start().await;
+    let refused = host.run(&["setup", "-f", "-"], &NETWORKS.replace("eth1", "missing0")).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("error NIC_NOT_FOUND: the host has no such device"), "{}", refused.stderr);
+
+    host.agent.refuse_confirmation();
+    let back = host.run(&["setup", "-f", "-"], NETWORKS).await;
+    assert_eq!((back.code, back.stdout.as_str()), (4, ""));
+    assert!(back.stderr.contains("CONFIRMATION_REFUSED"), "{}", back.stderr);
+    assert!(back.stderr.ends_with("trestlectl: rolled back\n"), "{}", back.stderr);
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_the_plan() {
+    let host = Host::start().await;
+    let ran = host.run(&["setup", "-f", "-", "--dry-run"], NETWORKS).await;
+    let plan = "1. create bridge blue (blue is asked for); may interrupt traffic\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, plan));
+}
+
+#[tokio::test]
+async fn capabilities_are_shown_for_people_and_for_programs() {
+    let host = Host::start().await;
+    let table = host.run(&["capabilities"], "").await;
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert!(table.stdout.contains("bridge_vlan_filtering  present"), "{}", table.stdout);
+    let json = host.run(&["capabilities", "-o", "json"], "").await;
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["networks"][0]["manageMacsWithLibvirt"], true);
+    let masked = host.run(&["capabilities", "-o", "json", "--fields", "features"], "").await;
+    let masked: Value = serde_json::from_str(&masked.stdout).unwrap();
+    assert_eq!(masked["networks"], Value::Null);
+}
+
+#[tokio::test]
+async fn commit_and_confirm_are_commands_of_their_own() {
+    let host = Host::start().await;
+    assert_eq!(host.run(&["commit"], "").await.stdout, "persistent c0ffee\n");
+    let id = "0190f5fe-0000-7000-8000-000000000000";
+    assert_eq!(host.run(&["confirm", id], "").await.stdout, format!("{id} confirmed\n"));
+    assert_eq!(host.agent.confirmations(), 1);
+}
