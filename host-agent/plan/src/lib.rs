@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Decides, and never acts: from what a host is to be and what it is, the steps between.
+//!
+//! One difference engine serves every direction. A request is composed into a [`target::Target`] in the vocabulary of
+//! the host itself; the steps from an observation to a target are its plan; the same difference is what
+//! verification reports as drift; and an undo is the plan from a fresh observation towards the journalled snapshot.
+//!
+//! This crate never does I/O, waits, or reads a clock. The host's two halves implement [`Host`] elsewhere.
+
+#[cfg(feature = "testing")]
+pub mod contract;
+pub mod ownership;
+pub mod target;
+pub mod transaction;
+pub mod undo;
+
+mod composition;
+mod difference;
+mod drift;
+mod host;
+mod planning;
+mod report;
+mod restoration;
+mod step;
+mod steps;
+mod validation;
+
+pub use composition::compose;
+pub use drift::{Drift, verify};
+pub use host::{Host, ObserveError, StepFailure};
+pub use planning::{Plan, merge, plan};
+pub use report::{network_reports, nic_reports};
+pub use restoration::{Restoration, restore_plan};
+pub use step::{BridgeChange, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange, Step};
+pub use steps::steps_towards;
+pub use target::Target;
+pub use undo::{Snapshot, undo_target};
+pub use validation::validate;

@@ -181,7 +181,7 @@ pub enum LibvirtStep {
 pub struct NetworkDefinition {
     /// libvirt's name for it.
     pub name: String,
-    /// Its UUID where it exists already; libvirt makes one otherwise.
+    /// Its UUID where it exists already; `None` takes that of a network of the same name, else libvirt makes one.
     pub uuid: Option<Uuid>,
     /// The bridge.
     pub bridge: IfName,
@@ -250,6 +250,32 @@ pub struct PlannedStep {
 
 /// Names of domains, ordered, each once.
 pub type Guests = Vec<String>;
+
+impl LibvirtStep {
+    /// Returns libvirt's name of the network that the step is about.
+    pub fn network(&self) -> &str {
+        match self {
+            Self::Define(definition) => &definition.name,
+            Self::DefineXml { name, .. }
+            | Self::Start { name }
+            | Self::Stop { name }
+            | Self::Undefine { name }
+            | Self::SetAutostart { name, .. } => name,
+        }
+    }
+}
+
+impl From<KernelStep> for Step {
+    fn from(step: KernelStep) -> Self {
+        Self::Kernel(step)
+    }
+}
+
+impl From<LibvirtStep> for Step {
+    fn from(step: LibvirtStep) -> Self {
+        Self::Libvirt(step)
+    }
+}
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

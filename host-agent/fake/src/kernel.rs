@@ -1,0 +1,100 @@
+//! The fake kernel: what it keeps, what it refuses, and what it does by itself.
+
+mod addresses;
+mod entries;
+mod links;
+mod routes;
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use trestle_model::{FeatureSet, IfName, KernelState, Link, LinkKind, Route};
+use trestle_plan::KernelStep;
+
+/// What the kernel answers: nothing, or an error's text.
+pub(crate) type Answer = Result<(), String>;
+
+/// A kernel's network state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kernel {
+    pub(crate) state: KernelState,
+    /// NICs with a cable in them.
+    pub(crate) cabled: BTreeSet<IfName>,
+    /// Bridges whose MTU somebody set: it no longer follows the ports'.
+    mtu_set: BTreeSet<IfName>,
+    /// Bridges whose MAC somebody set: it no longer follows the ports'.
+    mac_set: BTreeSet<IfName>,
+    /// Routes that exist for addresses.
+    prefix_routes: Vec<Route>,
+    last_index: u32,
+}
+
+impl Kernel {
+    pub(crate) fn perform(&mut self, step: &KernelStep, features: &FeatureSet) -> Answer {
+        match step {
+            KernelStep::CreateBridge { name, mac, alias } => self.create_bridge(name, *mac, alias, features)?,
+            KernelStep::CreateVlan { name, base, id, alias } => self.create_vlan(name, base, *id, alias, features)?,
+            KernelStep::DeleteLink { name } => self.delete(name)?,
+            KernelStep::SetAlias { link, alias } => self.set_alias(link, alias.as_deref())?,
+            KernelStep::SetMac { link, mac } => self.set_mac(link, *mac)?,
+            KernelStep::SetMtu { link, mtu } => self.set_mtu(link, *mtu)?,
+            KernelStep::SetUp { link, up } => self.set_up(link, *up)?,
+            KernelStep::SetMaster { link, master } => self.set_master(link, master.as_ref())?,
+            KernelStep::SetIpv6Disabled { link, disabled } => self.set_ipv6_disabled(link, *disabled)?,
+            KernelStep::SetBridge { bridge, change } => self.set_bridge(bridge, change, features)?,
+            KernelStep::SetPort { port, change } => self.set_port(port, change, features)?,
+            KernelStep::AddAddress { link, address } => self.add_address(link, address)?,
+            KernelStep::RemoveAddress { link, address } => self.remove_address(link, address)?,
+            KernelStep::AddRoute { route } => self.add_route(route)?,
+            KernelStep::RemoveRoute { route } => self.remove_route(route)?,
+            KernelStep::ReplaceFdb { entry } => self.replace_entry(entry, features)?,
+            KernelStep::RemoveFdb { entry } => self.remove_entry(entry)?,
+        }
+        self.follow();
+        Ok(())
+    }
+
+    /// Does what a kernel does by itself after a change.
+    pub(crate) fn follow(&mut self) {
+        self.follow_carriers();
+        self.follow_link_local();
+        self.follow_prefix_routes();
+        self.follow_local_entries();
+        self.state.routes.sort();
+        self.state.routes.dedup();
+        self.state.fdb.sort();
+    }
+
+    pub(crate) fn link(&self, name: &IfName) -> Result<&Link, String> {
+        self.state.links.get(name).ok_or_else(|| no_such_device(name))
+    }
+
+    pub(crate) fn link_mut(&mut self, name: &IfName) -> Result<&mut Link, String> {
+        self.state.links.get_mut(name).ok_or_else(|| no_such_device(name))
+    }
+
+    pub(crate) fn next_index(&mut self) -> u32 {
+        self.last_index += 1;
+        self.last_index
+    }
+
+    fn names(&self, which: impl Fn(&Link) -> bool) -> Vec<IfName> {
+        self.state.links.values().filter(|link| which(link)).map(|link| link.name.clone()).collect()
+    }
+
+    fn ports(&self, bridge: &IfName) -> Vec<IfName> {
+        self.names(|link| link.master.as_ref() == Some(bridge))
+    }
+
+    fn vlans_on(&self, base: &IfName) -> Vec<IfName> {
+        self.names(|link| matches!(&link.kind, LinkKind::Vlan { base: below, .. } if below == base))
+    }
+}
+
+fn no_such_device(name: &IfName) -> String {
+    format!("{name}: No such device")
+}
+
+const fn is_ipv4(net: IpNet) -> bool {
+    matches!(net, IpNet::V4(_))
+}

@@ -1,0 +1,387 @@
+//! What a fake host consists of, and how to build it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use trestle_model::{
+    Address, AddressOrigin, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName, LinkKind,
+    MacAddr, MacTableManager, Mtu, Route, Support, VlanId,
+};
+use trestle_plan::{KernelStep, LibvirtStep, PortChange};
+use uuid::Uuid;
+
+use crate::kernel::{Answer, Kernel};
+use crate::libvirt::{Definition, Libvirt, is_software};
+
+/// A kernel, a libvirt, and what they can do.
+///
+/// Built by chaining; methods that take `&mut self` change a world that is in use, in [`crate::FakeHost::change`].
+#[derive(Debug, Clone)]
+pub struct World {
+    kernel: Kernel,
+    libvirt: Option<Libvirt>,
+    features: FeatureSet,
+}
+
+impl Default for World {
+    /// Makes a host with the loopback device alone, and with a libvirt; both can do everything.
+    fn default() -> Self {
+        let mut kernel = Kernel::default();
+        let loopback = if_name("lo");
+        kernel.make(&loopback, LinkKind::Loopback, Some(MacAddr::new([0; 6])), mtu(65_535));
+        let mut world = Self {
+            kernel,
+            libvirt: Some(Libvirt::default()),
+            features: FeatureSet(Feature::ALL.map(|feature| (feature, Support::Present)).into()),
+        };
+        world.set_up("lo", true);
+        world
+    }
+}
+
+impl World {
+    /// Adds a NIC with a cable in it, up.
+    #[must_use]
+    pub fn nic(mut self, name: &str) -> Self {
+        self.plug(name, LinkKind::Nic);
+        self
+    }
+
+    /// Adds a NIC that is down.
+    #[must_use]
+    pub fn idle_nic(mut self, name: &str) -> Self {
+        self.plug(name, LinkKind::Nic);
+        self.set_up(name, false);
+        self
+    }
+
+    /// Adds a device of any kind, up; bridges and VLAN devices have methods of their own.
+    #[must_use]
+    pub fn device(mut self, name: &str, kind: LinkKind) -> Self {
+        self.plug(name, kind);
+        self
+    }
+
+    /// Sets a device's MTU.
+    #[must_use]
+    pub fn mtu(mut self, name: &str, bytes: u32) -> Self {
+        self.must(&KernelStep::SetMtu { link: if_name(name), mtu: mtu(bytes) });
+        self
+    }
+
+    /// Adds a static address with the customary broadcast address.
+    #[must_use]
+    pub fn address(mut self, name: &str, net: &str) -> Self {
+        self.must(&KernelStep::AddAddress { link: if_name(name), address: address(net, AddressOrigin::Static) });
+        self
+    }
+
+    /// Adds an address with a lifetime, as DHCP or a router would.
+    #[must_use]
+    pub fn leased_address(mut self, name: &str, net: &str) -> Self {
+        self.kernel.lease_address(&if_name(name), &address(net, AddressOrigin::Dynamic));
+        self
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.must(&KernelStep::AddRoute { route });
+        self
+    }
+
+    /// Adds a default route with protocol 16 (DHCP), as a host has it that nobody has configured yet.
+    #[must_use]
+    pub fn default_route(self, device: &str, gateway: &str, metric: u32) -> Self {
+        let gateway: IpAddr = gateway.parse().expect("the test names an IP address");
+        let destination = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        self.route(Route {
+            destination: destination.parse().expect("a zero prefix is a prefix"),
+            gateway: Some(gateway),
+            device: if_name(device),
+            metric,
+            preferred_source: None,
+            protocol: 16,
+            scope: 0,
+        })
+    }
+
+    /// Adds a bridge of somebody else's, up.
+    #[must_use]
+    pub fn foreign_bridge(mut self, name: &str) -> Self {
+        self.must(&KernelStep::CreateBridge { name: if_name(name), mac: None, alias: String::new() });
+        self.set_up(name, true);
+        self
+    }
+
+    /// Adds a VLAN device of somebody else's, up.
+    #[must_use]
+    pub fn foreign_vlan(mut self, name: &str, base: &str, id: u32) -> Self {
+        let id = VlanId::try_from(id).expect("the test names a VLAN");
+        self.must(&KernelStep::CreateVlan { name: if_name(name), base: if_name(base), id, alias: String::new() });
+        self.set_up(name, true);
+        self
+    }
+
+    /// Makes a device a port of a bridge.
+    #[must_use]
+    pub fn port(mut self, bridge: &str, port: &str) -> Self {
+        self.must(&KernelStep::SetMaster { link: if_name(port), master: Some(if_name(bridge)) });
+        self
+    }
+
+    /// Adds a running guest whose tap is a port of `bridge`, wired through the libvirt network `network` where one is
+    /// named. libvirt treats the port as that network, as it runs now, says.
+    #[must_use]
+    pub fn guest(mut self, domain: &str, mac: &str, tap: &str, bridge: &str, network: Option<&str>) -> Self {
+        self.start_guest(domain, mac, tap, bridge, network);
+        self
+    }
+
+    /// Takes a feature away.
+    #[must_use]
+    pub fn without(mut self, feature: Feature, reason: &str) -> Self {
+        self.features.0.insert(feature, Support::Absent(reason.to_owned()));
+        self
+    }
+
+    /// Takes libvirt away.
+    #[must_use]
+    pub fn without_libvirt(mut self) -> Self {
+        self.libvirt = None;
+        self
+    }
+
+    /// Adds a libvirt network of somebody else's on a bridge, running.
+    #[must_use]
+    pub fn foreign_network(mut self, name: &str, bridge: &str, manager: MacTableManager) -> Self {
+        let features = self.features.clone();
+        let (libvirt, kernel) = self.with_libvirt();
+        let definition = Definition {
+            name: name.to_owned(),
+            uuid: libvirt.new_uuid(),
+            forward: "bridge".to_owned(),
+            bridge: Some(bridge.to_owned()),
+            mac_table_manager: manager,
+            owner: None,
+        };
+        libvirt.define(definition, &features).expect("the test defines a legal network");
+        libvirt.start(name, kernel, &features).expect("the test's network can start");
+        libvirt.set_autostart(name);
+        self
+    }
+
+    /// Pulls a NIC out: the device is gone.
+    pub fn pull(&mut self, name: &str) {
+        self.kernel.remove(&if_name(name));
+        self.kernel.follow();
+    }
+
+    /// Adds a NIC with a cable in it, up; as [`World::nic`].
+    pub fn plug_nic(&mut self, name: &str) {
+        self.plug(name, LinkKind::Nic);
+    }
+
+    /// Does what a step does, without a fault and without being counted.
+    ///
+    /// *Errors*: the kernel's or libvirt's text.
+    pub fn perform(&mut self, step: &trestle_plan::Step) -> Result<(), String> {
+        match step {
+            trestle_plan::Step::Kernel(step) => self.perform_kernel(step),
+            trestle_plan::Step::Libvirt(step) => self.perform_libvirt(step),
+        }
+    }
+
+    /// Starts a guest, as [`World::guest`].
+    pub fn start_guest(&mut self, domain: &str, mac: &str, tap: &str, bridge: &str, network: Option<&str>) {
+        let (tap, bridge) = (if_name(tap), if_name(bridge));
+        let mac: MacAddr = mac.parse().expect("the test names a MAC");
+        let [_, rest @ ..] = mac.octets();
+        let [b, c, d, e, f] = rest;
+        let tap_mac = MacAddr::new([0xfe, b, c, d, e, f]);
+        // libvirt gives a tap the MTU of its bridge.
+        let mtu = self.kernel.link(&bridge).map_or(Mtu::ETHERNET, |bridge| bridge.mtu);
+        self.kernel.make(&tap, LinkKind::Tun, Some(tap_mac), mtu);
+        self.kernel.set_master(&tap, Some(&bridge)).expect("the test names a bridge");
+        self.kernel.set_up(&tap, true).expect("a tap can be up");
+        let features = self.features.clone();
+        let manages = {
+            let (libvirt, _) = self.with_libvirt();
+            libvirt.guests.push(GuestInterface {
+                domain: domain.to_owned(),
+                domain_uuid: Uuid::from_u128(u128::from_be_bytes([b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])),
+                mac,
+                network: network.map(str::to_owned),
+                bridge: Some(bridge.to_string()),
+                tap: Some(tap.clone()),
+                running: true,
+            });
+            libvirt.manages(network)
+        };
+        if manages {
+            let change = PortChange { learning: Some(false), flood: Some(false), ..PortChange::default() };
+            self.kernel.set_port(&tap, &change, &features).expect("a tap in a bridge is a port");
+            self.exclusive_entry(&FdbEntry {
+                bridge,
+                port: tap,
+                mac,
+                vlan: None,
+                state: FdbState::Static,
+                sticky: false,
+            });
+        }
+        self.kernel.follow();
+    }
+
+    /// Stops a guest: its tap vanishes.
+    pub fn stop_guest(&mut self, domain: &str) {
+        let Some(libvirt) = &mut self.libvirt else { return };
+        for guest in libvirt.guests.iter_mut().filter(|guest| guest.domain == domain) {
+            guest.running = false;
+            if let Some(tap) = guest.tap.take() {
+                self.kernel.remove(&tap);
+            }
+        }
+        self.kernel.follow();
+    }
+
+    /// Pauses a guest, or lets it run again: its tap stays; libvirt removes its entry, or adds it.
+    pub fn set_running(&mut self, domain: &str, running: bool) {
+        let Some(libvirt) = &mut self.libvirt else { return };
+        let mut entries = Vec::new();
+        for guest in libvirt.guests.iter_mut().filter(|guest| guest.domain == domain) {
+            guest.running = running;
+            let bridge =
+                guest.tap.as_ref().and_then(|tap| self.kernel.link(tap).ok()).and_then(|tap| tap.master.clone());
+            if let (Some(tap), Some(bridge)) = (&guest.tap, bridge) {
+                let (port, mac) = (tap.clone(), guest.mac);
+                entries.push(FdbEntry { bridge, port, mac, vlan: None, state: FdbState::Static, sticky: false });
+            }
+        }
+        let managed = |entry: &FdbEntry| {
+            let port = self.kernel.link(&entry.port).ok().and_then(|link| link.port);
+            port.is_some_and(|port| !port.learning)
+        };
+        entries.retain(managed);
+        for entry in entries {
+            if running {
+                self.exclusive_entry(&entry);
+            } else {
+                self.kernel.remove_entry(&entry).expect("the guest's tap is there");
+            }
+        }
+        self.kernel.follow();
+    }
+
+    /// Puts an entry into a bridge's table as learning would: where a stray frame moved it, or where a guest was heard.
+    pub fn learn(&mut self, entry: FdbEntry) {
+        let place = (&entry.bridge, entry.mac, entry.vlan);
+        self.kernel.state.fdb.retain(|has| (&has.bridge, has.mac, has.vlan) != place);
+        self.kernel.state.fdb.push(entry);
+        self.kernel.follow();
+    }
+
+    /// Returns what an observation returns.
+    pub(crate) fn state(&self) -> HostState {
+        HostState {
+            kernel: self.kernel.state.clone(),
+            libvirt: self.libvirt.as_ref().map(Libvirt::state),
+            features: self.features.clone(),
+        }
+    }
+
+    pub(crate) fn perform_kernel(&mut self, step: &KernelStep) -> Answer {
+        self.kernel.perform(step, &self.features)
+    }
+
+    pub(crate) fn perform_libvirt(&mut self, step: &LibvirtStep) -> Answer {
+        let features = &self.features;
+        let libvirt = self.libvirt.as_mut().ok_or_else(|| "no libvirt here".to_owned())?;
+        libvirt.perform(step, &mut self.kernel, features)?;
+        self.kernel.follow();
+        Ok(())
+    }
+
+    pub(crate) fn reboot(&mut self) {
+        let software: Vec<IfName> = self
+            .kernel
+            .state
+            .links
+            .values()
+            .filter(|link| is_software(&link.kind))
+            .map(|link| link.name.clone())
+            .collect();
+        for name in software {
+            self.kernel.remove(&name);
+        }
+        for link in self.kernel.state.links.values_mut() {
+            link.up = link.kind == LinkKind::Loopback;
+            link.addresses.clear();
+            link.ipv6_disabled = false;
+            link.alias = None;
+            if link.kind == LinkKind::Nic {
+                link.mtu = Mtu::ETHERNET;
+            }
+        }
+        self.kernel.state.routes.clear();
+        if let Some(libvirt) = &mut self.libvirt {
+            libvirt.boot(&mut self.kernel, &self.features);
+        }
+        self.kernel.follow();
+    }
+
+    /// Adds a static entry as libvirt does: one that is learned elsewhere stays in the way, silently.
+    fn exclusive_entry(&mut self, entry: &FdbEntry) {
+        let pvid =
+            self.kernel.link(&entry.bridge).ok().and_then(|link| link.bridge()).map(|bridge| bridge.default_pvid);
+        for vlan in [None, pvid.filter(|pvid| *pvid != 0)] {
+            let place = (&entry.bridge, entry.mac, vlan);
+            let is_taken = self.kernel.state.fdb.iter().any(|has| (&has.bridge, has.mac, has.vlan) == place);
+            if !is_taken {
+                self.kernel.state.fdb.push(FdbEntry { vlan, ..entry.clone() });
+            }
+        }
+    }
+
+    fn plug(&mut self, name: &str, kind: LinkKind) {
+        let name = if_name(name);
+        let is_hardware = matches!(kind, LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_));
+        self.kernel.make(&name, kind, None, Mtu::ETHERNET);
+        if is_hardware {
+            self.kernel.cabled.insert(name.clone());
+        }
+        if let Ok(link) = self.kernel.link_mut(&name) {
+            link.permanent_mac = link.mac.filter(|_| is_hardware);
+        }
+        self.set_up(name.as_str(), true);
+    }
+
+    fn set_up(&mut self, name: &str, up: bool) {
+        self.must(&KernelStep::SetUp { link: if_name(name), up });
+    }
+
+    fn must(&mut self, step: &KernelStep) {
+        self.perform_kernel(step).expect("the test builds what a kernel accepts");
+    }
+
+    fn with_libvirt(&mut self) -> (&mut Libvirt, &mut Kernel) {
+        (self.libvirt.as_mut().expect("the test's world has a libvirt"), &mut self.kernel)
+    }
+}
+
+fn if_name(name: &str) -> IfName {
+    IfName::parse(name).expect("the test names a device")
+}
+
+fn mtu(bytes: u32) -> Mtu {
+    Mtu::try_from(bytes).expect("the test names an MTU")
+}
+
+fn address(net: &str, origin: AddressOrigin) -> Address {
+    let net: IpNet = net.parse().expect("the test names an address");
+    let broadcast = match net {
+        IpNet::V4(net) if net.prefix_len() < 31 => Some(IpAddr::V4(net.broadcast())),
+        IpNet::V4(_) | IpNet::V6(_) => None,
+    };
+    Address { net, origin, broadcast, label: None, scope: 0, no_prefix_route: false }
+}

@@ -1,0 +1,298 @@
+//! From configurations to a target: what the touched networks mean in the host's own words.
+
+mod bridged;
+mod nic;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use trestle_model::{
+    Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, LinkKind, NetworkName,
+    NetworkSpec, Route,
+};
+
+use crate::ownership;
+use crate::target::{
+    AddressTarget, AliasTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
+};
+
+/// The protocol number of Trestle's routes: set by an administrator (`RTPROT_STATIC`).
+const PROTOCOL_STATIC: u8 = 4;
+/// The metric that the kernel gives an IPv6 route for which none is asked.
+const METRIC_IPV6: u32 = 1024;
+
+/// Composes the target of a change from `running` to `desired`, given what the host is.
+///
+/// The target is about the networks in `named`, those that differ between the two configurations, and the devices
+/// that they share with others. A named network that does not differ is in it all the same: where the host has
+/// drifted from it, the plan mends it.
+///
+/// The second value says what each NIC that `desired` uses returns to when its last network leaves: what `running`
+/// remembers, else what it is now.
+pub fn compose(
+    running: &HostConfig,
+    desired: &HostConfig,
+    observed: &HostState,
+    named: &BTreeSet<NetworkName>,
+) -> (Target, Baselines) {
+    let touched = touched(running, desired, named);
+    let leftovers = Leftovers::Of(&touched);
+    let target =
+        Composition { running, desired, whole: desired, observed, touched: &touched, target: Target::default() }
+            .target(leftovers);
+    (target, baselines(running, desired, observed))
+}
+
+/// Composes the target of a host that is to be as `whole` says and nothing more, as far as it can be: `possible` is
+/// `whole` without the networks that cannot come up now; what is there of those stays.
+pub(crate) fn compose_everything(
+    whole: &HostConfig,
+    possible: &HostConfig,
+    observed: &HostState,
+) -> (Target, Baselines) {
+    // Nothing is known of what ran before, but for what the NICs were like.
+    let running = HostConfig { baselines: whole.baselines.clone(), ..HostConfig::default() };
+    let touched = possible.networks.keys().collect();
+    let target = Composition {
+        running: &running,
+        desired: possible,
+        whole,
+        observed,
+        touched: &touched,
+        target: Target::default(),
+    }
+    .target(Leftovers::Everyones);
+    (target, baselines(&running, whole, observed))
+}
+
+/// Whose leftovers go.
+#[derive(Clone, Copy)]
+enum Leftovers<'a> {
+    Of(&'a BTreeSet<&'a NetworkName>),
+    Everyones,
+}
+
+struct Composition<'a> {
+    running: &'a HostConfig,
+    desired: &'a HostConfig,
+    /// What must not be taken for a leftover.
+    whole: &'a HostConfig,
+    observed: &'a HostState,
+    touched: &'a BTreeSet<&'a NetworkName>,
+    target: Target,
+}
+
+impl Composition<'_> {
+    fn target(mut self, leftovers: Leftovers<'_>) -> Target {
+        for name in self.touched {
+            if let Some(entry) = self.desired.networks.get(*name) {
+                self.network(&entry.spec);
+            }
+        }
+        let released = self.leftover_links(leftovers);
+        self.leftover_networks(leftovers);
+        for nic in self.nics(&released) {
+            self.nic(&nic, released.contains(&nic));
+        }
+        self.target.fdb.sort();
+        self.target.fdb.dedup_by(|a, b| (&a.bridge, a.mac, a.vlan) == (&b.bridge, b.mac, b.vlan));
+        self.target
+    }
+
+    fn network(&mut self, spec: &NetworkSpec) {
+        if let (Some(southbound), Some(id)) = (&spec.southbound, spec.vlan) {
+            let base = southbound.device().clone();
+            let mut wanted = self.made(KindTarget::Vlan { base, id }, spec);
+            match spec.bridge() {
+                Some(bridge) => bridged::make_port(&mut wanted, spec, &bridge.name),
+                None => make_top(&mut wanted, spec),
+            }
+            if let Some(name) = spec.uplink() {
+                self.present(name, wanted);
+            }
+        }
+        if let Some(bridge) = spec.bridge() {
+            self.bridge(spec, bridge);
+        }
+    }
+
+    /// A device of Trestle's own, up and marked.
+    fn made(&self, kind: KindTarget, spec: &NetworkSpec) -> LinkWanted {
+        LinkWanted {
+            mtu: Some(spec.mtu),
+            up: Some(true),
+            alias: AliasTarget::Exactly(ownership::mark(&spec.name)),
+            ..LinkWanted::leaving_alone(kind, why(spec))
+        }
+    }
+
+    fn present(&mut self, name: IfName, wanted: LinkWanted) {
+        self.target.links.insert(name, LinkTarget::Present(wanted));
+    }
+
+    /// Wants the devices of Trestle's own gone that serve no network any more; returns the NICs that this releases.
+    ///
+    /// A bridge with a guest's port stays: a change that would take it is refused, and a restore reports it.
+    fn leftover_links(&mut self, whose: Leftovers<'_>) -> BTreeSet<IfName> {
+        let needed = devices(self.whole);
+        let links = &self.observed.kernel.links;
+        let marks: BTreeSet<String> = match whose {
+            Leftovers::Of(networks) => networks.iter().map(|name| ownership::mark(name)).collect(),
+            Leftovers::Everyones => {
+                links.values().filter(|l| ownership::is_ours(l)).filter_map(|l| l.alias.clone()).collect()
+            }
+        };
+        let mut released = BTreeSet::new();
+        for link in links.values().filter(|link| !needed.contains(&link.name)) {
+            let Some(mark) = link.alias.as_ref().filter(|alias| marks.contains(*alias)) else { continue };
+            if !guest_ports(self.observed, &link.name).is_empty() {
+                continue;
+            }
+            self.target.links.insert(link.name.clone(), LinkTarget::Absent { why: format!("leftover of {mark}") });
+            if let LinkKind::Vlan { base, .. } = &link.kind {
+                released.insert(base.clone());
+            }
+            let ports = links.values().filter(|port| port.master.as_ref() == Some(&link.name));
+            released.extend(ports.filter(|port| is_hardware(&port.kind)).map(|port| port.name.clone()));
+        }
+        released
+    }
+
+    fn leftover_networks(&mut self, whose: Leftovers<'_>) {
+        let bridged = self.whole.specs().filter(|spec| spec.bridge().is_some());
+        let needed: BTreeSet<String> = bridged.map(|spec| ownership::libvirt_name(&spec.name)).collect();
+        let networks = self.observed.libvirt.iter().flat_map(|libvirt| libvirt.networks.values());
+        for network in networks.filter(|network| !needed.contains(&network.name)) {
+            let Some(owner) = network.owner.as_deref() else { continue };
+            let goes = match whose {
+                Leftovers::Of(networks) => networks.iter().any(|name| name.as_str() == owner),
+                Leftovers::Everyones => true,
+            };
+            if goes {
+                let why = format!("network {owner}");
+                self.target.libvirt.insert(network.name.clone(), LibvirtTarget::Absent { why });
+            }
+        }
+    }
+
+    fn is_touched(&self, spec: &NetworkSpec) -> bool {
+        self.touched.contains(&spec.name)
+    }
+}
+
+/// Gives a device a network's addresses and default routes, for the host's own use.
+fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
+    wanted.master = match wanted.kind {
+        KindTarget::Bridge(_) => MasterTarget::Leave,
+        KindTarget::Found | KindTarget::Guest | KindTarget::Vlan { .. } => MasterTarget::Free,
+    };
+    wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
+    wanted.addresses = AddressTarget::Exactly(addresses(spec));
+    wanted.routes = RouteTarget::Defaults(default_routes(spec));
+}
+
+/// Returns a network's static addresses as the kernel will show them.
+pub(crate) fn addresses(spec: &NetworkSpec) -> Vec<Address> {
+    let address = |net: IpNet, broadcast| Address {
+        net,
+        origin: AddressOrigin::Static,
+        broadcast,
+        label: None,
+        scope: 0,
+        no_prefix_route: false,
+    };
+    let mut addresses = Vec::new();
+    if let Ipv4Config::Static(ipv4) = &spec.ipv4 {
+        // A prefix of 31 or 32 bits has no broadcast address (RFC 3021).
+        addresses.extend(
+            ipv4.addresses()
+                .iter()
+                .map(|net| address(IpNet::V4(*net), (net.prefix_len() < 31).then(|| IpAddr::V4(net.broadcast())))),
+        );
+    }
+    if let Ipv6Config::Static(ipv6) = &spec.ipv6 {
+        addresses.extend(ipv6.addresses().iter().map(|net| address(IpNet::V6(*net), None)));
+    }
+    addresses
+}
+
+/// Returns the default routes of a network that owns them; none of another network.
+pub(crate) fn default_routes(spec: &NetworkSpec) -> Vec<Route> {
+    let Some(device) = spec.top_device().filter(|_| spec.default_route) else { return Vec::new() };
+    let route = |destination, gateway, metric| Route {
+        destination,
+        gateway: Some(gateway),
+        device: device.clone(),
+        metric,
+        preferred_source: None,
+        protocol: PROTOCOL_STATIC,
+        scope: 0,
+    };
+    let mut routes = Vec::new();
+    if let Ipv4Config::Static(ipv4) = &spec.ipv4
+        && let (Some(gateway), Ok(any)) = (ipv4.gateway(), Ipv4Net::new(Ipv4Addr::UNSPECIFIED, 0))
+    {
+        routes.push(route(IpNet::V4(any), IpAddr::V4(gateway), 0));
+    }
+    if let Ipv6Config::Static(ipv6) = &spec.ipv6
+        && let (Some(gateway), Ok(any)) = (ipv6.gateway(), Ipv6Net::new(Ipv6Addr::UNSPECIFIED, 0))
+    {
+        routes.push(route(IpNet::V6(any), IpAddr::V6(gateway), METRIC_IPV6));
+    }
+    routes
+}
+
+/// Returns the names of the devices that a configuration makes.
+pub(crate) fn devices(config: &HostConfig) -> BTreeSet<IfName> {
+    let of = |spec: &NetworkSpec| {
+        let vlan = spec.uplink().filter(|_| spec.vlan.is_some());
+        let bridge = spec.bridge().map(|bridge| bridge.name.clone());
+        [vlan, bridge]
+    };
+    config.specs().flat_map(of).flatten().collect()
+}
+
+/// Tells whether a network can stand on a device of this kind.
+pub(crate) fn is_hardware(kind: &LinkKind) -> bool {
+    match kind {
+        LinkKind::Nic | LinkKind::Veth => true,
+        LinkKind::Other(kind) => kind == "dummy",
+        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Loopback => false,
+    }
+}
+
+/// Returns the ports of guests in a bridge, by name.
+pub(crate) fn guest_ports(observed: &HostState, bridge: &IfName) -> Vec<IfName> {
+    let is_tap_of_guest = |name: &IfName| {
+        observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests).any(|guest| guest.tap.as_ref() == Some(name))
+    };
+    let ports = observed.kernel.links.values().filter(|link| link.master.as_ref() == Some(bridge));
+    ports
+        .filter(|port| port.kind == LinkKind::Tun || is_tap_of_guest(&port.name))
+        .map(|port| port.name.clone())
+        .collect()
+}
+
+pub(crate) fn why(spec: &NetworkSpec) -> String {
+    format!("network {}", spec.name)
+}
+
+fn touched<'a>(
+    running: &'a HostConfig,
+    desired: &'a HostConfig,
+    named: &'a BTreeSet<NetworkName>,
+) -> BTreeSet<&'a NetworkName> {
+    let spec_of = |config: &'a HostConfig, name| config.networks.get(name).map(|entry| &entry.spec);
+    let all = running.networks.keys().chain(desired.networks.keys());
+    all.filter(|name| spec_of(running, name) != spec_of(desired, name)).chain(named).collect()
+}
+
+fn baselines(running: &HostConfig, desired: &HostConfig, observed: &HostState) -> Baselines {
+    let used = desired.specs().filter_map(|spec| spec.southbound.as_ref()).map(|southbound| southbound.device());
+    let baseline = |nic: &IfName| {
+        let remembered = running.baselines.0.get(nic).cloned();
+        remembered.or_else(|| observed.kernel.links.get(nic).map(nic::now))
+    };
+    Baselines(used.filter_map(|nic| Some((nic.clone(), baseline(nic)?))).collect())
+}

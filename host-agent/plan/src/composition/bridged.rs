@@ -1,0 +1,125 @@
+//! A bridged network: the bridge, its uplink's part in it, its guests' ports and its libvirt network.
+
+use trestle_model::{Bridge, BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacTableManager, NetworkSpec};
+
+use super::{Composition, make_top, why};
+use crate::steps::NEW_BRIDGE;
+use crate::target::{
+    AddressTarget, DefinitionTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
+    RouteTarget,
+};
+use crate::{NetworkDefinition, PortChange, ownership};
+
+/// Makes a device a bridge's uplink: it carries nothing of its own.
+pub(super) fn make_port(wanted: &mut LinkWanted, spec: &NetworkSpec, bridge: &IfName) {
+    wanted.master = MasterTarget::PortOf(bridge.clone());
+    wanted.ipv6_disabled = Some(true);
+    wanted.addresses = AddressTarget::Exactly(Vec::new());
+    wanted.routes = RouteTarget::Exactly(Vec::new());
+    // An uplink that learns would let one stray frame move a guest's static entry to itself.
+    wanted.port = PortChange { learning: Some(!spec.is_managed()), flood: Some(true), ..PortChange::default() };
+}
+
+impl Composition<'_> {
+    pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
+        let attributes = attributes(spec, bridge);
+        let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
+        let southbound = spec.southbound.as_ref().and_then(|nic| self.observed.kernel.links.get(nic.device()));
+        wanted.mac = southbound.and_then(|nic| nic.mac);
+        make_top(&mut wanted, spec);
+        self.present(bridge.name.clone(), wanted);
+        self.guests(spec, bridge, attributes.default_pvid);
+        self.libvirt_network(spec, bridge);
+    }
+
+    fn libvirt_network(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
+        let Some(libvirt) = &self.observed.libvirt else { return };
+        let name = ownership::libvirt_name(&spec.name);
+        let definition = NetworkDefinition {
+            name: name.clone(),
+            uuid: libvirt.networks.get(&name).map(|network| network.uuid),
+            bridge: bridge.name.clone(),
+            mac_table_manager: spec.mac_table_manager,
+            owner: spec.name.to_string(),
+        };
+        let wanted = LibvirtWanted {
+            why: why(spec),
+            definition: DefinitionTarget::Trestles(definition),
+            active: true,
+            autostart: true,
+        };
+        self.target.libvirt.insert(name, LibvirtTarget::Present(wanted));
+    }
+
+    fn guests(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec, pvid: u16) {
+        let observed = self.observed;
+        for guest in observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests) {
+            let Some(tap) = &guest.tap else { continue };
+            let port = observed.kernel.links.get(tap).filter(|link| link.master.as_ref() == Some(&bridge.name));
+            if port.is_none() {
+                continue;
+            }
+            match spec.mac_table_manager {
+                // Where its CPUs stand still, the guest's MAC may live elsewhere: libvirt adds the entry later.
+                MacTableManager::Libvirt if guest.running => self.manage_guest(spec, guest, tap, &bridge.name, pvid),
+                MacTableManager::Libvirt => {}
+                MacTableManager::Kernel => self.release_guest(spec, guest, tap, &bridge.name),
+            }
+        }
+    }
+
+    fn manage_guest(&mut self, spec: &NetworkSpec, guest: &GuestInterface, tap: &IfName, bridge: &IfName, pvid: u16) {
+        // A second guest with the same MAC cannot have an entry; without one it must go on learning.
+        if self.target.fdb.iter().any(|target| &target.bridge == bridge && target.mac == guest.mac) {
+            return;
+        }
+        self.guest_port(spec, tap, false);
+        for vlan in [None, Some(pvid)] {
+            let entry = FdbEntry {
+                bridge: bridge.clone(),
+                port: tap.clone(),
+                mac: guest.mac,
+                vlan,
+                state: FdbState::Static,
+                sticky: false,
+            };
+            let target = FdbTarget { bridge: bridge.clone(), mac: guest.mac, vlan, entry: Some(entry) };
+            self.target.fdb.push(target);
+        }
+    }
+
+    fn release_guest(&mut self, spec: &NetworkSpec, guest: &GuestInterface, tap: &IfName, bridge: &IfName) {
+        self.guest_port(spec, tap, true);
+        let of_guest = |entry: &&FdbEntry| {
+            entry.mac == guest.mac && &entry.port == tap && &entry.bridge == bridge && entry.state == FdbState::Static
+        };
+        for entry in self.observed.kernel.fdb.iter().filter(of_guest) {
+            let target = FdbTarget { bridge: bridge.clone(), mac: guest.mac, vlan: entry.vlan, entry: None };
+            self.target.fdb.push(target);
+        }
+    }
+
+    fn guest_port(&mut self, spec: &NetworkSpec, tap: &IfName, learns: bool) {
+        let mut wanted = LinkWanted::leaving_alone(KindTarget::Guest, why(spec));
+        wanted.port = PortChange { learning: Some(learns), flood: Some(learns), ..PortChange::default() };
+        self.present(tap.clone(), wanted);
+    }
+}
+
+/// Returns the attributes of a network's bridge: what is not set is as the kernel makes it.
+fn attributes(spec: &NetworkSpec, bridge: &BridgeSpec) -> Bridge {
+    let options = &bridge.options;
+    Bridge {
+        stp: bridge.stp,
+        ageing_time_cs: options.ageing_time_cs.unwrap_or(NEW_BRIDGE.ageing_time_cs),
+        forward_delay_cs: options.forward_delay_cs.unwrap_or(NEW_BRIDGE.forward_delay_cs),
+        hello_time_cs: options.hello_time_cs.unwrap_or(NEW_BRIDGE.hello_time_cs),
+        max_age_cs: options.max_age_cs.unwrap_or(NEW_BRIDGE.max_age_cs),
+        priority: options.priority.unwrap_or(NEW_BRIDGE.priority),
+        multicast_snooping: options.multicast_snooping.unwrap_or(NEW_BRIDGE.multicast_snooping),
+        multicast_querier: options.multicast_querier.unwrap_or(NEW_BRIDGE.multicast_querier),
+        group_fwd_mask: options.group_fwd_mask.unwrap_or(NEW_BRIDGE.group_fwd_mask),
+        vlan_filtering: options.vlan_filtering.unwrap_or_else(|| spec.is_managed()),
+        default_pvid: options.default_pvid.unwrap_or(NEW_BRIDGE.default_pvid),
+    }
+}

@@ -1,0 +1,119 @@
+//! Cases about bridge ports and forwarding entries.
+
+use trestle_model::{FdbEntry, FdbState, IfName, PortFlags};
+
+use super::bench::{Bench, OTHER_MAC, master, port_step, same, up};
+use crate::{BridgeChange, Host, KernelStep, PortChange};
+
+const NEW_PORT: PortFlags = PortFlags {
+    learning: true,
+    flood: true,
+    multicast_flood: true,
+    broadcast_flood: true,
+    isolated: false,
+    locked: false,
+};
+
+pub(super) async fn ports_come_and_go<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge, other) = (&bench.nic, &bench.bridge, &bench.other_bridge);
+    bench.perform([bench.create_bridge(bridge), bench.create_bridge(other), master(nic, Some(bridge))]).await?;
+    same("master", &bench.link(nic).await?.master.as_ref(), &Some(bridge))?;
+    bench.perform([master(nic, Some(other))]).await?;
+    same("master", &bench.link(nic).await?.master.as_ref(), &Some(other))?;
+    bench.perform([master(nic, None)]).await?;
+    let link = bench.link(nic).await?;
+    same("master", &link.master, &None)?;
+    same("flags", &link.port, &None)?;
+    bench.perform([master(nic, Some(other)), KernelStep::DeleteLink { name: other.clone() }.into()]).await?;
+    same("master after the bridge has gone", &bench.link(nic).await?.master, &None)
+}
+
+pub(super) async fn port_flags_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge) = (&bench.nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge))]).await?;
+    same("a new port", &bench.port(nic).await?, &NEW_PORT)?;
+    let change =
+        PortChange { learning: Some(false), flood: Some(false), isolated: Some(true), ..PortChange::default() };
+    bench.perform([port_step(nic, change)]).await?;
+    let expected = PortFlags { learning: false, flood: false, isolated: true, ..NEW_PORT };
+    same("flags", &bench.port(nic).await?, &expected)?;
+    let change = PortChange {
+        flood: Some(true),
+        multicast_flood: Some(false),
+        broadcast_flood: Some(false),
+        ..PortChange::default()
+    };
+    bench.perform([port_step(nic, change)]).await?;
+    let expected = PortFlags { flood: true, multicast_flood: false, broadcast_flood: false, ..expected };
+    same("flags", &bench.port(nic).await?, &expected)?;
+    // A port that comes back has forgotten its flags.
+    bench.perform([master(nic, None), master(nic, Some(bridge))]).await?;
+    same("a port that came back", &bench.port(nic).await?, &NEW_PORT)?;
+    let refused = bench.perform_once(&[port_step(&bench.other_nic, change)]).await.is_err();
+    same("flags of a device that is no port are refused", &refused, &true)
+}
+
+pub(super) async fn port_is_locked<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge) = (&bench.nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge))]).await?;
+    bench.perform([port_step(nic, PortChange { locked: Some(true), ..PortChange::default() })]).await?;
+    same("flags", &bench.port(nic).await?, &PortFlags { locked: true, ..NEW_PORT })
+}
+
+pub(super) async fn entries_are_set_and_moved<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, other, bridge) = (&bench.nic, &bench.other_nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge)), master(other, Some(bridge))]).await?;
+    bench.perform([up(bridge), up(nic), up(other)]).await?;
+    bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, None) }]).await?;
+    same("entry", &at(bench, None).await?, &Some(entry(bridge, nic, None)))?;
+    bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, other, None) }]).await?;
+    same("entry after its move", &at(bench, None).await?, &Some(entry(bridge, other, None)))?;
+    bench.perform([KernelStep::RemoveFdb { entry: entry(bridge, other, None) }]).await?;
+    same("entry after its removal", &at(bench, None).await?, &None)?;
+    bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, None) }]).await?;
+    bench.perform([master(nic, None)]).await?;
+    same("entry after its port has gone", &at(bench, None).await?, &None)
+}
+
+pub(super) async fn entries_follow_vlans<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, other, bridge) = (&bench.nic, &bench.other_nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge)]).await?;
+    let change = BridgeChange { vlan_filtering: Some(true), ..BridgeChange::default() };
+    bench.perform([KernelStep::SetBridge { bridge: bridge.clone(), change }]).await?;
+    bench.perform([master(nic, Some(bridge)), master(other, Some(bridge)), up(bridge), up(nic), up(other)]).await?;
+    // Both, as a plan has them: outside VLANs first, then in the default one.
+    for vlan in [None, Some(1)] {
+        bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, vlan) }]).await?;
+    }
+    for vlan in [None, Some(1)] {
+        same("entry", &at(bench, vlan).await?, &Some(entry(bridge, nic, vlan)))?;
+    }
+    for vlan in [None, Some(1)] {
+        bench.perform([KernelStep::RemoveFdb { entry: entry(bridge, nic, vlan) }]).await?;
+    }
+    for vlan in [None, Some(1)] {
+        same("entry after its removal", &at(bench, vlan).await?, &None)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn entry_is_sticky<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge) = (&bench.nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge)), up(bridge), up(nic)]).await?;
+    let sticky = FdbEntry { sticky: true, ..entry(bridge, nic, None) };
+    bench.perform([KernelStep::ReplaceFdb { entry: sticky.clone() }]).await?;
+    same("entry", &at(bench, None).await?, &Some(sticky))
+}
+
+fn entry(bridge: &IfName, port: &IfName, vlan: Option<u16>) -> FdbEntry {
+    let (bridge, port) = (bridge.clone(), port.clone());
+    FdbEntry { bridge, port, mac: OTHER_MAC, vlan, state: FdbState::Static, sticky: false }
+}
+
+/// Returns the static entry of the cases' MAC in the bridge.
+async fn at<H: Host>(bench: &Bench<'_, H>, vlan: Option<u16>) -> Result<Option<FdbEntry>, String> {
+    let fdb = bench.state().await?.kernel.fdb;
+    Ok(fdb.into_iter().find(|entry| {
+        entry.bridge == bench.bridge && entry.mac == OTHER_MAC && entry.vlan == vlan && entry.state == FdbState::Static
+    }))
+}

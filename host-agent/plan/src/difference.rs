@@ -1,0 +1,257 @@
+//! The one comparison of wanted and observed, attribute by attribute.
+//!
+//! Planning asks it what to change, verification what differs; both get the same answer.
+
+use ipnet::IpNet;
+use trestle_model::{
+    Address, AddressOrigin, Bridge, FdbEntry, FdbState, Feature, FeatureSet, KernelState, LibvirtNetwork, Link,
+    LinkKind, PortFlags, Route,
+};
+
+use crate::target::{AddressTarget, DefinitionTarget, FdbTarget, KindTarget, RouteTarget};
+use crate::{BridgeChange, PortChange};
+
+/// The protocol number of routes that the kernel makes for addresses.
+const PROTOCOL_KERNEL: u8 = 2;
+/// The protocol number of routes that routers advertise.
+const PROTOCOL_ADVERTISED: u8 = 9;
+/// The metric of IPv6 routes that the kernel makes for addresses.
+const METRIC_IPV6_PREFIX: u32 = 256;
+
+/// What has to go and what has to come, each in the order in which to do it; removals first.
+#[derive(Debug)]
+pub(crate) struct Change<T> {
+    pub(crate) remove: Vec<T>,
+    pub(crate) add: Vec<T>,
+}
+
+impl<T> Change<T> {
+    pub(crate) const fn none() -> Self {
+        Self { remove: Vec::new(), add: Vec::new() }
+    }
+}
+
+/// Tells whether a device can never become what is wanted, so that it has to be made anew.
+pub(crate) fn is_another_kind(wanted: &KindTarget, link: &Link) -> bool {
+    match (wanted, &link.kind) {
+        (KindTarget::Found | KindTarget::Guest, _) => false,
+        (KindTarget::Vlan { base, id }, LinkKind::Vlan { base: is_base, id: is_id }) => base != is_base || id != is_id,
+        (KindTarget::Bridge(_), kind) => !matches!(kind, LinkKind::Bridge(_)),
+        (KindTarget::Vlan { .. }, _) => true,
+    }
+}
+
+/// Returns the bridge attributes that differ; those that the kernel cannot have never do.
+pub(crate) fn bridge_change(wanted: &Bridge, is: &Bridge, features: &FeatureSet) -> BridgeChange {
+    let filters = features.has(Feature::BridgeVlanFiltering);
+    BridgeChange {
+        stp: differing(wanted.stp, is.stp),
+        ageing_time_cs: differing(wanted.ageing_time_cs, is.ageing_time_cs),
+        forward_delay_cs: differing(wanted.forward_delay_cs, is.forward_delay_cs),
+        hello_time_cs: differing(wanted.hello_time_cs, is.hello_time_cs),
+        max_age_cs: differing(wanted.max_age_cs, is.max_age_cs),
+        priority: differing(wanted.priority, is.priority),
+        multicast_snooping: differing(wanted.multicast_snooping, is.multicast_snooping),
+        multicast_querier: differing(wanted.multicast_querier, is.multicast_querier),
+        group_fwd_mask: differing(wanted.group_fwd_mask, is.group_fwd_mask),
+        vlan_filtering: differing(wanted.vlan_filtering, is.vlan_filtering).filter(|_| filters),
+        default_pvid: differing(wanted.default_pvid, is.default_pvid).filter(|_| filters),
+    }
+}
+
+/// Returns the port flags that are wanted and differ.
+pub(crate) fn port_change(wanted: &PortChange, is: &PortFlags) -> PortChange {
+    let wrong = |wanted: Option<bool>, is: bool| wanted.filter(|wanted| *wanted != is);
+    PortChange {
+        learning: wrong(wanted.learning, is.learning),
+        flood: wrong(wanted.flood, is.flood),
+        multicast_flood: wrong(wanted.multicast_flood, is.multicast_flood),
+        broadcast_flood: wrong(wanted.broadcast_flood, is.broadcast_flood),
+        isolated: wrong(wanted.isolated, is.isolated),
+        locked: wrong(wanted.locked, is.locked),
+    }
+}
+
+/// Returns how a device's addresses have to change.
+pub(crate) fn address_change(target: &AddressTarget, link: &Link) -> Change<Address> {
+    match target {
+        AddressTarget::Leave => Change::none(),
+        AddressTarget::Without(unwanted) => {
+            let is_unwanted = |has: &&Address| unwanted.iter().any(|address| address.net == has.net);
+            Change { remove: settled(link).filter(is_unwanted).rev().cloned().collect(), add: Vec::new() }
+        }
+        AddressTarget::Exactly(wanted) => {
+            let mut change = ipv4_change(wanted, link);
+            let ipv6 = ipv6_change(wanted, link);
+            change.remove.extend(ipv6.remove);
+            change.add.extend(ipv6.add);
+            change
+        }
+    }
+}
+
+/// Returns how the routes through `link` have to change.
+pub(crate) fn route_change(target: &RouteTarget, link: &Link, kernel: &KernelState) -> Change<Route> {
+    let through = || kernel.routes.iter().filter(|route| route.device == link.name && !is_automatic(route, link));
+    let (wanted, has): (&[Route], Vec<&Route>) = match target {
+        RouteTarget::Leave => return Change::none(),
+        RouteTarget::Defaults(wanted) => (wanted, through().filter(|route| is_default(route)).collect()),
+        RouteTarget::Exactly(wanted) => (wanted, through().collect()),
+    };
+    let mut add: Vec<Route> = wanted.iter().filter(|route| !has.contains(route)).cloned().collect();
+    // A gateway has to be reachable when its route comes: what is on the link goes first, default routes go last.
+    add.sort_by_key(|route| (route.gateway.is_some(), u8::MAX - route.destination.prefix_len()));
+    let mut remove: Vec<Route> = has.into_iter().filter(|route| !wanted.contains(route)).cloned().collect();
+    remove.sort_by_key(|route| (route.gateway.is_none(), route.destination.prefix_len()));
+    Change { remove, add }
+}
+
+/// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.
+pub(crate) fn fdb_change(target: &FdbTarget, kernel: &KernelState) -> Option<Change<FdbEntry>> {
+    let has = kernel.fdb.iter().find(|entry| {
+        entry.bridge == target.bridge
+            && entry.mac == target.mac
+            && entry.vlan == target.vlan
+            && entry.state == FdbState::Static
+    });
+    match (&target.entry, has) {
+        (Some(wanted), Some(has)) if wanted == has => None,
+        (Some(wanted), _) => Some(Change { remove: Vec::new(), add: vec![wanted.clone()] }),
+        (None, Some(has)) => Some(Change { remove: vec![has.clone()], add: Vec::new() }),
+        (None, None) => None,
+    }
+}
+
+/// Returns what of a libvirt network's definition differs: each attribute's name, the wanted and the observed value.
+pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) -> Vec<(&'static str, String, String)> {
+    let text = |value: Option<&str>| value.unwrap_or("none").to_owned();
+    let (bridge, forward, manager, owner) = match wanted {
+        DefinitionTarget::Trestles(own) => {
+            (Some(own.bridge.as_str()), "bridge", own.mac_table_manager, Some(own.owner.as_str()))
+        }
+        DefinitionTarget::AsBefore(before) => {
+            (before.bridge.as_deref(), before.forward.as_str(), before.mac_table_manager, before.owner.as_deref())
+        }
+    };
+    let mut differing = vec![
+        ("bridge", text(bridge), text(is.bridge.as_deref())),
+        ("forward mode", forward.to_owned(), is.forward.clone()),
+        ("macTableManager", manager.to_string(), is.mac_table_manager.to_string()),
+        ("owner", text(owner), text(is.owner.as_deref())),
+        ("persistent", true.to_string(), is.persistent.to_string()),
+    ];
+    if let DefinitionTarget::AsBefore(before) = wanted {
+        differing.push(("uuid", before.uuid.to_string(), is.uuid.to_string()));
+        // A definition that was replaced under a running network shows in its XML only.
+        let definition = if before.xml == is.xml { "as before" } else { "replaced" };
+        differing.push(("definition", "as before".to_owned(), definition.to_owned()));
+    }
+    differing.retain(|(_, wanted, is)| wanted != is);
+    differing
+}
+
+/// Tells whether a route is a default route.
+pub(crate) fn is_default(route: &Route) -> bool {
+    route.destination.prefix_len() == 0
+}
+
+/// Tells whether a route comes and goes by itself: the kernel made it for an address, or a router advertised it.
+pub(crate) fn is_automatic(route: &Route, link: &Link) -> bool {
+    match (route.protocol, route.destination) {
+        (PROTOCOL_ADVERTISED, _) => true,
+        (PROTOCOL_KERNEL, IpNet::V6(_)) => route.metric == METRIC_IPV6_PREFIX,
+        (PROTOCOL_KERNEL, IpNet::V4(_)) => {
+            route.metric == 0
+                && route.gateway.is_none()
+                && link.addresses.iter().any(|a| !a.no_prefix_route && a.net.trunc() == route.destination)
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether two addresses of a device are one network's, so that the later one is secondary.
+pub(crate) fn is_secondary_of(address: &Address, earlier: &Address) -> bool {
+    address.net.prefix_len() == earlier.net.prefix_len()
+        && address.net.trunc() == earlier.net.trunc()
+        && address.scope == earlier.scope
+}
+
+/// Returns the addresses that are somebody's wish: not the kernel's own.
+pub(crate) fn settled(link: &Link) -> impl DoubleEndedIterator<Item = &Address> {
+    link.addresses.iter().filter(|address| address.origin != AddressOrigin::Kernel)
+}
+
+fn ipv4_change(wanted: &[Address], link: &Link) -> Change<Address> {
+    let wanted = in_kernel_order(wanted.iter().filter(|address| is_ipv4(address)));
+    let has: Vec<&Address> = settled(link).filter(|address| is_ipv4(address)).collect();
+    let stays = |address: &&Address| wanted.iter().any(|wanted| is_same(wanted, address));
+    let kept: Vec<&Address> = has.iter().copied().filter(stays).collect();
+    let in_place = kept.iter().zip(&wanted).all(|(kept, wanted)| is_same(wanted, kept));
+    // The kernel may drop secondary addresses with their primary one.
+    let stranded = has.iter().enumerate().any(|(position, address)| {
+        !stays(address) && has.iter().skip(position + 1).any(|later| stays(later) && is_secondary_of(later, address))
+    });
+    let common = if in_place && !stranded {
+        kept.len()
+    } else {
+        has.iter().zip(&wanted).take_while(|(has, wanted)| is_same(wanted, has)).count()
+    };
+    let survivors: Vec<&Address> =
+        if in_place && !stranded { kept } else { has.iter().copied().take(common).collect() };
+    Change {
+        remove: has.iter().rev().filter(|address| !survivors.contains(*address)).map(|a| (*a).clone()).collect(),
+        add: wanted.into_iter().skip(common).cloned().collect(),
+    }
+}
+
+fn ipv6_change(wanted: &[Address], link: &Link) -> Change<Address> {
+    let wanted: Vec<&Address> = wanted.iter().filter(|address| !is_ipv4(address)).collect();
+    let has: Vec<&Address> = settled(link).filter(|address| !is_ipv4(address)).collect();
+    let is_wanted = |address: &&&Address| wanted.iter().any(|wanted| is_same(wanted, address));
+    // What routers advertise comes and goes by itself, except where it stands in the way of a wish.
+    let is_advertised = |address: &Address| {
+        address.origin == AddressOrigin::Dynamic && !wanted.iter().any(|wanted| wanted.net.addr() == address.net.addr())
+    };
+    let remove = has.iter().filter(|a| !is_wanted(a) && !is_advertised(a)).map(|a| (*a).clone()).collect();
+    // The kernel lists the newest first.
+    let add = wanted
+        .iter()
+        .rev()
+        .filter(|wanted| !has.iter().any(|address| is_same(wanted, address)))
+        .map(|a| (*a).clone())
+        .collect();
+    Change { remove, add }
+}
+
+/// Puts IPv4 addresses into the order in which the kernel lists them: the primary ones, then the secondary ones.
+fn in_kernel_order<'a>(addresses: impl Iterator<Item = &'a Address>) -> Vec<&'a Address> {
+    let (mut primary, mut secondary): (Vec<&Address>, Vec<&Address>) = (Vec::new(), Vec::new());
+    for address in addresses {
+        if primary.iter().any(|earlier| is_secondary_of(address, earlier)) {
+            secondary.push(address);
+        } else {
+            primary.push(address);
+        }
+    }
+    primary.extend(secondary);
+    primary
+}
+
+/// Tells whether an address is there as wanted. One with a lifetime is no fulfilment of a wish for ever, but one for
+/// ever fulfils the wish for one with a lifetime: a lease's remaining time cannot be given back.
+fn is_same(wanted: &Address, has: &Address) -> bool {
+    wanted.net == has.net
+        && wanted.broadcast == has.broadcast
+        && wanted.label == has.label
+        && wanted.scope == has.scope
+        && wanted.no_prefix_route == has.no_prefix_route
+        && (wanted.origin == has.origin || wanted.origin == AddressOrigin::Dynamic)
+}
+
+const fn is_ipv4(address: &Address) -> bool {
+    matches!(address.net, IpNet::V4(_))
+}
+
+fn differing<T: PartialEq>(wanted: T, is: T) -> Option<T> {
+    (wanted != is).then_some(wanted)
+}

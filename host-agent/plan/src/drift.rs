@@ -1,0 +1,224 @@
+//! What of a host is not as it is to be, value by value.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use trestle_model::{Address, Bridge, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route};
+
+use crate::difference::{
+    address_change, bridge_change, definition_change, fdb_change, is_another_kind, port_change, route_change,
+};
+use crate::target::{
+    AliasTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, Target,
+};
+
+/// An attribute that is not as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Drift {
+    /// The object, e.g. `link eth0`.
+    pub object: String,
+    /// The attribute.
+    pub field: String,
+    /// What it is to be.
+    pub expected: String,
+    /// What it is.
+    pub actual: String,
+}
+
+/// Compares `observed` with `target`, value by value.
+///
+/// *Shape*: in the target's order; empty exactly where [`crate::steps_towards`] plans no step, but for what no step
+/// can mend (a NIC that is gone).
+pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
+    let mut drift = Comparison { observed, drift: Vec::new() };
+    for (name, link) in &target.links {
+        drift.link(name, link);
+    }
+    for entry in &target.fdb {
+        drift.entry(entry);
+    }
+    for (name, network) in &target.libvirt {
+        drift.network(name, network);
+    }
+    drift.drift
+}
+
+struct Comparison<'a> {
+    observed: &'a HostState,
+    drift: Vec<Drift>,
+}
+
+impl Comparison<'_> {
+    fn note(&mut self, object: &str, field: &str, expected: impl fmt::Display, actual: impl fmt::Display) {
+        self.drift.push(Drift {
+            object: object.to_owned(),
+            field: field.to_owned(),
+            expected: expected.to_string(),
+            actual: actual.to_string(),
+        });
+    }
+
+    /// Notes a field whose wanted value, if there is one, is another than it has.
+    fn compare<T: PartialEq + fmt::Display>(&mut self, object: &str, field: &str, wanted: Option<T>, is: T) {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != is) {
+            self.note(object, field, wanted, is);
+        }
+    }
+
+    fn link(&mut self, name: &IfName, target: &LinkTarget) {
+        let object = format!("link {name}");
+        match (target, self.observed.kernel.links.get(name)) {
+            (LinkTarget::Absent { .. }, None) => {}
+            (LinkTarget::Absent { .. }, Some(_)) => self.note(&object, "presence", "absent", "present"),
+            (LinkTarget::Present(wanted), None) => {
+                if wanted.kind != KindTarget::Guest {
+                    self.note(&object, "presence", "present", "absent");
+                }
+            }
+            (LinkTarget::Present(wanted), Some(link)) if is_another_kind(&wanted.kind, link) => {
+                self.note(&object, "kind", kind_wanted(&wanted.kind), kind(&link.kind));
+            }
+            (LinkTarget::Present(wanted), Some(link)) => self.present_link(&object, wanted, link),
+        }
+    }
+
+    fn present_link(&mut self, object: &str, wanted: &LinkWanted, link: &Link) {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+        self.compare(object, "mac", wanted.mac.map(|mac| mac.to_string()), text(link.mac.map(|mac| mac.to_string())));
+        self.compare(object, "mtu", wanted.mtu, link.mtu);
+        self.compare(object, "up", wanted.up, link.up);
+        let alias = match &wanted.alias {
+            AliasTarget::Leave => None,
+            AliasTarget::Clear => Some(text(None)),
+            AliasTarget::Exactly(alias) => Some(alias.clone()),
+        };
+        self.compare(object, "alias", alias, text(link.alias.clone()));
+        let master = match &wanted.master {
+            MasterTarget::Leave => None,
+            MasterTarget::Free => Some(text(None)),
+            MasterTarget::PortOf(bridge) => Some(bridge.to_string()),
+        };
+        self.compare(object, "master", master, text(link.master.as_ref().map(ToString::to_string)));
+        self.compare(object, "ipv6_disabled", wanted.ipv6_disabled, link.ipv6_disabled);
+        if let (KindTarget::Bridge(bridge), Some(has)) = (&wanted.kind, link.bridge()) {
+            self.bridge(object, bridge, has);
+        }
+        if let Some(flags) = &link.port {
+            let change = port_change(&wanted.port, flags);
+            self.compare(object, "learning", change.learning, flags.learning);
+            self.compare(object, "flood", change.flood, flags.flood);
+            self.compare(object, "multicast_flood", change.multicast_flood, flags.multicast_flood);
+            self.compare(object, "broadcast_flood", change.broadcast_flood, flags.broadcast_flood);
+            self.compare(object, "isolated", change.isolated, flags.isolated);
+            self.compare(object, "locked", change.locked, flags.locked);
+        }
+        let addresses = address_change(&wanted.addresses, link);
+        self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
+        let routes = route_change(&wanted.routes, link, &self.observed.kernel);
+        self.lists(object, "route", &routes.add, &routes.remove, route_text);
+    }
+
+    /// Notes what is missing and what is too much; something that is there in another form is told in one line.
+    fn lists<T>(&mut self, object: &str, field: &str, missing: &[T], surplus: &[T], text: impl Fn(&T) -> String) {
+        let surplus: Vec<String> = surplus.iter().map(&text).collect();
+        for wanted in missing.iter().map(&text) {
+            let actual = if surplus.contains(&wanted) { "in another place or form" } else { "absent" };
+            self.note(object, field, &wanted, actual);
+        }
+        let missing: Vec<String> = missing.iter().map(&text).collect();
+        for extra in surplus.iter().filter(|extra| !missing.contains(extra)) {
+            self.note(object, field, "absent", extra);
+        }
+    }
+
+    fn bridge(&mut self, object: &str, wanted: &Bridge, has: &Bridge) {
+        let change = bridge_change(wanted, has, &self.observed.features);
+        self.compare(object, "stp", change.stp, has.stp);
+        self.compare(object, "ageing_time_cs", change.ageing_time_cs, has.ageing_time_cs);
+        self.compare(object, "forward_delay_cs", change.forward_delay_cs, has.forward_delay_cs);
+        self.compare(object, "hello_time_cs", change.hello_time_cs, has.hello_time_cs);
+        self.compare(object, "max_age_cs", change.max_age_cs, has.max_age_cs);
+        self.compare(object, "priority", change.priority, has.priority);
+        self.compare(object, "multicast_snooping", change.multicast_snooping, has.multicast_snooping);
+        self.compare(object, "multicast_querier", change.multicast_querier, has.multicast_querier);
+        self.compare(object, "group_fwd_mask", change.group_fwd_mask, has.group_fwd_mask);
+        self.compare(object, "vlan_filtering", change.vlan_filtering, has.vlan_filtering);
+        self.compare(object, "default_pvid", change.default_pvid, has.default_pvid);
+    }
+
+    fn entry(&mut self, target: &FdbTarget) {
+        // An entry cannot be on a port that has gone with its guest.
+        let port_is_there = target.entry.as_ref().is_none_or(|entry| {
+            self.observed.kernel.links.get(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge))
+        });
+        let Some(change) = fdb_change(target, &self.observed.kernel).filter(|_| port_is_there) else { return };
+        let text = |entry: &FdbEntry| match entry.sticky {
+            true => format!("sticky on {}", entry.port),
+            false => format!("static on {}", entry.port),
+        };
+        let at =
+            |entry: &FdbEntry| entry.bridge == target.bridge && entry.mac == target.mac && entry.vlan == target.vlan;
+        let has = self.observed.kernel.fdb.iter().find(|entry| at(entry)).map_or_else(|| "absent".to_owned(), text);
+        let object = match target.vlan {
+            Some(vlan) => format!("MAC {} in VLAN {vlan} of {}", target.mac, target.bridge),
+            None => format!("MAC {} of {}", target.mac, target.bridge),
+        };
+        self.note(&object, "entry", change.add.first().map_or_else(|| "absent".to_owned(), text), has);
+    }
+
+    fn network(&mut self, name: &str, target: &LibvirtTarget) {
+        let object = format!("libvirt network {name}");
+        let has = self.observed.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(name));
+        match (target, has) {
+            (LibvirtTarget::Absent { .. }, None) => {}
+            (LibvirtTarget::Absent { .. }, Some(_)) => self.note(&object, "presence", "absent", "present"),
+            (LibvirtTarget::Present(_), None) => self.note(&object, "presence", "present", "absent"),
+            (LibvirtTarget::Present(wanted), Some(has)) => self.present_network(&object, wanted, has),
+        }
+    }
+
+    fn present_network(&mut self, object: &str, wanted: &LibvirtWanted, has: &LibvirtNetwork) {
+        for (field, wanted, is) in definition_change(&wanted.definition, has) {
+            self.note(object, field, wanted, is);
+        }
+        self.compare(object, "active", Some(wanted.active), has.active);
+        self.compare(object, "autostart", Some(wanted.autostart), has.autostart);
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: expected {}, is {}", self.object, self.field, self.expected, self.actual)
+    }
+}
+
+impl From<Drift> for Leftover {
+    fn from(drift: Drift) -> Self {
+        Self { object: drift.object, field: drift.field, expected: drift.expected, actual: drift.actual }
+    }
+}
+
+fn route_text(route: &Route) -> String {
+    let gateway = route.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
+    format!("{}{gateway} metric {}", route.destination, route.metric)
+}
+
+fn kind_wanted(wanted: &KindTarget) -> String {
+    match wanted {
+        KindTarget::Found | KindTarget::Guest => "any".to_owned(),
+        KindTarget::Vlan { base, id } => format!("VLAN {id} on {base}"),
+        KindTarget::Bridge(_) => "bridge".to_owned(),
+    }
+}
+
+fn kind(kind: &LinkKind) -> String {
+    match kind {
+        LinkKind::Nic => "NIC".to_owned(),
+        LinkKind::Vlan { base, id } => format!("VLAN {id} on {base}"),
+        LinkKind::Bridge(_) => "bridge".to_owned(),
+        LinkKind::Veth => "virtual cable".to_owned(),
+        LinkKind::Tun => "tap".to_owned(),
+        LinkKind::Loopback => "loopback".to_owned(),
+        LinkKind::Other(name) => name.clone(),
+    }
+}

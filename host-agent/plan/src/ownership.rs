@@ -1,0 +1,60 @@
+//! Marks: how Trestle tells its own objects from everybody else's.
+//!
+//! A device carries its mark as alias, a libvirt network as name and metadata. What has no mark is foreign: it is
+//! observed, and never planned over.
+
+use trestle_model::{LibvirtNetwork, Link, NetworkName};
+
+/// Longest alias that the kernel keeps, in bytes.
+///
+/// *Source*: `IFALIASZ` (256, with the closing zero) in the kernel's `include/uapi/linux/if.h`.
+const ALIAS_LIMIT: usize = 255;
+
+const PLAIN: &str = "trestle:";
+const HASHED: &str = "trestle#";
+const LIBVIRT: &str = "trestle-";
+
+/// Returns the alias that marks a device as made for `network`.
+///
+/// *Shape*: `trestle:` and the name, or `trestle#` and sixteen hexadecimal digits where that would be too long.
+pub fn mark(network: &NetworkName) -> String {
+    let plain = format!("{PLAIN}{network}");
+    if plain.len() <= ALIAS_LIMIT {
+        return plain;
+    }
+    format!("{HASHED}{:016x}", fnv1a(network.as_str().as_bytes()))
+}
+
+/// Returns the name of the libvirt network that serves `network`.
+pub fn libvirt_name(network: &NetworkName) -> String {
+    format!("{LIBVIRT}{network}")
+}
+
+/// Tells whether Trestle made the device, for whichever network.
+pub fn is_ours(link: &Link) -> bool {
+    link.alias.as_deref().is_some_and(|alias| alias.starts_with(PLAIN) || alias.starts_with(HASHED))
+}
+
+/// Tells whether Trestle defined the libvirt network, for whichever network.
+pub const fn is_our_network(network: &LibvirtNetwork) -> bool {
+    network.owner.is_some()
+}
+
+/// FNV-1a, 64 bits: a stable hash, so that a mark means the same in every version.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_always_fits_an_alias() {
+        let short = NetworkName::parse("blue").unwrap();
+        assert_eq!(mark(&short), "trestle:blue");
+        let long = NetworkName::parse(&"n".repeat(256)).unwrap();
+        assert_eq!(mark(&long).len(), HASHED.len() + 16);
+        assert_ne!(mark(&long), mark(&NetworkName::parse(&"m".repeat(256)).unwrap()));
+    }
+}

@@ -1,0 +1,90 @@
+//! A request's way from its words to its steps.
+
+use std::collections::BTreeSet;
+
+use trestle_model::{Findings, HostConfig, HostState, NetworkChange, NetworkEntry, NetworkName, SetupRequest};
+
+use crate::{PlannedStep, Snapshot, Step, Target, compose, steps_towards, validate};
+
+/// All that carrying out a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Findings that did not refuse the request.
+    pub findings: Findings,
+    /// The steps, in the order in which to perform them.
+    pub steps: Vec<PlannedStep>,
+    /// What to verify afterwards.
+    pub target: Target,
+    /// What to journal first, and to go back to.
+    pub snapshot: Snapshot,
+    /// The configuration that a success adopts.
+    pub desired: HostConfig,
+}
+
+impl Plan {
+    /// Tells whether the host is already as asked for. The configuration may have to be adopted all the same.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Returns the steps without their reasons, as a host performs them.
+    pub fn bare_steps(&self) -> Vec<Step> {
+        bare(&self.steps)
+    }
+}
+
+/// Plans a request.
+///
+/// *Errors*: all findings, where one of them refuses the request and is not acknowledged in it.
+pub fn plan(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Result<Plan, Findings> {
+    let findings = validate(request, running, observed);
+    if findings.refuses(&request.options.acknowledge) {
+        return Err(findings);
+    }
+    let mut desired = merge(running, request);
+    let (target, baselines) = compose(running, &desired, observed, &named(request));
+    desired.baselines = baselines;
+    let steps = steps_towards(&target, observed);
+    let snapshot = Snapshot::of(observed, &target);
+    Ok(Plan { findings, steps, target, snapshot, desired })
+}
+
+/// Returns the configuration that a request makes of the running one.
+///
+/// Networks that the request does not name stay, but for one thing: who claims the default route takes it from its
+/// owner. The NICs' baselines are the running ones'.
+pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
+    let mut desired = running.clone();
+    for change in &request.changes {
+        match change {
+            NetworkChange::Remove(name) => {
+                desired.networks.remove(name);
+            }
+            NetworkChange::Set(spec) => {
+                let entry = NetworkEntry { spec: spec.clone(), origin: request.options.origin };
+                desired.networks.insert(spec.name.clone(), entry);
+            }
+        }
+    }
+    let named = named(request);
+    if named.iter().any(|name| desired.networks.get(name).is_some_and(|entry| entry.spec.default_route)) {
+        for (_, entry) in desired.networks.iter_mut().filter(|(name, _)| !named.contains(name)) {
+            entry.spec.default_route = false;
+        }
+    }
+    if let Some(fence) = request.options.fence {
+        desired.generation = fence.generation;
+        desired.fencing_epoch = fence.epoch;
+    }
+    desired
+}
+
+/// Returns the names of the networks that a request is about.
+pub(crate) fn named(request: &SetupRequest) -> BTreeSet<NetworkName> {
+    request.changes.iter().map(|change| change.network().clone()).collect()
+}
+
+/// Returns steps without their reasons.
+pub(crate) fn bare(steps: &[PlannedStep]) -> Vec<Step> {
+    steps.iter().map(|planned| planned.step.clone()).collect()
+}

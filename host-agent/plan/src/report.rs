@@ -1,0 +1,80 @@
+//! What a host says of its networks and NICs.
+
+use std::collections::BTreeSet;
+
+use trestle_model::{
+    FdbState, GuestPort, HostConfig, HostState, IfName, Link, MacTableReport, NetworkEntry, NetworkReport, NetworkSpec,
+    NicReport, PortReport,
+};
+
+use crate::composition::is_hardware;
+use crate::{compose, ownership, verify};
+
+/// Reports every network of a configuration as it is.
+///
+/// *Shape*: ordered by name. *Units*: drift is one line a difference.
+pub fn network_reports(config: &HostConfig, observed: &HostState) -> Vec<NetworkReport> {
+    config.networks.values().map(|entry| network_report(config, entry, observed)).collect()
+}
+
+/// Reports the devices that a network can stand on, ordered by name.
+pub fn nic_reports(observed: &HostState) -> Vec<NicReport> {
+    let nics = observed.kernel.links.values().filter(|link| is_hardware(&link.kind));
+    nics.map(|link| NicReport {
+        name: link.name.clone(),
+        mac: link.mac,
+        permanent_mac: link.permanent_mac,
+        mtu: link.mtu,
+        max_mtu: link.max_mtu,
+        up: link.up,
+        carrier: link.carrier,
+        master: link.master.clone(),
+        addresses: link.addresses.clone(),
+    })
+    .collect()
+}
+
+fn network_report(config: &HostConfig, entry: &NetworkEntry, observed: &HostState) -> NetworkReport {
+    let spec = &entry.spec;
+    let device = spec.top_device().and_then(|name| observed.kernel.links.get(&name));
+    let bridge =
+        spec.bridge().and_then(|bridge| observed.kernel.links.get(&bridge.name)).filter(|l| l.bridge().is_some());
+    let (target, _) = compose(config, config, observed, &BTreeSet::from([spec.name.clone()]));
+    NetworkReport {
+        configured: entry.clone(),
+        device: device.map(|link| link.name.clone()),
+        mtu: device.map(|link| link.mtu),
+        addresses: device.map(|link| link.addresses.clone()).unwrap_or_default(),
+        bridge: bridge.and_then(|link| link.bridge().copied()),
+        ports: bridge.map(|bridge| ports(&bridge.name, observed)).unwrap_or_default(),
+        mac_table: spec.is_managed().then(|| mac_table(spec, observed)),
+        drift: verify(&target, observed).iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn ports(bridge: &IfName, observed: &HostState) -> Vec<PortReport> {
+    let ports = observed.kernel.links.values().filter(|link| link.master.as_ref() == Some(bridge));
+    let report = |link: &Link| {
+        let mut guests = observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
+        let guest = guests.find(|guest| guest.tap.as_ref() == Some(&link.name));
+        Some(PortReport {
+            device: link.name.clone(),
+            flags: link.port?,
+            promiscuity: link.promiscuity,
+            guest: guest.map(|guest| GuestPort { domain: guest.domain.clone(), mac: guest.mac }),
+        })
+    };
+    ports.filter_map(report).collect()
+}
+
+fn mac_table(spec: &NetworkSpec, observed: &HostState) -> MacTableReport {
+    let name = ownership::libvirt_name(&spec.name);
+    let network = observed.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(&name));
+    let bridge = spec.bridge().map(|bridge| &bridge.name);
+    let entries = observed.kernel.fdb.iter();
+    MacTableReport {
+        manager: network.map(|network| network.mac_table_manager),
+        active: network.is_some_and(|network| network.active),
+        entries: entries.filter(|e| Some(&e.bridge) == bridge && e.state != FdbState::Local).cloned().collect(),
+    }
+}

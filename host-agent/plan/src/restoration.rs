@@ -1,0 +1,68 @@
+//! The restore at boot: towards the persistent configuration, from whatever is there.
+
+use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
+
+use crate::composition::{compose_everything, devices, guest_ports};
+use crate::planning::bare;
+use crate::validation::surroundings;
+use crate::{PlannedStep, Snapshot, Step, Target, ownership, steps_towards};
+
+/// All that a restore needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restoration {
+    /// The steps, in the order in which to perform them.
+    pub steps: Vec<PlannedStep>,
+    /// What to verify afterwards.
+    pub target: Target,
+    /// What to journal first.
+    pub snapshot: Snapshot,
+    /// The running configuration afterwards: the persistent one.
+    pub desired: HostConfig,
+    /// Why networks were left out (their names are the subjects), and which leftovers had to stay.
+    pub skipped: Vec<Finding>,
+}
+
+impl Restoration {
+    /// Returns the steps without their reasons, as a host performs them.
+    pub fn bare_steps(&self) -> Vec<Step> {
+        bare(&self.steps)
+    }
+}
+
+/// Plans the restore of `persistent`.
+///
+/// Greedy: a network that cannot come up now, as where its NIC is missing, is skipped and reported, and the others
+/// come up. Devices and libvirt networks with Trestle's mark that no network of the configuration needs go: they are
+/// leftovers of changes that were never committed.
+pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoration {
+    let mut possible = persistent.clone();
+    let mut skipped = Vec::new();
+    for spec in persistent.specs() {
+        let mut findings = Vec::new();
+        surroundings(spec, "", observed, &mut findings);
+        findings.retain(|finding| finding.severity == Severity::Error);
+        if !findings.is_empty() {
+            possible.networks.remove(&spec.name);
+            skipped.append(&mut findings);
+        }
+    }
+    skipped.extend(held_leftovers(persistent, observed));
+    let (target, baselines) = compose_everything(persistent, &possible, observed);
+    let steps = steps_towards(&target, observed);
+    let snapshot = Snapshot::of(observed, &target);
+    Restoration { steps, target, snapshot, desired: HostConfig { baselines, ..persistent.clone() }, skipped }
+}
+
+/// Reports leftover bridges that stay because guests use them.
+fn held_leftovers(persistent: &HostConfig, observed: &HostState) -> Vec<Finding> {
+    let needed = devices(persistent);
+    let links = observed.kernel.links.values().filter(|link| ownership::is_ours(link) && !needed.contains(&link.name));
+    links
+        .filter_map(|link| {
+            let ports: Vec<IfName> = guest_ports(observed, &link.name);
+            let message = format!("bridge {} is needed by no network, and guests use it", link.name);
+            let finding = Finding::warning(Code::GuestsAttached, "", message).about(&link.name);
+            (!ports.is_empty()).then(|| finding.related(ports.iter().map(ToString::to_string)))
+        })
+        .collect()
+}

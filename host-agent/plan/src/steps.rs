@@ -1,0 +1,137 @@
+//! From what a host is to what it is to be: the steps between, in an order that works and hurts least.
+//!
+//! What may fail comes before what may cut off: new devices and libvirt's networks are made ready first; then, in one
+//! go, addresses, routes and NICs move to where they belong. A step that takes something away comes before the step
+//! that needs it elsewhere.
+
+mod expectation;
+mod order;
+
+use trestle_model::{FeatureSet, HostState, IfName, Link};
+
+use self::expectation::Expectation;
+pub(crate) use self::expectation::NEW_BRIDGE;
+use crate::target::Target;
+use crate::{Guests, KernelStep, PlannedStep, Step};
+
+/// Plans the steps from `observed` to `target`.
+///
+/// *Shape*: in the order in which to perform them; empty exactly where [`crate::verify`] finds no drift.
+pub fn steps_towards(target: &Target, observed: &HostState) -> Vec<PlannedStep> {
+    let mut draft = Draft { target, observed, now: Expectation::new(observed), steps: Vec::new() };
+    draft.order();
+    draft.steps
+}
+
+/// A plan in the making.
+struct Draft<'a> {
+    target: &'a Target,
+    observed: &'a HostState,
+    now: Expectation,
+    steps: Vec<PlannedStep>,
+}
+
+impl Draft<'_> {
+    const fn features(&self) -> &FeatureSet {
+        &self.observed.features
+    }
+
+    fn plan(&mut self, step: Step, why: &str, what: &str) {
+        let planned = PlannedStep {
+            reason: format!("{why}: {what}"),
+            disrupts: self.disrupts(&step),
+            guests: self.guests(&step),
+            step: step.clone(),
+        };
+        self.now.follow(&step);
+        self.steps.push(planned);
+    }
+
+    fn plan_kernel(&mut self, step: KernelStep, why: &str, what: &str) {
+        self.plan(Step::Kernel(step), why, what);
+    }
+
+    /// Tells whether traffic may be interrupted: never on a device that this very plan makes.
+    fn disrupts(&self, step: &Step) -> bool {
+        let Step::Kernel(step) = step else { return false };
+        match step {
+            KernelStep::DeleteLink { name } => self.existed(name),
+            KernelStep::SetMac { link, .. }
+            | KernelStep::SetUp { link, up: false }
+            | KernelStep::SetMaster { link, .. }
+            | KernelStep::RemoveAddress { link, .. } => self.existed(link),
+            KernelStep::SetMtu { link, .. } => self.existed(link) && self.now.link(link).is_some_and(is_hardware),
+            KernelStep::RemoveRoute { route } => self.existed(&route.device),
+            KernelStep::SetIpv6Disabled { link, disabled } => {
+                *disabled
+                    && self.now.link(link).is_some_and(|link| link.addresses.iter().any(|a| a.net.addr().is_ipv6()))
+            }
+            KernelStep::SetBridge { bridge, change } => {
+                self.existed(bridge) && (change.vlan_filtering.is_some() || change.stp.is_some())
+            }
+            KernelStep::CreateBridge { .. }
+            | KernelStep::CreateVlan { .. }
+            | KernelStep::SetAlias { .. }
+            | KernelStep::SetUp { up: true, .. }
+            | KernelStep::SetPort { .. }
+            | KernelStep::AddAddress { .. }
+            | KernelStep::AddRoute { .. }
+            | KernelStep::ReplaceFdb { .. }
+            | KernelStep::RemoveFdb { .. } => false,
+        }
+    }
+
+    fn existed(&self, name: &IfName) -> bool {
+        self.observed.kernel.links.contains_key(name) && !self.now.made.contains(name)
+    }
+
+    /// Returns the guests whose ports a step touches: those behind the port, or all of the bridge.
+    fn guests(&self, step: &Step) -> Guests {
+        let (port, bridge, network) = match step {
+            Step::Libvirt(step) => (None, None, Some(step.network())),
+            Step::Kernel(step) => match step {
+                KernelStep::SetPort { port, .. } => (Some(port), None, None),
+                KernelStep::ReplaceFdb { entry } | KernelStep::RemoveFdb { entry } => (Some(&entry.port), None, None),
+                KernelStep::SetBridge { bridge, .. } => (None, Some(bridge), None),
+                KernelStep::SetMaster { link, master } => {
+                    let before = self.now.link(link).and_then(|link| link.master.as_ref());
+                    (Some(link), master.as_ref().or(before), None)
+                }
+                KernelStep::DeleteLink { name: link }
+                | KernelStep::SetUp { link, .. }
+                | KernelStep::SetMac { link, .. }
+                | KernelStep::SetMtu { link, .. } => (Some(link), Some(link), None),
+                KernelStep::CreateBridge { .. }
+                | KernelStep::CreateVlan { .. }
+                | KernelStep::SetAlias { .. }
+                | KernelStep::SetIpv6Disabled { .. }
+                | KernelStep::AddAddress { .. }
+                | KernelStep::RemoveAddress { .. }
+                | KernelStep::AddRoute { .. }
+                | KernelStep::RemoveRoute { .. } => (None, None, None),
+            },
+        };
+        let Some(libvirt) = &self.observed.libvirt else { return Guests::new() };
+        let on_bridge = |tap: &IfName| bridge.is_some() && self.now.link(tap).and_then(|l| l.master.as_ref()) == bridge;
+        let mut guests: Guests = libvirt
+            .guests
+            .iter()
+            .filter(|guest| {
+                guest.tap.as_ref().is_some_and(|tap| port == Some(tap) || on_bridge(tap))
+                    || (network.is_some() && guest.tap.is_some() && guest.network.as_deref() == network)
+            })
+            .map(|guest| guest.domain.clone())
+            .collect();
+        guests.sort();
+        guests.dedup();
+        guests
+    }
+}
+
+const fn is_hardware(link: &Link) -> bool {
+    use trestle_model::LinkKind;
+    match link.kind {
+        LinkKind::Nic | LinkKind::Veth | LinkKind::Tun | LinkKind::Other(_) => true,
+        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Loopback => false,
+    }
+}

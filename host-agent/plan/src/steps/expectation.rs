@@ -1,0 +1,368 @@
+//! What the host will be after the steps planned so far, as far as later steps depend on it.
+//!
+//! It follows the effects that the kernel adds to a step by itself: a device that goes down loses its routes, one that
+//! leaves its bridge loses its flags there. It is no kernel: what no later step asks about is left out.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use trestle_model::{
+    Address, Bridge, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacTableManager, Mtu, PortFlags,
+};
+
+use crate::difference::{is_another_kind, settled};
+use crate::target::KindTarget;
+use crate::{BridgeChange, KernelStep, LibvirtStep, PortChange, Step};
+
+/// A host as it will be.
+pub(crate) struct Expectation {
+    pub(crate) state: HostState,
+    /// Devices that the plan makes.
+    pub(crate) made: BTreeSet<IfName>,
+    /// Bridges whose MTU the kernel may have changed together with their ports.
+    pub(crate) unsure_of_mtu: BTreeSet<IfName>,
+    /// Bridges whose MTU the plan itself has set to another value: the kernel leaves it alone from there on.
+    sure_of_mtu: BTreeSet<IfName>,
+}
+
+/// A new bridge's attributes.
+///
+/// *Source*: `br_dev_setup` in the kernel's `net/bridge/br_device.c`.
+pub(crate) const NEW_BRIDGE: Bridge = Bridge {
+    stp: false,
+    ageing_time_cs: 30_000,
+    forward_delay_cs: 1500,
+    hello_time_cs: 200,
+    max_age_cs: 2000,
+    priority: 32_768,
+    multicast_snooping: true,
+    multicast_querier: false,
+    group_fwd_mask: 0,
+    vlan_filtering: false,
+    default_pvid: 1,
+};
+
+/// A new port's flags.
+///
+/// *Source*: `BR_*` flags in `new_nbp`, the kernel's `net/bridge/br_if.c`.
+pub(crate) const NEW_PORT: PortFlags = PortFlags {
+    learning: true,
+    flood: true,
+    multicast_flood: true,
+    broadcast_flood: true,
+    isolated: false,
+    locked: false,
+};
+
+impl Expectation {
+    pub(crate) fn new(observed: &HostState) -> Self {
+        Self {
+            state: observed.clone(),
+            made: BTreeSet::new(),
+            unsure_of_mtu: BTreeSet::new(),
+            sure_of_mtu: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn link(&self, name: &IfName) -> Option<&Link> {
+        self.state.kernel.links.get(name)
+    }
+
+    /// Returns the device if it is there and can become what is wanted.
+    pub(crate) fn fitting(&self, name: &IfName, kind: &KindTarget) -> Option<&Link> {
+        self.link(name).filter(|link| !is_another_kind(kind, link))
+    }
+
+    pub(crate) fn network(&self, name: &str) -> Option<&LibvirtNetwork> {
+        self.state.libvirt.as_ref()?.networks.get(name)
+    }
+
+    pub(crate) fn ports(&self, bridge: &IfName) -> impl Iterator<Item = &Link> {
+        self.state.kernel.links.values().filter(move |link| link.master.as_ref() == Some(bridge))
+    }
+
+    /// Follows the effects of `step`.
+    pub(crate) fn follow(&mut self, step: &Step) {
+        match step {
+            Step::Kernel(step) => self.follow_kernel(step),
+            Step::Libvirt(step) => self.follow_libvirt(step),
+        }
+    }
+
+    fn follow_kernel(&mut self, step: &KernelStep) {
+        match step {
+            KernelStep::CreateBridge { name, mac, alias } => {
+                let link = new_link(name, LinkKind::Bridge(NEW_BRIDGE), Mtu::ETHERNET, alias);
+                self.insert(Link { mac: *mac, ..link });
+            }
+            KernelStep::CreateVlan { name, base, id, alias } => {
+                let below = self.link(base);
+                let mtu = below.map_or(Mtu::ETHERNET, |base| base.mtu);
+                let mac = below.and_then(|base| base.mac);
+                let link = new_link(name, LinkKind::Vlan { base: base.clone(), id: *id }, mtu, alias);
+                self.insert(Link { mac, ..link });
+            }
+            KernelStep::DeleteLink { name } => self.delete(name),
+            KernelStep::SetAlias { link, alias } => self.change(link, |link| link.alias.clone_from(alias)),
+            KernelStep::SetMac { link, mac } => self.change(link, |link| link.mac = Some(*mac)),
+            KernelStep::SetMtu { link, mtu } => self.set_mtu(link, *mtu),
+            KernelStep::SetUp { link, up } => self.set_up(link, *up),
+            KernelStep::SetMaster { link, master } => self.set_master(link, master.as_ref()),
+            KernelStep::SetIpv6Disabled { link, disabled } => {
+                self.change(link, |link| link.ipv6_disabled = *disabled);
+                if *disabled {
+                    self.drop_ipv6(link);
+                }
+            }
+            KernelStep::SetBridge { bridge, change } => self.change(bridge, |link| {
+                if let LinkKind::Bridge(bridge) = &mut link.kind {
+                    set_bridge(bridge, change);
+                }
+            }),
+            KernelStep::SetPort { port, change } => self.change(port, |link| {
+                if let Some(flags) = &mut link.port {
+                    set_port(flags, change);
+                }
+            }),
+            KernelStep::AddAddress { link, address } => {
+                self.change(link, |link| link.addresses.push(address.clone()));
+            }
+            KernelStep::RemoveAddress { link, address } => self.remove_address(link, address),
+            KernelStep::AddRoute { route } => {
+                self.state.kernel.routes.retain(|has| has != route);
+                self.state.kernel.routes.push(route.clone());
+            }
+            KernelStep::RemoveRoute { route } => self.state.kernel.routes.retain(|has| has != route),
+            KernelStep::ReplaceFdb { entry } => {
+                self.state
+                    .kernel
+                    .fdb
+                    .retain(|has| (&has.bridge, has.mac, has.vlan) != (&entry.bridge, entry.mac, entry.vlan));
+                self.state.kernel.fdb.push(entry.clone());
+            }
+            KernelStep::RemoveFdb { entry } => self.state.kernel.fdb.retain(|has| has != entry),
+        }
+    }
+
+    fn follow_libvirt(&mut self, step: &LibvirtStep) {
+        let Some(libvirt) = &mut self.state.libvirt else { return };
+        match step {
+            LibvirtStep::Define(definition) => {
+                let name = definition.name.clone();
+                let network = libvirt.networks.entry(name.clone()).or_insert_with(|| LibvirtNetwork {
+                    name,
+                    uuid: definition.uuid.unwrap_or_default(),
+                    bridge: None,
+                    forward: String::new(),
+                    mac_table_manager: MacTableManager::Kernel,
+                    active: false,
+                    autostart: false,
+                    persistent: true,
+                    owner: None,
+                    xml: String::new(),
+                });
+                network.bridge = Some(definition.bridge.to_string());
+                "bridge".clone_into(&mut network.forward);
+                network.mac_table_manager = definition.mac_table_manager;
+                network.persistent = true;
+                network.owner = Some(definition.owner.clone());
+            }
+            // What the XML says is known to who planned the step: see `define_as`.
+            LibvirtStep::DefineXml { .. } => {}
+            LibvirtStep::Start { name } => {
+                if let Some(network) = libvirt.networks.get_mut(name) {
+                    network.active = true;
+                    let filtering = network.mac_table_manager == MacTableManager::Libvirt;
+                    let bridge = network.bridge.as_deref().and_then(|bridge| IfName::parse(bridge).ok());
+                    if let Some(bridge) = bridge.filter(|_| filtering) {
+                        let change = BridgeChange { vlan_filtering: Some(true), ..BridgeChange::default() };
+                        self.follow_kernel(&KernelStep::SetBridge { bridge, change });
+                    }
+                }
+            }
+            LibvirtStep::Stop { name } => {
+                if let Some(network) = libvirt.networks.get_mut(name) {
+                    network.active = false;
+                    if !network.persistent {
+                        libvirt.networks.remove(name);
+                    }
+                }
+            }
+            LibvirtStep::Undefine { name } => {
+                libvirt.networks.remove(name);
+            }
+            LibvirtStep::SetAutostart { name, autostart } => {
+                if let Some(network) = libvirt.networks.get_mut(name) {
+                    network.autostart = *autostart;
+                }
+            }
+        }
+    }
+
+    /// Follows a definition from XML: the network is as it was, and does not run by that alone.
+    pub(crate) fn define_as(&mut self, before: &LibvirtNetwork) {
+        if let Some(libvirt) = &mut self.state.libvirt {
+            let (active, autostart) =
+                libvirt.networks.get(&before.name).map_or((false, false), |has| (has.active, has.autostart));
+            let network = LibvirtNetwork { active, autostart, ..before.clone() };
+            libvirt.networks.insert(before.name.clone(), network);
+        }
+    }
+
+    fn change(&mut self, name: &IfName, change: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.state.kernel.links.get_mut(name) {
+            change(link);
+        }
+    }
+
+    fn insert(&mut self, link: Link) {
+        self.made.insert(link.name.clone());
+        self.state.kernel.links.insert(link.name.clone(), link);
+    }
+
+    fn delete(&mut self, name: &IfName) {
+        let stands_on = |link: &Link| matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name);
+        let above: Vec<IfName> =
+            self.state.kernel.links.values().filter(|link| stands_on(link)).map(|link| link.name.clone()).collect();
+        for vlan in above {
+            self.delete(&vlan);
+        }
+        let ports: Vec<IfName> = self.ports(name).map(|port| port.name.clone()).collect();
+        for port in ports {
+            self.set_master(&port, None);
+        }
+        self.set_master(name, None);
+        self.state.kernel.links.remove(name);
+        self.sure_of_mtu.remove(name);
+        self.unsure_of_mtu.remove(name);
+        self.state.kernel.routes.retain(|route| route.device != *name);
+        self.state.kernel.fdb.retain(|entry| entry.bridge != *name && entry.port != *name);
+    }
+
+    fn set_mtu(&mut self, name: &IfName, mtu: Mtu) {
+        if self.link(name).is_some_and(|link| link.mtu != mtu) {
+            self.sure_of_mtu.insert(name.clone());
+        }
+        self.change(name, |link| link.mtu = mtu);
+        self.unsure_of_mtu.remove(name);
+        for link in self.state.kernel.links.values_mut() {
+            if matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name) && link.mtu > mtu {
+                link.mtu = mtu;
+            }
+        }
+        if mtu < Mtu::IPV6_LEAST {
+            self.drop_ipv6(name);
+        }
+        let master = self.link(name).and_then(|link| link.master.clone());
+        self.doubt_mtu(master.as_ref());
+    }
+
+    /// Notes that the kernel may have set the MTU of `bridge` to the least of its ports': it does so until somebody
+    /// sets one.
+    fn doubt_mtu(&mut self, bridge: Option<&IfName>) {
+        let Some(bridge) = bridge else { return };
+        let least = self.ports(bridge).map(|port| port.mtu).min();
+        if let (Some(least), Some(link)) = (least, self.link(bridge))
+            && least != link.mtu
+            && !self.sure_of_mtu.contains(bridge)
+        {
+            self.unsure_of_mtu.insert(bridge.clone());
+        }
+    }
+
+    fn set_up(&mut self, name: &IfName, up: bool) {
+        self.change(name, |link| link.up = up);
+        if up {
+            return;
+        }
+        self.state.kernel.routes.retain(|route| route.device != *name);
+        self.change(name, |link| link.addresses.retain(|address| is_ipv4(&address.net)));
+        let stands_on = |link: &Link| link.up && matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name);
+        let above: Vec<IfName> =
+            self.state.kernel.links.values().filter(|link| stands_on(link)).map(|link| link.name.clone()).collect();
+        for vlan in above {
+            self.set_up(&vlan, false);
+        }
+    }
+
+    fn set_master(&mut self, name: &IfName, master: Option<&IfName>) {
+        let before = self.link(name).and_then(|link| link.master.clone());
+        if before.as_ref() == master {
+            return;
+        }
+        self.change(name, |link| {
+            link.master = master.cloned();
+            link.port = master.map(|_| NEW_PORT);
+        });
+        self.state.kernel.fdb.retain(|entry| entry.port != *name);
+        self.doubt_mtu(before.as_ref());
+        self.doubt_mtu(master);
+    }
+
+    fn drop_ipv6(&mut self, name: &IfName) {
+        self.change(name, |link| link.addresses.retain(|address| is_ipv4(&address.net)));
+        self.state.kernel.routes.retain(|route| route.device != *name || is_ipv4(&route.destination));
+    }
+
+    fn remove_address(&mut self, name: &IfName, address: &Address) {
+        self.change(name, |link| link.addresses.retain(|has| has.net != address.net));
+        let IpNet::V4(net) = address.net else { return };
+        let gone = IpAddr::V4(net.addr());
+        self.state.kernel.routes.retain(|route| route.preferred_source != Some(gone));
+        let has_ipv4 = self.link(name).is_some_and(|link| settled(link).any(|address| is_ipv4(&address.net)));
+        if !has_ipv4 {
+            self.state.kernel.routes.retain(|route| route.device != *name || !is_ipv4(&route.destination));
+        }
+    }
+}
+
+fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
+    Link {
+        name: name.clone(),
+        index: 0,
+        kind,
+        mac: None,
+        permanent_mac: None,
+        mtu,
+        max_mtu: None,
+        up: false,
+        carrier: false,
+        master: None,
+        alias: Some(alias.to_owned()).filter(|alias| !alias.is_empty()),
+        port: None,
+        ipv6_disabled: false,
+        promiscuity: 0,
+        addresses: Vec::new(),
+    }
+}
+
+fn set_bridge(bridge: &mut Bridge, change: &BridgeChange) {
+    let set = |field: &mut u32, value: Option<u32>| *field = value.unwrap_or(*field);
+    let switch = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
+    switch(&mut bridge.stp, change.stp);
+    set(&mut bridge.ageing_time_cs, change.ageing_time_cs);
+    set(&mut bridge.forward_delay_cs, change.forward_delay_cs);
+    set(&mut bridge.hello_time_cs, change.hello_time_cs);
+    set(&mut bridge.max_age_cs, change.max_age_cs);
+    bridge.priority = change.priority.unwrap_or(bridge.priority);
+    switch(&mut bridge.multicast_snooping, change.multicast_snooping);
+    switch(&mut bridge.multicast_querier, change.multicast_querier);
+    bridge.group_fwd_mask = change.group_fwd_mask.unwrap_or(bridge.group_fwd_mask);
+    switch(&mut bridge.vlan_filtering, change.vlan_filtering);
+    bridge.default_pvid = change.default_pvid.unwrap_or(bridge.default_pvid);
+}
+
+fn set_port(flags: &mut PortFlags, change: &PortChange) {
+    let switch = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
+    switch(&mut flags.learning, change.learning);
+    switch(&mut flags.flood, change.flood);
+    switch(&mut flags.multicast_flood, change.multicast_flood);
+    switch(&mut flags.broadcast_flood, change.broadcast_flood);
+    switch(&mut flags.isolated, change.isolated);
+    switch(&mut flags.locked, change.locked);
+}
+
+const fn is_ipv4(net: &IpNet) -> bool {
+    matches!(net, IpNet::V4(_))
+}

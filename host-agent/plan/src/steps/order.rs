@@ -1,0 +1,447 @@
+//! The order of the steps.
+
+use trestle_model::{IfName, LinkKind};
+
+use super::Draft;
+use crate::difference::{address_change, bridge_change, definition_change, fdb_change, port_change, route_change};
+use crate::target::{
+    AliasTarget, DefinitionTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget, Target,
+};
+use crate::{BridgeChange, KernelStep, LibvirtStep, PortChange};
+
+/// Which of a port's flags to set: those that let frames through, or those that hold them back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Shut,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn order(&mut self) {
+        self.retire_networks();
+        // A guest's port learns and floods before its entry goes, and stops only after its entry has come.
+        self.set_ports(Gate::Open, is_guest);
+        self.remove_entries();
+        self.clear_names();
+        self.fix_mtus();
+        self.ready_nics();
+        self.make_vlans();
+        self.make_bridges();
+        self.set_ports(Gate::Shut, is_no_guest);
+        self.define_networks();
+        self.add_entries();
+        self.set_ports(Gate::Shut, is_guest);
+        self.withdraw();
+        self.move_ports();
+        self.settle();
+        self.set_ports(Gate::Open, is_no_guest);
+        self.finish_bridges();
+    }
+
+    /// Stops and removes libvirt's networks before what they stand on goes.
+    fn retire_networks(&mut self) {
+        let target = self.target;
+        for (name, wanted) in &target.libvirt {
+            let LibvirtTarget::Absent { why } = wanted else { continue };
+            let Some(network) = self.now.network(name).cloned() else { continue };
+            if network.active {
+                self.plan(LibvirtStep::Stop { name: name.clone() }.into(), why, "libvirt network is to go");
+            }
+            if network.persistent {
+                self.plan(LibvirtStep::Undefine { name: name.clone() }.into(), why, "libvirt network is to go");
+            }
+        }
+    }
+
+    fn set_ports(&mut self, gate: Gate, applies: fn(&LinkWanted) -> bool) {
+        for (name, wanted) in self.target.present().filter(|(_, wanted)| applies(wanted)) {
+            let settled = match &wanted.master {
+                MasterTarget::PortOf(master) => self.now.link(name).and_then(|l| l.master.as_ref()) == Some(master),
+                MasterTarget::Leave => true,
+                MasterTarget::Free => false,
+            };
+            let Some(flags) = self.now.link(name).and_then(|link| link.port).filter(|_| settled) else { continue };
+            let change = through(gate, port_change(&wanted.port, &flags));
+            if change != PortChange::default() {
+                self.plan_kernel(KernelStep::SetPort { port: name.clone(), change }, &wanted.why, "port flags differ");
+            }
+        }
+    }
+
+    fn remove_entries(&mut self) {
+        for target in &self.target.fdb {
+            let Some(change) = fdb_change(target, &self.now.state.kernel) else { continue };
+            for entry in change.remove {
+                self.plan_kernel(KernelStep::RemoveFdb { entry }, "MAC table", "entry is not wanted");
+            }
+        }
+    }
+
+    fn add_entries(&mut self) {
+        for target in &self.target.fdb {
+            let Some(change) = fdb_change(target, &self.now.state.kernel) else { continue };
+            for entry in change.add {
+                let in_place =
+                    self.now.link(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge));
+                if in_place {
+                    self.plan_kernel(KernelStep::ReplaceFdb { entry }, "MAC table", "entry is missing or differs");
+                }
+            }
+        }
+    }
+
+    /// Removes devices that have a wanted device's name and can never become it.
+    fn clear_names(&mut self) {
+        for (name, wanted) in self.target.present() {
+            if self.now.link(name).is_some() && self.now.fitting(name, &wanted.kind).is_none() {
+                let step = KernelStep::DeleteLink { name: name.clone() };
+                self.plan_kernel(step, &wanted.why, "another kind of device has the name");
+            }
+        }
+    }
+
+    /// Sets bridges' MTUs before their ports': one that has been set no longer follows the ports, whoever joins.
+    fn fix_mtus(&mut self) {
+        for (name, wanted) in self.target.present().filter(|(_, wanted)| is_bridge(&wanted.kind)) {
+            self.settle_mtu(name, wanted);
+        }
+    }
+
+    /// Lets NICs carry what is to stand on them.
+    fn ready_nics(&mut self) {
+        for (name, wanted) in self.target.present().filter(|(_, wanted)| wanted.kind == KindTarget::Found) {
+            if self.now.link(name).is_some_and(|link| !matches!(link.kind, LinkKind::Bridge(_))) {
+                self.raise_mtu(name, wanted);
+                self.bring_up(name, wanted);
+            }
+        }
+    }
+
+    fn make_vlans(&mut self) {
+        for (name, wanted) in self.target.present() {
+            let KindTarget::Vlan { base, id } = &wanted.kind else { continue };
+            if self.now.link(base).is_none() {
+                continue;
+            }
+            if self.now.link(name).is_none() {
+                let step =
+                    KernelStep::CreateVlan { name: name.clone(), base: base.clone(), id: *id, alias: mark(wanted) };
+                self.plan_kernel(step, &wanted.why, "VLAN device is missing");
+                self.settle_ipv6(name, wanted);
+            }
+            self.set_alias(name, wanted);
+            self.set_mac(name, wanted);
+            self.raise_mtu(name, wanted);
+            self.bring_up(name, wanted);
+        }
+    }
+
+    fn make_bridges(&mut self) {
+        for (name, wanted) in self.target.present() {
+            let KindTarget::Bridge(bridge) = &wanted.kind else { continue };
+            if self.now.link(name).is_none() {
+                let step = KernelStep::CreateBridge { name: name.clone(), mac: wanted.mac, alias: mark(wanted) };
+                self.plan_kernel(step, &wanted.why, "bridge is missing");
+                self.settle_ipv6(name, wanted);
+                self.settle_mtu(name, wanted);
+            }
+            self.set_alias(name, wanted);
+            self.set_mac(name, wanted);
+            let has = self.now.link(name).and_then(|link| link.bridge()).copied();
+            if let Some(has) = has {
+                // Filtering goes off last, when no libvirt network asks for it any more.
+                let change = bridge_change(bridge, &has, self.features());
+                let early = BridgeChange { vlan_filtering: change.vlan_filtering.filter(|on| *on), ..change };
+                self.set_bridge(name, wanted, early);
+            }
+            self.bring_up(name, wanted);
+        }
+    }
+
+    fn define_networks(&mut self) {
+        let target = self.target;
+        for (name, wanted) in &target.libvirt {
+            if let LibvirtTarget::Present(wanted) = wanted {
+                self.define_network(name, wanted);
+            }
+        }
+    }
+
+    fn define_network(&mut self, name: &str, wanted: &LibvirtWanted) {
+        let has = self.now.network(name).cloned();
+        let differing = has.as_ref().map(|network| definition_change(&wanted.definition, network));
+        if differing.as_ref().is_none_or(|fields| !fields.is_empty()) {
+            // Stopped first: a crash in between must not leave it running with a definition that nobody can see.
+            if has.is_some_and(|network| network.active) {
+                self.plan(
+                    LibvirtStep::Stop { name: name.to_owned() }.into(),
+                    &wanted.why,
+                    "libvirt network is defined anew",
+                );
+            }
+            let what = differing.map_or_else(
+                || "libvirt network is missing".to_owned(),
+                |fields| {
+                    let names: Vec<&str> = fields.iter().map(|(field, ..)| *field).collect();
+                    format!("libvirt network differs in {}", names.join(", "))
+                },
+            );
+            match &wanted.definition {
+                DefinitionTarget::Trestles(definition) => {
+                    let mut definition = definition.clone();
+                    definition.uuid = self.now.network(name).map(|network| network.uuid).or(definition.uuid);
+                    self.plan(LibvirtStep::Define(definition).into(), &wanted.why, &what);
+                }
+                DefinitionTarget::AsBefore(before) => {
+                    let other_uuid = self.now.network(name).is_some_and(|network| network.uuid != before.uuid);
+                    if other_uuid {
+                        let step = LibvirtStep::Undefine { name: name.to_owned() };
+                        self.plan(step.into(), &wanted.why, "another network has the name");
+                    }
+                    let step = LibvirtStep::DefineXml { name: name.to_owned(), xml: before.xml.clone() };
+                    self.plan(step.into(), &wanted.why, &what);
+                    self.now.define_as(before);
+                }
+            }
+        }
+        let Some(has) = self.now.network(name).cloned() else { return };
+        if has.autostart != wanted.autostart {
+            let step = LibvirtStep::SetAutostart { name: name.to_owned(), autostart: wanted.autostart };
+            self.plan(step.into(), &wanted.why, "autostart differs");
+        }
+        match (has.active, wanted.active) {
+            (false, true) => {
+                self.plan(
+                    LibvirtStep::Start { name: name.to_owned() }.into(),
+                    &wanted.why,
+                    "libvirt network does not run",
+                );
+            }
+            (true, false) => {
+                self.plan(
+                    LibvirtStep::Stop { name: name.to_owned() }.into(),
+                    &wanted.why,
+                    "libvirt network is not to run",
+                );
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Takes routes and addresses away from where they are not wanted.
+    fn withdraw(&mut self) {
+        for (name, wanted) in self.target.present() {
+            let Some(link) = self.now.link(name) else { continue };
+            for route in route_change(&wanted.routes, link, &self.now.state.kernel).remove {
+                self.plan_kernel(KernelStep::RemoveRoute { route }, &wanted.why, "route is not wanted");
+            }
+        }
+        for (name, wanted) in self.target.present() {
+            let Some(link) = self.now.link(name) else { continue };
+            for address in address_change(&wanted.addresses, link).remove {
+                let step = KernelStep::RemoveAddress { link: name.clone(), address };
+                self.plan_kernel(step, &wanted.why, "address is not wanted");
+            }
+            if wanted.ipv6_disabled == Some(true) {
+                self.switch_ipv6(name, wanted);
+            }
+        }
+    }
+
+    /// Moves ports to their bridges and removes what nothing needs any more.
+    fn move_ports(&mut self) {
+        let (vlans, others): (Vec<_>, Vec<_>) = self
+            .target
+            .absent()
+            .partition(|(name, _)| self.now.link(name).is_some_and(|link| matches!(link.kind, LinkKind::Vlan { .. })));
+        self.delete(vlans);
+        for (name, wanted) in self.target.present().filter(|(_, wanted)| wanted.master == MasterTarget::Free) {
+            if self.now.link(name).is_some_and(|link| link.master.is_some()) {
+                let step = KernelStep::SetMaster { link: name.clone(), master: None };
+                self.plan_kernel(step, &wanted.why, "device is to be a port of nothing");
+            }
+        }
+        for (name, wanted) in self.target.present() {
+            let MasterTarget::PortOf(master) = &wanted.master else { continue };
+            let is_elsewhere = self.now.link(name).is_some_and(|link| link.master.as_ref() != Some(master));
+            if is_elsewhere && self.now.link(master).is_some() {
+                let step = KernelStep::SetMaster { link: name.clone(), master: Some(master.clone()) };
+                self.plan_kernel(step, &wanted.why, "device is not a port of its bridge");
+                let flags = self.now.link(name).and_then(|link| link.port);
+                let change = flags.map(|flags| port_change(&wanted.port, &flags)).unwrap_or_default();
+                if change != PortChange::default() {
+                    let step = KernelStep::SetPort { port: name.clone(), change };
+                    self.plan_kernel(step, &wanted.why, "port flags differ");
+                }
+            }
+        }
+        self.delete(others);
+        // Entries of ports that have only now come to their bridge, and of bridges that were made anew.
+        self.add_entries();
+    }
+
+    fn delete(&mut self, devices: Vec<(&'a IfName, &'a str)>) {
+        for (name, why) in devices {
+            if self.now.link(name).is_some() {
+                self.plan_kernel(KernelStep::DeleteLink { name: name.clone() }, why, "device is not needed");
+            }
+        }
+    }
+
+    /// Gives every device its last attributes, its addresses and its routes.
+    fn settle(&mut self) {
+        let target: &Target = self.target;
+        // A device's MTU is lowered before that of the device below, and a bridge's is set when its ports are there.
+        for rank in [is_bridge, is_vlan, is_found] {
+            for (name, wanted) in target.present().filter(|(_, wanted)| rank(&wanted.kind)) {
+                self.settle_mtu(name, wanted);
+            }
+        }
+        for (name, wanted) in target.present() {
+            let Some(up) = wanted.up else { continue };
+            if self.now.link(name).is_some_and(|link| link.up != up) {
+                let what = if up { "device is down" } else { "device is up" };
+                self.plan_kernel(KernelStep::SetUp { link: name.clone(), up }, &wanted.why, what);
+            }
+        }
+        for (name, wanted) in target.present() {
+            self.switch_ipv6(name, wanted);
+            let Some(link) = self.now.link(name) else { continue };
+            for address in address_change(&wanted.addresses, link).add {
+                let step = KernelStep::AddAddress { link: name.clone(), address };
+                self.plan_kernel(step, &wanted.why, "address is missing");
+            }
+        }
+        for (name, wanted) in target.present() {
+            let Some(link) = self.now.link(name) else { continue };
+            for route in route_change(&wanted.routes, link, &self.now.state.kernel).add {
+                self.plan_kernel(KernelStep::AddRoute { route }, &wanted.why, "route is missing");
+            }
+        }
+    }
+
+    /// Sets the rest of the bridges' attributes, and a sibling bridge's MTU that followed its port's.
+    fn finish_bridges(&mut self) {
+        for (name, wanted) in self.target.present() {
+            if let KindTarget::Bridge(bridge) = &wanted.kind
+                && let Some(has) = self.now.link(name).and_then(|link| link.bridge()).copied()
+            {
+                let change = bridge_change(bridge, &has, self.features());
+                self.set_bridge(name, wanted, change);
+            }
+            if self.now.unsure_of_mtu.contains(name) {
+                self.settle_mtu(name, wanted);
+            }
+        }
+    }
+
+    fn set_bridge(&mut self, name: &IfName, wanted: &LinkWanted, change: BridgeChange) {
+        if change != BridgeChange::default() {
+            let step = KernelStep::SetBridge { bridge: name.clone(), change };
+            self.plan_kernel(step, &wanted.why, "bridge attributes differ");
+        }
+    }
+
+    fn set_alias(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let alias = match &wanted.alias {
+            AliasTarget::Leave => return,
+            AliasTarget::Clear => None,
+            AliasTarget::Exactly(alias) => Some(alias.clone()),
+        };
+        if self.now.link(name).is_some_and(|link| link.alias != alias) {
+            self.plan_kernel(KernelStep::SetAlias { link: name.clone(), alias }, &wanted.why, "mark differs");
+        }
+    }
+
+    fn set_mac(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if let Some(mac) = wanted.mac
+            && self.now.link(name).is_some_and(|link| link.mac != Some(mac))
+        {
+            self.plan_kernel(KernelStep::SetMac { link: name.clone(), mac }, &wanted.why, "MAC differs");
+        }
+    }
+
+    fn raise_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if let Some(mtu) = wanted.mtu
+            && self.now.link(name).is_some_and(|link| link.mtu < mtu)
+        {
+            self.plan_kernel(KernelStep::SetMtu { link: name.clone(), mtu }, &wanted.why, "MTU differs");
+        }
+    }
+
+    fn settle_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if let Some(mtu) = wanted.mtu
+            && self.now.link(name).is_some_and(|link| link.mtu != mtu || self.now.unsure_of_mtu.contains(name))
+        {
+            self.plan_kernel(KernelStep::SetMtu { link: name.clone(), mtu }, &wanted.why, "MTU differs");
+        }
+    }
+
+    fn bring_up(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if wanted.up == Some(true) && self.now.link(name).is_some_and(|link| !link.up) {
+            self.plan_kernel(KernelStep::SetUp { link: name.clone(), up: true }, &wanted.why, "device is down");
+        }
+    }
+
+    /// Says of a new device whether it has IPv6, whatever the host's default is.
+    fn settle_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if let Some(disabled) = wanted.ipv6_disabled {
+            let what = if disabled { "IPv6 is not configured" } else { "IPv6 is configured" };
+            self.plan_kernel(KernelStep::SetIpv6Disabled { link: name.clone(), disabled }, &wanted.why, what);
+        }
+    }
+
+    fn switch_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
+        if let Some(disabled) = wanted.ipv6_disabled
+            && self.now.link(name).is_some_and(|link| link.ipv6_disabled != disabled)
+        {
+            self.settle_ipv6(name, wanted);
+        }
+    }
+}
+
+fn mark(wanted: &LinkWanted) -> String {
+    match &wanted.alias {
+        AliasTarget::Exactly(alias) => alias.clone(),
+        AliasTarget::Leave | AliasTarget::Clear => String::new(),
+    }
+}
+
+const fn through(gate: Gate, change: PortChange) -> PortChange {
+    let open = matches!(gate, Gate::Open);
+    PortChange {
+        learning: matching(change.learning, open),
+        flood: matching(change.flood, open),
+        multicast_flood: matching(change.multicast_flood, open),
+        broadcast_flood: matching(change.broadcast_flood, open),
+        isolated: matching(change.isolated, !open),
+        locked: matching(change.locked, !open),
+    }
+}
+
+const fn matching(flag: Option<bool>, value: bool) -> Option<bool> {
+    match (flag, value) {
+        (Some(true), true) | (Some(false), false) => flag,
+        (Some(true), false) | (Some(false), true) | (None, _) => None,
+    }
+}
+
+const fn is_guest(wanted: &LinkWanted) -> bool {
+    matches!(wanted.kind, KindTarget::Guest)
+}
+
+const fn is_no_guest(wanted: &LinkWanted) -> bool {
+    !is_guest(wanted)
+}
+
+const fn is_bridge(kind: &KindTarget) -> bool {
+    matches!(kind, KindTarget::Bridge(_))
+}
+
+const fn is_vlan(kind: &KindTarget) -> bool {
+    matches!(kind, KindTarget::Vlan { .. })
+}
+
+const fn is_found(kind: &KindTarget) -> bool {
+    matches!(kind, KindTarget::Found | KindTarget::Guest)
+}

@@ -1,0 +1,209 @@
+//! The wanted state of the objects that a transaction touches, in the host's own words.
+//!
+//! A target says nothing about any other object, and for each of its objects nothing about what it leaves alone.
+//! A request, a restore at boot and an undo all become one; [`crate::steps_towards`] and [`crate::verify`] know
+//! nothing of where it came from.
+
+use std::collections::BTreeMap;
+
+use trestle_model::{Address, Bridge, FdbEntry, IfName, MacAddr, Mtu, Route, VlanId};
+
+use crate::{NetworkDefinition, PortChange};
+
+/// The wanted state of some objects of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Target {
+    /// Devices by name.
+    pub links: BTreeMap<IfName, LinkTarget>,
+    /// Forwarding entries, ordered; each bridge, address and VLAN once.
+    pub fdb: Vec<FdbTarget>,
+    /// libvirt networks by libvirt's name.
+    pub libvirt: BTreeMap<String, LibvirtTarget>,
+}
+
+/// The wanted state of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkTarget {
+    /// The device is not there.
+    Absent {
+        /// Why, for people.
+        why: String,
+    },
+    /// The device is there.
+    Present(LinkWanted),
+}
+
+/// A device that is to be there; `None` and `Leave` say that an attribute stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkWanted {
+    /// Why, for people: `network blue`.
+    pub why: String,
+    /// What the device is.
+    pub kind: KindTarget,
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// MTU.
+    pub mtu: Option<Mtu>,
+    /// Whether it is administratively up.
+    pub up: Option<bool>,
+    /// Alias.
+    pub alias: AliasTarget,
+    /// The bridge that it is a port of.
+    pub master: MasterTarget,
+    /// Whether IPv6 is switched off.
+    pub ipv6_disabled: Option<bool>,
+    /// Flags as a port; only of a device that is, or is to be, one.
+    pub port: PortChange,
+    /// Addresses.
+    pub addresses: AddressTarget,
+    /// Routes through it.
+    pub routes: RouteTarget,
+}
+
+/// What a device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KindTarget {
+    /// Whatever is there, a NIC above all; never made and never removed.
+    Found,
+    /// A guest's tap: it comes and goes with its guest, so its absence is no difference.
+    Guest,
+    /// A VLAN device; made where it is missing, and made anew where another device of Trestle's has its name.
+    Vlan {
+        /// The device below.
+        base: IfName,
+        /// The VLAN.
+        id: VlanId,
+    },
+    /// A bridge with exactly these attributes; made like a VLAN device.
+    Bridge(Bridge),
+}
+
+/// The alias that a device is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AliasTarget {
+    /// Whatever it is.
+    Leave,
+    /// None.
+    Clear,
+    /// This one.
+    Exactly(String),
+}
+
+/// What a device is to be a port of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MasterTarget {
+    /// Whatever it is.
+    Leave,
+    /// Nothing.
+    Free,
+    /// This bridge.
+    PortOf(IfName),
+}
+
+/// The addresses that a device is to have. The kernel's own (IPv6 link-local) never count, nor do IPv6 addresses
+/// that routers advertise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressTarget {
+    /// Whatever they are.
+    Leave,
+    /// Whatever they are, but not these.
+    Without(Vec<Address>),
+    /// These, and no others; IPv4 in this order, as far as the kernel keeps it.
+    Exactly(Vec<Address>),
+}
+
+/// The routes that are to go through a device. Those that the kernel makes for addresses, and those that routers
+/// advertise, never count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// Whatever they are.
+    Leave,
+    /// These default routes and no others; any other destination is left alone.
+    Defaults(Vec<Route>),
+    /// These, and no others.
+    Exactly(Vec<Route>),
+}
+
+/// A static forwarding entry that is, or is not, to be there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FdbTarget {
+    /// The bridge.
+    pub bridge: IfName,
+    /// The address.
+    pub mac: MacAddr,
+    /// The VLAN; none for an entry outside VLANs.
+    pub vlan: Option<u16>,
+    /// The entry; `None` where no static one is to be there.
+    pub entry: Option<FdbEntry>,
+}
+
+/// The wanted state of a libvirt network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LibvirtTarget {
+    /// The network is not there.
+    Absent {
+        /// Why, for people.
+        why: String,
+    },
+    /// The network is there.
+    Present(LibvirtWanted),
+}
+
+/// A libvirt network that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibvirtWanted {
+    /// Why, for people.
+    pub why: String,
+    /// Its definition.
+    pub definition: DefinitionTarget,
+    /// Whether it runs.
+    pub active: bool,
+    /// Whether libvirt starts it by itself.
+    pub autostart: bool,
+}
+
+/// How a libvirt network is to be defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefinitionTarget {
+    /// As Trestle defines a network on a bridge; a UUID that exists is kept.
+    Trestles(NetworkDefinition),
+    /// As it was: an undo's.
+    AsBefore(Box<trestle_model::LibvirtNetwork>),
+}
+
+impl LinkWanted {
+    /// Makes a target that leaves every attribute alone.
+    pub fn leaving_alone(kind: KindTarget, why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            kind,
+            mac: None,
+            mtu: None,
+            up: None,
+            alias: AliasTarget::Leave,
+            master: MasterTarget::Leave,
+            ipv6_disabled: None,
+            port: PortChange::default(),
+            addresses: AddressTarget::Leave,
+            routes: RouteTarget::Leave,
+        }
+    }
+}
+
+impl Target {
+    /// Returns the devices that are to be there, by name.
+    pub fn present(&self) -> impl Iterator<Item = (&IfName, &LinkWanted)> {
+        self.links.iter().filter_map(|(name, target)| match target {
+            LinkTarget::Present(wanted) => Some((name, wanted)),
+            LinkTarget::Absent { .. } => None,
+        })
+    }
+
+    /// Returns the devices that are not to be there, by name, each with the reason.
+    pub fn absent(&self) -> impl Iterator<Item = (&IfName, &str)> {
+        self.links.iter().filter_map(|(name, target)| match target {
+            LinkTarget::Absent { why } => Some((name, why.as_str())),
+            LinkTarget::Present(_) => None,
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! The way back: what a plan touches as it was, and the target that says so.
+//!
+//! The snapshot is journalled before the first change. It holds the whole of every object that the plan touches and,
+//! for each, which of its attributes the plan can change, also by what the kernel does on its own. An undo restores
+//! those, and leaves alone what others did to the rest in the meantime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use trestle_model::{
+    FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags, Route,
+};
+
+use crate::PortChange;
+use crate::difference::{is_another_kind, is_automatic, settled};
+use crate::target::{
+    AddressTarget, AliasTarget, DefinitionTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
+    LinkWanted, MasterTarget, RouteTarget, Target,
+};
+
+const WHY: &str = "undo";
+
+/// Everything that a plan touches, as it was before the first change.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Devices by name.
+    pub links: BTreeMap<IfName, LinkBefore>,
+    /// Routes through those devices that do not come by themselves, ordered.
+    pub routes: Vec<Route>,
+    /// Static forwarding entries, ordered by bridge, MAC and VLAN.
+    pub fdb: Vec<EntryBefore>,
+    /// libvirt networks by name; `None` where there was none.
+    pub libvirt: BTreeMap<String, Option<LibvirtNetwork>>,
+}
+
+/// A device as it was, and what the plan may change of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkBefore {
+    /// The device; `None` where there was none.
+    pub link: Option<Link>,
+    /// The attributes that the plan can change.
+    pub touched: BTreeSet<Aspect>,
+    /// Whether it is a guest's port, which may be gone by now.
+    pub of_guest: bool,
+}
+
+/// An attribute of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Its being there, and its kind's attributes.
+    Kind,
+    /// Hardware address.
+    Mac,
+    /// MTU.
+    Mtu,
+    /// Administrative state.
+    Up,
+    /// Alias.
+    Alias,
+    /// What it is a port of.
+    Master,
+    /// Whether IPv6 is switched off.
+    Ipv6Disabled,
+    /// Flags as a port.
+    Port,
+    /// Addresses.
+    Addresses,
+    /// Routes.
+    Routes,
+}
+
+/// A forwarding entry's place, and the static entry that was there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntryBefore {
+    /// The bridge.
+    pub bridge: IfName,
+    /// The address.
+    pub mac: MacAddr,
+    /// The VLAN.
+    pub vlan: Option<u16>,
+    /// The entry; `None` where no static one was there.
+    pub entry: Option<FdbEntry>,
+}
+
+impl Snapshot {
+    /// Takes from `observed` what a plan towards `target` touches.
+    pub fn of(observed: &HostState, target: &Target) -> Self {
+        let links: BTreeMap<IfName, LinkBefore> = target
+            .links
+            .iter()
+            .filter_map(|(name, wanted)| {
+                let link = observed.kernel.links.get(name);
+                let (of_guest, is_found) = match wanted {
+                    LinkTarget::Present(wanted) => (wanted.kind == KindTarget::Guest, wanted.kind == KindTarget::Found),
+                    LinkTarget::Absent { .. } => (false, false),
+                };
+                // What was not there and is never made cannot be touched.
+                let is_touched = link.is_some() || !(of_guest || is_found);
+                let before = LinkBefore { link: link.cloned(), touched: touched(wanted, link), of_guest };
+                is_touched.then(|| (name.clone(), before))
+            })
+            .collect();
+        let mut routes: Vec<Route> = observed
+            .kernel
+            .routes
+            .iter()
+            .filter(|route| {
+                let before = links.get(&route.device).filter(|before| before.touched.contains(&Aspect::Routes));
+                before.and_then(|before| before.link.as_ref()).is_some_and(|link| !is_automatic(route, link))
+            })
+            .cloned()
+            .collect();
+        routes.sort();
+        let fdb = entries(observed, target, &links);
+        let libvirt = target
+            .libvirt
+            .keys()
+            .map(|name| {
+                let network = observed.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(name));
+                (name.clone(), network.cloned())
+            })
+            .collect();
+        Self { links, routes, fdb, libvirt }
+    }
+}
+
+/// Returns the target that says what `snapshot` says.
+///
+/// The undo is the plan from a fresh observation towards it; what [`crate::verify`] finds afterwards is left over.
+pub fn undo_target(snapshot: &Snapshot) -> Target {
+    let links = snapshot.links.iter().map(|(name, before)| {
+        let target = match &before.link {
+            None => LinkTarget::Absent { why: WHY.to_owned() },
+            Some(link) => LinkTarget::Present(as_before(link, before, &snapshot.routes)),
+        };
+        (name.clone(), target)
+    });
+    let fdb = snapshot.fdb.iter().map(|before| FdbTarget {
+        bridge: before.bridge.clone(),
+        mac: before.mac,
+        vlan: before.vlan,
+        entry: before.entry.clone(),
+    });
+    let libvirt = snapshot.libvirt.iter().map(|(name, before)| {
+        let target = match before {
+            None => LibvirtTarget::Absent { why: WHY.to_owned() },
+            Some(network) => LibvirtTarget::Present(LibvirtWanted {
+                why: WHY.to_owned(),
+                definition: DefinitionTarget::AsBefore(Box::new(network.clone())),
+                active: network.active,
+                autostart: network.autostart,
+            }),
+        };
+        (name.clone(), target)
+    });
+    Target { links: links.collect(), fdb: fdb.collect(), libvirt: libvirt.collect() }
+}
+
+fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
+    let has = |aspect| before.touched.contains(&aspect);
+    let kind = match &link.kind {
+        _ if before.of_guest => KindTarget::Guest,
+        LinkKind::Bridge(bridge) if has(Aspect::Kind) => KindTarget::Bridge(*bridge),
+        LinkKind::Vlan { base, id } if has(Aspect::Kind) => KindTarget::Vlan { base: base.clone(), id: *id },
+        LinkKind::Bridge(_)
+        | LinkKind::Vlan { .. }
+        | LinkKind::Nic
+        | LinkKind::Veth
+        | LinkKind::Tun
+        | LinkKind::Loopback
+        | LinkKind::Other(_) => KindTarget::Found,
+    };
+    let through = || routes.iter().filter(|route| route.device == link.name).cloned().collect();
+    LinkWanted {
+        mac: link.mac.filter(|_| has(Aspect::Mac)),
+        mtu: Some(link.mtu).filter(|_| has(Aspect::Mtu)),
+        up: Some(link.up).filter(|_| has(Aspect::Up)),
+        alias: match &link.alias {
+            _ if !has(Aspect::Alias) => AliasTarget::Leave,
+            None => AliasTarget::Clear,
+            Some(alias) => AliasTarget::Exactly(alias.clone()),
+        },
+        master: match &link.master {
+            _ if !has(Aspect::Master) => MasterTarget::Leave,
+            None => MasterTarget::Free,
+            Some(master) => MasterTarget::PortOf(master.clone()),
+        },
+        ipv6_disabled: Some(link.ipv6_disabled).filter(|_| has(Aspect::Ipv6Disabled)),
+        port: link.port.filter(|_| has(Aspect::Port)).map(every_flag).unwrap_or_default(),
+        addresses: if has(Aspect::Addresses) {
+            AddressTarget::Exactly(settled(link).cloned().collect())
+        } else {
+            AddressTarget::Leave
+        },
+        routes: if has(Aspect::Routes) { RouteTarget::Exactly(through()) } else { RouteTarget::Leave },
+        ..LinkWanted::leaving_alone(kind, WHY)
+    }
+}
+
+/// Returns the attributes that a plan towards `target` can change, by its own steps or by what they entail.
+fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
+    let LinkTarget::Present(wanted) = target else { return everything() };
+    let Some(link) = link.filter(|link| !is_another_kind(&wanted.kind, link)) else { return everything() };
+    let mut touched = BTreeSet::new();
+    let mut touch = |aspect, does| {
+        if does {
+            touched.insert(aspect);
+        }
+    };
+    let drops_ipv6 = wanted.ipv6_disabled.is_some()
+        || wanted.up == Some(false)
+        || wanted.mtu.is_some_and(|mtu| mtu < Mtu::IPV6_LEAST);
+    let addresses = wanted.addresses != AddressTarget::Leave || drops_ipv6;
+    touch(Aspect::Kind, matches!(wanted.kind, KindTarget::Bridge(_) | KindTarget::Vlan { .. }));
+    touch(Aspect::Mac, wanted.mac.is_some());
+    touch(Aspect::Mtu, wanted.mtu.is_some());
+    touch(Aspect::Up, wanted.up.is_some());
+    touch(Aspect::Alias, wanted.alias != AliasTarget::Leave);
+    touch(Aspect::Master, wanted.master != MasterTarget::Leave);
+    touch(Aspect::Ipv6Disabled, wanted.ipv6_disabled.is_some());
+    // A port that leaves its bridge comes back with the kernel's flags.
+    touch(
+        Aspect::Port,
+        wanted.port != PortChange::default() || (wanted.master != MasterTarget::Leave && link.port.is_some()),
+    );
+    touch(Aspect::Addresses, addresses);
+    touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
+    touched
+}
+
+fn everything() -> BTreeSet<Aspect> {
+    [
+        Aspect::Kind,
+        Aspect::Mac,
+        Aspect::Mtu,
+        Aspect::Up,
+        Aspect::Alias,
+        Aspect::Master,
+        Aspect::Ipv6Disabled,
+        Aspect::Port,
+        Aspect::Addresses,
+        Aspect::Routes,
+    ]
+    .into()
+}
+
+/// Returns the static entries that a plan can change: those it is about, and those that go with a port or a bridge.
+fn entries(observed: &HostState, target: &Target, links: &BTreeMap<IfName, LinkBefore>) -> Vec<EntryBefore> {
+    let is_static = |entry: &&FdbEntry| entry.state == FdbState::Static;
+    let mut places: BTreeMap<(IfName, MacAddr, Option<u16>), Option<FdbEntry>> =
+        target.fdb.iter().map(|target| ((target.bridge.clone(), target.mac, target.vlan), None)).collect();
+    let may_go = |name: &IfName, aspect| links.get(name).is_some_and(|before| before.touched.contains(&aspect));
+    for entry in observed.kernel.fdb.iter().filter(is_static) {
+        let place = (entry.bridge.clone(), entry.mac, entry.vlan);
+        let goes_along = may_go(&entry.port, Aspect::Master)
+            || matches!(target.links.get(&entry.bridge), Some(LinkTarget::Absent { .. }));
+        if goes_along || places.contains_key(&place) {
+            places.insert(place, Some(entry.clone()));
+        }
+    }
+    places.into_iter().map(|((bridge, mac, vlan), entry)| EntryBefore { bridge, mac, vlan, entry }).collect()
+}
+
+const fn every_flag(flags: PortFlags) -> PortChange {
+    PortChange {
+        learning: Some(flags.learning),
+        flood: Some(flags.flood),
+        multicast_flood: Some(flags.multicast_flood),
+        broadcast_flood: Some(flags.broadcast_flood),
+        isolated: Some(flags.isolated),
+        locked: Some(flags.locked),
+    }
+}

@@ -1,0 +1,69 @@
+//! Every reason against a request, all at once.
+//!
+//! A rule that looks at the request alone needs no host; one about clashes looks at the configuration that would
+//! result; one about the host looks at the observation. None of them changes anything.
+
+mod clash;
+mod guests;
+mod surroundings;
+mod wish;
+
+use trestle_model::{
+    Code, Finding, Findings, HostConfig, HostState, NetworkChange, NetworkName, NetworkSpec, SetupRequest,
+};
+
+pub(crate) use self::surroundings::surroundings;
+use crate::composition::compose;
+use crate::planning::{merge, named};
+
+/// Judges a request against what runs and what the host is.
+///
+/// *Shape*: every finding, ordered by field, code and subject; a field is the path of an element of the request, and
+/// its index is the position in the request's changes.
+pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Findings {
+    let desired = merge(running, request);
+    let (target, _) = compose(running, &desired, observed, &named(request));
+    let mut findings = Vec::new();
+    for (position, change) in request.changes.iter().enumerate() {
+        let field = format!("networks[{position}]");
+        duplicate(request, position, change.network(), &field, &mut findings);
+        match change {
+            NetworkChange::Set(spec) => {
+                wish::wish(spec, &field, &mut findings);
+                surroundings(spec, &field, observed, &mut findings);
+                clash::clashes(
+                    spec,
+                    &field,
+                    &clash::Rivals { request, running, desired: &desired, observed, target: &target },
+                    &mut findings,
+                );
+            }
+            NetworkChange::Remove(name) => {
+                if !running.networks.contains_key(name) {
+                    let finding =
+                        Finding::error(Code::NetworkNotFound, sub(&field, "name"), "the host has no such network");
+                    findings.push(finding.about(name).remedy("leave it out of the request"));
+                }
+            }
+        }
+        guests::guests(change.network(), &field, running, &desired, observed, &mut findings);
+    }
+    Findings(findings).sorted()
+}
+
+fn duplicate(request: &SetupRequest, position: usize, name: &NetworkName, field: &str, findings: &mut Vec<Finding>) {
+    if request.changes.iter().take(position).any(|earlier| earlier.network() == name) {
+        let finding = Finding::error(Code::Duplicate, sub(field, "name"), "the network is named twice in the request");
+        findings.push(finding.about(name).remedy("describe each network once"));
+    }
+}
+
+/// Returns the path of a field within an element.
+fn sub(field: &str, name: &str) -> String {
+    if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
+}
+
+/// An error about a network's field.
+fn error(spec: &NetworkSpec, code: Code, field: &str, name: &str, message: impl Into<String>) -> Finding {
+    Finding::error(code, sub(field, name), message).about(&spec.name)
+}

@@ -1,0 +1,142 @@
+//! What two networks cannot both have, or a network and somebody else.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use trestle_model::{Code, Finding, HostConfig, HostState, IfName, NetworkChange, NetworkSpec, SetupRequest};
+
+use super::{error, sub};
+use crate::composition::{addresses, default_routes};
+use crate::difference::is_default;
+use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
+
+/// What a network is held against.
+pub(super) struct Rivals<'a> {
+    pub(super) request: &'a SetupRequest,
+    pub(super) running: &'a HostConfig,
+    pub(super) desired: &'a HostConfig,
+    pub(super) observed: &'a HostState,
+    pub(super) target: &'a Target,
+}
+
+pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    place(spec, field, rivals, findings);
+    taken_addresses(spec, field, rivals, findings);
+    if spec.default_route {
+        default_route(spec, field, rivals, findings);
+    }
+}
+
+fn place(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let others = || rivals.desired.specs().filter(|other| other.name != spec.name);
+    let names = |same: &dyn Fn(&NetworkSpec) -> bool| -> Vec<String> {
+        others().filter(|other| same(other)).map(|other| other.name.to_string()).collect()
+    };
+    if let Some(southbound) = &spec.southbound {
+        let taken = names(&|other| other.southbound.as_ref() == Some(southbound) && other.vlan == spec.vlan);
+        if !taken.is_empty() {
+            let place = match spec.vlan {
+                Some(vlan) => format!("VLAN {vlan} of {}", southbound.device()),
+                None => format!("{} without a VLAN", southbound.device()),
+            };
+            let message = format!("{place} is used by {}", taken.join(", "));
+            let name = if spec.vlan.is_some() { "vlan_id" } else { "nic" };
+            let finding = error(spec, Code::SouthboundTaken, field, name, message).related(taken);
+            findings
+                .push(finding.remedy("choose another VLAN or NIC, or remove the other network in the same request"));
+        }
+    }
+    if let Some(bridge) = spec.bridge() {
+        let taken = names(&|other| other.bridge().is_some_and(|other| other.name == bridge.name));
+        if !taken.is_empty() {
+            let message = format!("bridge {} is that of {}", bridge.name, taken.join(", "));
+            let finding = error(spec, Code::BridgeNameTaken, field, "bridge_name", message).related(taken);
+            findings.push(finding.remedy("choose another bridge name"));
+        }
+    }
+}
+
+fn taken_addresses(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let mut positions = [0_usize; 2];
+    for address in addresses(spec) {
+        let host = address.net.addr();
+        let [ipv4, ipv6] = &mut positions;
+        let (family, position) = if host.is_ipv4() { ("ipv4", ipv4) } else { ("ipv6", ipv6) };
+        let name = format!("{family}.addresses[{position}]");
+        *position += 1;
+        let holders = holders(spec, host, rivals);
+        if !holders.is_empty() {
+            let message =
+                format!("address {host} is that of {}", holders.iter().cloned().collect::<Vec<_>>().join(", "));
+            let finding = error(spec, Code::AddressTaken, field, &name, message).related(holders);
+            findings.push(finding.remedy("choose another address, or free it first"));
+        }
+    }
+}
+
+/// Returns the other networks, and the devices that the change leaves alone, that have the address.
+fn holders(spec: &NetworkSpec, host: IpAddr, rivals: &Rivals<'_>) -> BTreeSet<String> {
+    let others = rivals.desired.specs().filter(|other| other.name != spec.name);
+    let networks = others
+        .filter(|other| addresses(other).iter().any(|address| address.net.addr() == host))
+        .map(|other| format!("network {}", other.name));
+    let own: BTreeSet<IfName> = rivals.desired.specs().filter_map(NetworkSpec::top_device).collect();
+    let links = rivals.observed.kernel.links.values();
+    let devices = links
+        .filter(|link| link.addresses.iter().any(|address| address.net.addr() == host))
+        .filter(|link| !own.contains(&link.name) && !loses_addresses(rivals.target, &link.name))
+        .map(|link| format!("device {}", link.name));
+    networks.chain(devices).collect()
+}
+
+fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let claims = |change: &NetworkChange| match change {
+        NetworkChange::Set(other) => (other.default_route && other.name != spec.name).then(|| other.name.to_string()),
+        NetworkChange::Remove(_) => None,
+    };
+    let claimants: Vec<String> = rivals.request.changes.iter().filter_map(claims).collect();
+    if !claimants.is_empty() {
+        let message = format!("the default route is also claimed by {}", claimants.join(", "));
+        let finding = error(spec, Code::DefaultRouteTaken, field, "default_route", message).related(claimants);
+        findings.push(finding.remedy("let one network claim it"));
+    }
+    let named = |other: &NetworkSpec| rivals.request.changes.iter().any(|change| change.network() == &other.name);
+    for owner in rivals.running.specs().filter(|other| other.default_route && !named(other)) {
+        let message = format!("the default route moves here from network {}", owner.name);
+        let finding = Finding::info(Code::DefaultRouteTaken, sub(field, "default_route"), message);
+        findings.push(finding.about(&spec.name).related([owner.name.to_string()]));
+    }
+    let tops: BTreeSet<IfName> =
+        rivals.running.specs().chain(rivals.desired.specs()).filter_map(NetworkSpec::top_device).collect();
+    for wanted in default_routes(spec) {
+        let rival = rivals.observed.kernel.routes.iter().find(|route| {
+            is_default(route)
+                && route.destination == wanted.destination
+                && route.metric == wanted.metric
+                && !tops.contains(&route.device)
+                && !loses_defaults(rivals.target, &route.device)
+        });
+        if let Some(rival) = rival {
+            let message = format!("the host has a default route through {}, which is not Trestle's", rival.device);
+            let finding = error(spec, Code::DefaultRouteTaken, field, "default_route", message);
+            let remedy = "remove that route, give it another metric, or put the network on that NIC";
+            findings.push(finding.related([rival.device.to_string()]).remedy(remedy));
+        }
+    }
+}
+
+fn loses_addresses(target: &Target, link: &IfName) -> bool {
+    match target.links.get(link) {
+        Some(LinkTarget::Absent { .. }) => true,
+        Some(LinkTarget::Present(wanted)) => wanted.addresses != AddressTarget::Leave,
+        None => false,
+    }
+}
+
+fn loses_defaults(target: &Target, link: &IfName) -> bool {
+    match target.links.get(link) {
+        Some(LinkTarget::Absent { .. }) => true,
+        Some(LinkTarget::Present(wanted)) => wanted.routes != RouteTarget::Leave,
+        None => false,
+    }
+}

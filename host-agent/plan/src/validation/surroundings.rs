@@ -1,0 +1,130 @@
+//! What the host cannot do, or has given to somebody else.
+
+use trestle_model::{Code, Feature, Finding, HostState, IfName, Link, LinkKind, NetworkSpec, Support};
+
+use super::error;
+use crate::composition::is_hardware;
+use crate::ownership;
+
+/// Judges a network against the host alone; a restore asks this of every network, too.
+pub(crate) fn surroundings(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    nic(spec, field, observed, findings);
+    devices(spec, field, observed, findings);
+    libvirt_networks(spec, field, observed, findings);
+    features(spec, field, observed, findings);
+}
+
+fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let Some(name) = spec.southbound.as_ref().map(|southbound| southbound.device()) else { return };
+    let links = &observed.kernel.links;
+    let nics = || links.values().filter(|link| is_hardware(&link.kind)).map(|link| link.name.to_string());
+    let not_found = |message: String| error(spec, Code::NicNotFound, field, "nic", message).related(nics());
+    let Some(link) = links.get(name) else {
+        findings.push(not_found(format!("the host has no NIC {name}")).remedy("name a NIC of the host"));
+        return;
+    };
+    if !is_hardware(&link.kind) {
+        let what = match &link.kind {
+            LinkKind::Vlan { .. } => "a VLAN device; name the NIC below it and the VLAN",
+            LinkKind::Bridge(_) => "a bridge",
+            LinkKind::Loopback => "the loopback device",
+            LinkKind::Tun => "a tap",
+            LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_) => "of a kind that carries no network",
+        };
+        findings.push(not_found(format!("{name} is {what}")).remedy("name a NIC of the host"));
+        return;
+    }
+    let foreign = link.master.as_ref().filter(|master| !links.get(master).is_some_and(ownership::is_ours));
+    if let Some(master) = foreign {
+        let finding = error(spec, Code::NicInUse, field, "nic", format!("{name} is a port of {master}"));
+        findings.push(finding.related([master.to_string()]).remedy(format!("take {name} out of {master} first")));
+    }
+    if let Some(limit) = link.max_mtu.filter(|limit| *limit > 0 && spec.mtu.get() > *limit) {
+        let message = format!("MTU {} is above the {limit} that {name} takes", spec.mtu);
+        findings.push(error(spec, Code::MtuOutOfRange, field, "mtu", message).remedy(format!("use at most {limit}")));
+    }
+}
+
+/// Finds devices of others where the network's own have to be.
+fn devices(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let foreign = |name: &IfName| observed.kernel.links.get(name).filter(|link| !ownership::is_ours(link));
+    let mut refuse = |name: &str, link: &Link, how: &str| {
+        let message = format!("device {} {how} and is not Trestle's", link.name);
+        let finding = error(spec, Code::ForeignDevice, field, name, message).related([link.name.to_string()]);
+        findings.push(finding.remedy("remove or rename the device, or choose another name or VLAN"));
+    };
+    if let Some(link) = spec.bridge().and_then(|bridge| foreign(&bridge.name)) {
+        refuse("bridge_name", link, "has the bridge's name");
+    }
+    let (Some(southbound), Some(vlan), Some(uplink)) = (&spec.southbound, spec.vlan, spec.uplink()) else { return };
+    if let Some(link) = foreign(&uplink) {
+        refuse("vlan_id", link, "has the VLAN device's name");
+    }
+    let same_vlan = |link: &&Link| match &link.kind {
+        LinkKind::Vlan { base, id } => base == southbound.device() && *id == vlan && link.name != uplink,
+        LinkKind::Nic
+        | LinkKind::Bridge(_)
+        | LinkKind::Veth
+        | LinkKind::Tun
+        | LinkKind::Loopback
+        | LinkKind::Other(_) => false,
+    };
+    for link in observed.kernel.links.values().filter(|link| !ownership::is_ours(link)).filter(same_vlan) {
+        refuse("vlan_id", link, &format!("is VLAN {vlan} of {}", southbound.device()));
+    }
+}
+
+/// Finds libvirt networks of others in the place of the network's own, or with another mind about its bridge.
+fn libvirt_networks(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let (Some(libvirt), Some(bridge)) = (&observed.libvirt, spec.bridge()) else { return };
+    let own_name = ownership::libvirt_name(&spec.name);
+    for network in libvirt.networks.values().filter(|network| network.owner.as_deref() != Some(spec.name.as_str())) {
+        let on_bridge = network.bridge.as_deref() == Some(bridge.name.as_str());
+        let contradicts =
+            on_bridge && network.mac_table_manager != spec.mac_table_manager && !ownership::is_our_network(network);
+        let (name, message) = if network.name == own_name {
+            ("name", format!("libvirt network {own_name} exists and is not this network's"))
+        } else if contradicts {
+            let message = format!(
+                "libvirt network {} is on the same bridge, with {} as the manager of its MAC table",
+                network.name, network.mac_table_manager
+            );
+            ("manage_macs_with_libvirt", message)
+        } else {
+            continue;
+        };
+        let finding = error(spec, Code::ForeignDevice, field, name, message).related([network.name.clone()]);
+        findings.push(finding.remedy("remove that libvirt network, or choose another name"));
+    }
+}
+
+fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let options = spec.bridge().map(|bridge| bridge.options).unwrap_or_default();
+    let filters = options.vlan_filtering == Some(true);
+    let other_pvid = options.default_pvid.is_some_and(|pvid| pvid != 1);
+    let needs = [
+        (spec.bridge().is_some(), Feature::Bridge, "bridged"),
+        (spec.vlan.is_some(), Feature::VlanDevices, "vlan_id"),
+        (spec.is_managed(), Feature::BridgeVlanFiltering, "manage_macs_with_libvirt"),
+        (spec.is_managed(), Feature::LibvirtMacTableManager, "manage_macs_with_libvirt"),
+        (filters, Feature::BridgeVlanFiltering, "bridge_options.vlan_filtering"),
+        (other_pvid, Feature::BridgeVlanFiltering, "bridge_options.default_pvid"),
+    ];
+    for (_, feature, name) in needs.into_iter().filter(|(needed, ..)| *needed) {
+        let without_libvirt = feature.is_of_libvirt() && observed.libvirt.is_none();
+        let reason = match observed.features.support(feature) {
+            _ if without_libvirt => "the agent is told to do without libvirt".to_owned(),
+            Support::Present => continue,
+            Support::Absent(reason) | Support::Unknown(reason) => reason,
+        };
+        let (code, who) = if feature.is_of_libvirt() {
+            (Code::LibvirtLacksFeature, "libvirt")
+        } else {
+            (Code::KernelLacksFeature, "the kernel")
+        };
+        let finding = error(spec, code, field, name, format!("{who} lacks {feature}: {reason}"));
+        findings.push(
+            finding.related([feature.to_string()]).remedy(format!("use a host that has {feature}, or do without")),
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! What contradicts itself, whatever the host is.
+
+use trestle_model::{Code, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec};
+
+use super::{error, sub};
+
+pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    southbound(spec, field, findings);
+    gateways(spec, field, findings);
+    mac_table(spec, field, findings);
+    if spec.ipv6 != Ipv6Config::None && spec.mtu < Mtu::IPV6_LEAST {
+        let message = format!("MTU {} is too small for IPv6, which needs {}", spec.mtu, Mtu::IPV6_LEAST);
+        findings.push(
+            error(spec, Code::MtuOutOfRange, field, "mtu", message).remedy("raise the MTU, or configure no IPv6"),
+        );
+    }
+}
+
+fn southbound(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    if spec.southbound.is_some() {
+        return;
+    }
+    if spec.bridge().is_none() {
+        let message = "a network without a bridge has to stand on a NIC";
+        let finding = error(spec, Code::BridgelessWithoutSouthbound, field, "nic", message);
+        findings.push(finding.remedy("name a NIC, or make the network bridged"));
+    }
+    if spec.vlan.is_some() {
+        let finding = error(spec, Code::VlanWithoutSouthbound, field, "vlan_id", "a VLAN has to stand on a NIC");
+        findings.push(finding.remedy("name a NIC, or leave the VLAN out"));
+    }
+}
+
+fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    let ipv4 = matches!(&spec.ipv4, Ipv4Config::Static(ipv4) if ipv4.gateway().is_some());
+    let ipv6 = matches!(&spec.ipv6, Ipv6Config::Static(ipv6) if ipv6.gateway().is_some());
+    if spec.default_route && !ipv4 && !ipv6 {
+        let message = "the network is to be the default route and has no gateway";
+        let finding = error(spec, Code::DefaultRouteWithoutGateway, field, "default_route", message);
+        findings.push(finding.remedy("give a gateway, or do not claim the default route"));
+    }
+    if spec.default_route {
+        return;
+    }
+    for (given, name) in [(ipv4, "ipv4.gateway"), (ipv6, "ipv6.gateway")] {
+        if given {
+            let message = "a gateway works on the default-route network only";
+            let finding = error(spec, Code::GatewayWithoutDefaultRoute, field, name, message);
+            findings.push(finding.remedy("claim the default route, or leave the gateway out"));
+        }
+    }
+}
+
+fn mac_table(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    if spec.mac_table_manager != MacTableManager::Libvirt {
+        return;
+    }
+    let Some(bridge) = spec.bridge() else {
+        let field = sub(field, "manage_macs_with_libvirt");
+        let message = "without a bridge there is no MAC table to manage: the setting is kept, and has no effect";
+        let finding = Finding::warning(Code::NoEffectNotBridged, field, message).about(&spec.name);
+        findings.push(finding.remedy("acknowledge it, or switch it off"));
+        return;
+    };
+    let options = &bridge.options;
+    let conflicts = [
+        (
+            options.vlan_filtering == Some(false),
+            "vlan_filtering",
+            "libvirt filters by VLAN where it manages the MAC table",
+        ),
+        (
+            options.default_pvid == Some(0),
+            "default_pvid",
+            "without a default VLAN a filtering bridge passes no untagged frame",
+        ),
+        (options.ageing_time_cs.is_some(), "ageing_time_cs", "a managed MAC table learns nothing that could age"),
+    ];
+    for (_, name, message) in conflicts.into_iter().filter(|(conflicts, ..)| *conflicts) {
+        let finding = error(spec, Code::BridgeOptsConflict, field, &format!("bridge_options.{name}"), message);
+        findings.push(finding.remedy("leave the option out, or do not let libvirt manage the MAC table"));
+    }
+}

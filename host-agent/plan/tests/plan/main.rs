@@ -1,0 +1,17 @@
+//! The planner against a host in memory.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends by panicking, also in the functions that tests share"
+)]
+
+mod order;
+mod properties;
+mod refusals;
+mod reports;
+mod restores;
+mod scenarios;
+mod scene;
+mod undos;
