@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The agent of a host: changes its networks in transactions that hold or are undone, and tells what the host is.
+//!
+//! Two faces, the local service ([`service`]) and the session with the engine ([`session`]), call the same use cases
+//! ([`transaction::Agent`]) over one host ([`site::Site`]: the real one is [`host::RealHost`]). What must outlive the
+//! process is in the [`journal`]. [`daemon`] puts the parts together.
+
+pub mod capabilities;
+pub mod config;
+pub mod daemon;
+pub mod host;
+pub mod journal;
+pub mod service;
+pub mod session;
+pub mod site;
+pub mod transaction;
+
+mod clock;
+mod digest;
+#[cfg(test)]
+mod trial;
+mod wire;

@@ -8,9 +8,11 @@ use netlink_packet_core::{
     ErrorMessage, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
     NetlinkPayload, NlasIterator,
 };
+use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::AsyncSocket;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
@@ -21,6 +23,8 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Socket {
     handle: Handle,
+    /// The turn to dump: the kernel makes one dump at a time on a socket, and refuses a second with EBUSY.
+    turn: Semaphore,
     _driver: JoinSet<()>,
 }
 
@@ -28,6 +32,8 @@ pub(crate) struct Socket {
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How often a dump is read again that was interrupted by a change.
 const DUMP_ATTEMPTS: u32 = 16;
+/// How long a dump waits for one before it that nobody waits for any more.
+const DUMP_PAUSE: Duration = Duration::from_millis(20);
 /// Length of the netlink header that an error message repeats before its attributes.
 const HEADER_LENGTH: usize = 16;
 /// `NLMSGERR_ATTR_MSG` in `uapi/linux/netlink.h`: the kernel's words for an error.
@@ -47,7 +53,7 @@ impl Socket {
         socket.set_ext_ack(true)?;
         let mut driver = JoinSet::new();
         driver.spawn(connection);
-        Ok(Self { handle, _driver: driver })
+        Ok(Self { handle, turn: Semaphore::new(1), _driver: driver })
     }
 
     /// Asks for a change and waits until the kernel has made it.
@@ -62,10 +68,14 @@ impl Socket {
 
     /// Asks for a whole table, again and again until no change interrupted the reading of it.
     pub(crate) async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+        let _turn = self.turn.acquire().await.map_err(|_| Failure::Closed)?;
         for _ in 0..DUMP_ATTEMPTS {
-            let answer = self.exchange(message.clone(), NLM_F_DUMP).await?;
-            if !answer.interrupted {
-                return Ok(answer.messages);
+            match self.exchange(message.clone(), NLM_F_DUMP).await {
+                Ok(answer) if !answer.interrupted => return Ok(answer.messages),
+                Ok(_) => {}
+                // Whoever asked for the dump before this one has gone, and the kernel is still at it.
+                Err(failure) if failure.errno() == Some(Errno::EBUSY) => tokio::time::sleep(DUMP_PAUSE).await,
+                Err(failure) => return Err(failure),
             }
         }
         Err(Failure::Unsteady(DUMP_ATTEMPTS))

@@ -1,5 +1,7 @@
 //! Snapshots hold while the kernel's tables change.
 
+use std::time::Duration;
+
 use trestle_model::{KernelState, LinkKind};
 use trestle_netlink::Kernel;
 
@@ -36,5 +38,22 @@ fn misses_no_device_while_others_come_and_go() {
             }
         };
         tokio::join!(change, watch);
+    });
+}
+
+#[test]
+fn are_read_side_by_side_and_after_one_that_was_given_up() {
+    in_namespace(async |scene| {
+        let steady: Vec<_> = (0..60).map(|i| create_bridge(&format!("steady{i}"))).collect();
+        scene.try_perform(&steady).await.unwrap();
+        for _ in 0..10 {
+            let (one, other, third) =
+                tokio::join!(scene.kernel.observe(), scene.kernel.observe(), scene.kernel.observe());
+            assert_eq!(one.unwrap().links.len(), 61);
+            assert!(other.is_ok() && third.is_ok());
+            let given_up = tokio::time::timeout(Duration::from_micros(50), scene.kernel.observe()).await;
+            assert!(given_up.is_err(), "a snapshot takes longer than this");
+            scene.state().await;
+        }
     });
 }

@@ -1,0 +1,201 @@
+//! The running agent: its parts, their order at the start, and their end.
+//!
+//! | task | on cancel | on error |
+//! | --- | --- | --- |
+//! | writer | finishes or undoes its transaction; aborted when the grace is over, and the next start goes on | stops the process |
+//! | server | drains | stops the process |
+//! | session | ends its link | none: it dials again |
+//! | notices | ends | stops the process |
+//!
+//! A panic in any of them stops the process.
+
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use trestle_proto::FILE_DESCRIPTOR_SET;
+use trestle_serve::deadline::Limits;
+use trestle_serve::{
+    BindError, ClientOptions, Listener, Reflection, Server, ServerError, ServerIdentity, ServerOptions, Services, Tls,
+    TlsError, TlsOptions,
+};
+use trestle_telemetry::chain;
+
+use crate::config::{Config, Engine, LibvirtUri};
+use crate::host::{HostError, Notices, RealHost};
+use crate::journal::{Journal, JournalError};
+use crate::service::{SETUP_PATH, Service};
+use crate::session::{Options, Session};
+use crate::transaction::{Agent, Writer};
+
+/// The part of the stop's grace that calls may take to end.
+const DRAIN_SHARE: u32 = 2;
+
+/// What the agent is told of its surroundings; only the program reads them.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// The kernel's release.
+    pub kernel_release: String,
+}
+
+/// Says why the agent stopped before it was told to. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The host cannot be reached.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Certificates cannot be used.
+    #[error("certificates of {0} are not usable")]
+    Tls(&'static str, #[source] TlsError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The service's descriptors do not decode: a bug.
+    #[error("service descriptors do not decode")]
+    Descriptors(#[from] tonic_reflection::server::Error),
+    /// The server stopped.
+    #[error("server stopped")]
+    Server(#[from] ServerError),
+    /// The kernel's notices ended.
+    #[error("kernel's notices ended")]
+    Notices,
+    /// A task panicked: a bug.
+    #[error("a task died")]
+    Task(#[source] JoinError),
+}
+
+type Tasks = JoinSet<Result<(), DaemonError>>;
+
+/// Runs the agent until `stop` is cancelled, then ends it within the configured grace.
+///
+/// Owed work of an earlier run comes first: nobody is served before it is done.
+///
+/// *Errors*: [`DaemonError`]. *Cancel safety*: none; cancel `stop` instead.
+pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), DaemonError> {
+    let journal = Journal::open(&config.data_dir).await?;
+    let host = RealHost::connect(surroundings.kernel_release, libvirt_options(&config)).await?;
+    let libvirt = host.libvirt();
+    let notices = host.notices()?;
+    let (agent, mut writer) = Agent::new(host, journal, surroundings.boot_id);
+
+    // Cancel safety: an interrupted recovery is owed again at the next start.
+    let recovered = tokio::select! {
+        recovered = writer.recover() => Some(recovered),
+        () = stop.cancelled() => None,
+    };
+    let Some(recovered) = recovered else { return Ok(()) };
+    recovered?;
+
+    let mut tasks = Tasks::new();
+    start(&config, agent, writer, notices, &stop, &mut tasks).await?;
+    info!(host = %config.host, "agent is ready");
+
+    // Cancel safety: both arms only wait.
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        Some(ended) = tasks.join_next() => outcome(ended),
+    };
+    stop.cancel();
+    let ended = end(&mut tasks, config.stop_timeout.0).await;
+    if let Some(libvirt) = libvirt {
+        libvirt.shutdown().await;
+    }
+    failed.or(ended).map_or(Ok(()), Err)
+}
+
+async fn start(
+    config: &Config,
+    agent: Agent<RealHost>,
+    writer: Writer<RealHost>,
+    notices: Notices,
+    stop: &CancellationToken,
+    tasks: &mut Tasks,
+) -> Result<(), DaemonError> {
+    let server = server(config, agent.clone())?;
+    let listeners = listeners(config).await?;
+    let (told, changed) = tokio::sync::watch::channel(0);
+    let session = session_options(config)?.map(|options| Session::new(agent, options, changed));
+
+    let token = stop.clone();
+    tasks.spawn(async move { Ok(writer.run(token).await?) });
+    let token = stop.clone();
+    tasks.spawn(async move { Ok(server.run(listeners, token).await.map(drop)?) });
+    let token = stop.clone();
+    tasks.spawn(async move { if notices.run(told, token).await { Ok(()) } else { Err(DaemonError::Notices) } });
+    if let Some(session) = session {
+        let token = stop.clone();
+        tasks.spawn(async move {
+            session.run(token).await;
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+fn server(config: &Config, agent: Agent<RealHost>) -> Result<Server, DaemonError> {
+    let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On)?.with(Service::new(agent));
+    let deadlines = Limits { long_lived: [SETUP_PATH.to_owned()].into(), ..Limits::default() };
+    let drain_timeout = config.stop_timeout.0 / DRAIN_SHARE;
+    Ok(Server::new(services, ServerOptions { deadlines, drain_timeout, ..ServerOptions::default() }))
+}
+
+async fn listeners(config: &Config) -> Result<Vec<Listener>, DaemonError> {
+    let mut listeners = vec![Listener::bind(&config.listen.socket, None).await?];
+    if let Some(address) = &config.listen.tcp {
+        let tls = tls("listen.tls", config.listen.tls.as_ref())?;
+        listeners.push(Listener::bind(address, tls.as_ref()).await?);
+    }
+    Ok(listeners)
+}
+
+fn session_options(config: &Config) -> Result<Option<Options>, DaemonError> {
+    let Some(Engine { endpoint, tls: files, report_period }) = &config.engine else {
+        warn!("no engine is configured, local clients only");
+        return Ok(None);
+    };
+    let client = ClientOptions::new(tls("engine.tls", files.as_ref())?, ServerIdentity::Engine);
+    Ok(Some(Options { host: config.host.clone(), target: endpoint.clone(), client, report_period: report_period.0 }))
+}
+
+fn tls(what: &'static str, files: Option<&TlsOptions>) -> Result<Option<Tls>, DaemonError> {
+    files.map(Tls::load).transpose().map_err(|error| DaemonError::Tls(what, error))
+}
+
+fn libvirt_options(config: &Config) -> Option<trestle_libvirt::Options> {
+    match &config.libvirt.uri {
+        LibvirtUri::None => None,
+        LibvirtUri::At(uri) => Some(trestle_libvirt::Options {
+            uri: uri.clone(),
+            call_timeout: config.libvirt.call_timeout.0,
+            poll_period: config.libvirt.poll_period.0,
+        }),
+    }
+}
+
+/// Waits for all tasks, and returns the first failure; those that outlast the grace are aborted.
+async fn end(tasks: &mut Tasks, grace: Duration) -> Option<DaemonError> {
+    let mut failed = None;
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            failed = failed.take().or_else(|| outcome(ended));
+        }
+    };
+    if timeout(grace, all).await.is_err() {
+        warn!("tasks aborted: they outlast the grace; the next start goes on with what is owed");
+        tasks.shutdown().await;
+    }
+    failed
+}
+
+fn outcome(ended: Result<Result<(), DaemonError>, JoinError>) -> Option<DaemonError> {
+    let failure = ended.unwrap_or_else(|died| Err(DaemonError::Task(died))).err()?;
+    error!(error = %chain(&failure), "task failed");
+    Some(failure)
+}

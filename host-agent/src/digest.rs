@@ -1,0 +1,15 @@
+//! A short text that differs when two configurations differ.
+
+use trestle_model::HostConfig;
+
+/// Returns sixteen hexadecimal digits over the networks of a configuration; generation and baselines do not count.
+///
+/// The hash (FNV-1a, 64 bits, over the networks' JSON) is the same in every process and on every host. It tells
+/// configurations apart that differ by accident, not by malice.
+pub(crate) fn of(config: &HostConfig) -> String {
+    let json = serde_json::to_vec(&config.networks).expect("maps with text keys and plain values always serialize");
+    let hash = json
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}

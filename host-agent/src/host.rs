@@ -1,0 +1,196 @@
+//! The real host: the kernel's edge and libvirt's edge, composed into the one host that the planner knows.
+//!
+//! It never decides: it reads both halves, or hands each step to the edge that it belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use trestle_libvirt::Libvirt;
+use trestle_model::{Feature, FeatureSet, HostState, KernelInfo, LibvirtInfo, LibvirtState, Support};
+use trestle_netlink::{Change, ConnectError, Kernel, Watch};
+use trestle_plan::{Host, KernelStep, LibvirtStep, ObserveError, Step, StepFailure};
+
+use crate::site::{Site, Survey};
+
+/// The host that the agent runs on.
+#[derive(Debug)]
+pub struct RealHost {
+    kernel: Kernel,
+    kernel_features: BTreeMap<Feature, Support>,
+    release: String,
+    libvirt: Option<Libvirt>,
+}
+
+/// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
+pub struct Notices {
+    kernel: Watch,
+    libvirt: Option<watch::Receiver<trestle_libvirt::Changes>>,
+}
+
+/// Says why the host cannot be reached. The operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The kernel gave no netlink socket.
+    #[error(transparent)]
+    Kernel(#[from] ConnectError),
+    /// The thread for libvirt could not be started.
+    #[error("thread for libvirt not started")]
+    Libvirt(#[source] io::Error),
+}
+
+/// Consecutive steps of one edge.
+enum Run<'a> {
+    Kernel(Vec<&'a KernelStep>),
+    Libvirt(Vec<&'a LibvirtStep>),
+}
+
+impl RealHost {
+    /// Connects to the kernel, tries what it can do, and starts the thread for libvirt, unless there is to be none.
+    ///
+    /// libvirt itself is connected to when it is first needed. `release` is the kernel's, for reports.
+    ///
+    /// *Errors*: [`HostError`]. *Cancel safety*: safe.
+    pub async fn connect(release: String, libvirt: Option<trestle_libvirt::Options>) -> Result<Self, HostError> {
+        let kernel = Kernel::connect()?;
+        let kernel_features = trestle_netlink::probe().await;
+        for (feature, support) in &kernel_features {
+            info!(feature = %feature, ?support, "kernel probed");
+        }
+        let libvirt = libvirt.map(Libvirt::start).transpose().map_err(HostError::Libvirt)?;
+        Ok(Self { kernel, kernel_features, release, libvirt })
+    }
+
+    /// Returns what tells of changes from now on.
+    ///
+    /// *Errors*: [`HostError::Kernel`].
+    pub fn notices(&self) -> Result<Notices, HostError> {
+        Ok(Notices { kernel: self.kernel.watch()?, libvirt: self.libvirt.as_ref().map(Libvirt::watch) })
+    }
+
+    /// Returns the handle to libvirt, for the shutdown.
+    pub fn libvirt(&self) -> Option<Libvirt> {
+        self.libvirt.clone()
+    }
+
+    /// Returns the kernel's features and libvirt's; libvirt remembers what it found for as long as a connection stands.
+    async fn features(&self) -> FeatureSet {
+        let mut features = self.kernel_features.clone();
+        match &self.libvirt {
+            Some(libvirt) => features.extend(libvirt.probe().await),
+            None => {
+                features.extend(Feature::ALL.into_iter().filter(|feature| feature.is_of_libvirt()).map(|feature| {
+                    (feature, Support::Absent("the agent is configured to do without libvirt".to_owned()))
+                }))
+            }
+        }
+        FeatureSet(features)
+    }
+
+    async fn observe_libvirt(&self) -> Result<Option<LibvirtState>, ObserveError> {
+        match &self.libvirt {
+            Some(libvirt) => libvirt.observe().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn perform_libvirt(&self, steps: &[&LibvirtStep]) -> Result<(), StepFailure> {
+        for (position, step) in steps.iter().enumerate() {
+            let Some(libvirt) = &self.libvirt else {
+                let reason = format!("{step}: the agent is configured to do without libvirt");
+                return Err(StepFailure { position, reason, transient: false });
+            };
+            libvirt.perform(step).await.map_err(|fault| StepFailure {
+                position,
+                reason: format!("{step}: {fault}"),
+                transient: fault.is_transient(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Host for RealHost {
+    async fn observe(&self) -> Result<HostState, ObserveError> {
+        let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
+        Ok(HostState { kernel: kernel?, libvirt: libvirt?, features })
+    }
+
+    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
+        let mut done = 0;
+        for run in runs(steps) {
+            let (length, outcome) = match run {
+                Run::Kernel(steps) => (steps.len(), self.kernel.perform(&steps).await),
+                Run::Libvirt(steps) => (steps.len(), self.perform_libvirt(&steps).await),
+            };
+            outcome.map_err(|failure| StepFailure { position: done + failure.position, ..failure })?;
+            done += length;
+        }
+        Ok(())
+    }
+}
+
+impl Site for RealHost {
+    async fn survey(&self) -> Result<Survey, ObserveError> {
+        let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
+        let info = match &self.libvirt {
+            Some(libvirt) => libvirt.info().await,
+            None => LibvirtInfo::default(),
+        };
+        Ok(Survey {
+            // What libvirt says of itself tells why its part is absent.
+            state: HostState { kernel: kernel?, libvirt: libvirt.ok().flatten(), features },
+            kernel: KernelInfo { release: self.release.clone() },
+            libvirt: info,
+        })
+    }
+}
+
+impl Notices {
+    /// Counts `told` up whenever something differs; learned forwarding entries, which come and go all the time, do not
+    /// count.
+    ///
+    /// Returns when `stop` is cancelled, or `false` before that when the kernel's notices have ended.
+    /// *Cancel safety*: safe.
+    pub async fn run(mut self, told: watch::Sender<u64>, stop: CancellationToken) -> bool {
+        loop {
+            let libvirt = async {
+                let Some(libvirt) = &mut self.libvirt else { return std::future::pending().await };
+                if libvirt.changed().await.is_err() {
+                    // The thread for libvirt has ended, as it does in a shutdown.
+                    std::future::pending().await
+                }
+            };
+            // Cancel safety: all three arms are.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return true,
+                changes = self.kernel.next() => match changes {
+                    Some(changes) if changes == BTreeSet::from([Change::Learning]) => continue,
+                    Some(_) => {}
+                    None => {
+                        error!("kernel's notices have ended");
+                        return false;
+                    }
+                },
+                () = libvirt => {}
+            }
+            told.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+fn runs(steps: &[Step]) -> Vec<Run<'_>> {
+    let mut runs = Vec::new();
+    for step in steps {
+        match (step, runs.last_mut()) {
+            (Step::Kernel(step), Some(Run::Kernel(run))) => run.push(step),
+            (Step::Libvirt(step), Some(Run::Libvirt(run))) => run.push(step),
+            (Step::Kernel(step), Some(Run::Libvirt(_)) | None) => runs.push(Run::Kernel(vec![step])),
+            (Step::Libvirt(step), Some(Run::Kernel(_)) | None) => runs.push(Run::Libvirt(vec![step])),
+        }
+    }
+    runs
+}

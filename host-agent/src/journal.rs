@@ -1,0 +1,257 @@
+//! What the agent keeps on disk: the configurations, the open transaction, and the results of those that ended.
+//!
+//! The only module that writes the agent's disk. Every change is one atomic commit that has reached the disk when the
+//! call returns. There is one writer at a time, on the blocking pool; what is kept is also held in memory, so that
+//! reading it never waits for the disk.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use trestle_model::{Fence, HostConfig, SetupRequest, TransactionId, TransactionReport};
+use trestle_plan::PlannedStep;
+use trestle_plan::transaction::Record;
+
+mod archive;
+mod error;
+mod frame;
+mod store;
+mod tally;
+
+pub use archive::Archive;
+pub use error::JournalError;
+
+use store::Store;
+
+/// How many results are kept; older ones are forgotten.
+pub const HISTORY_LIMIT: u64 = 1000;
+
+/// Everything that is kept, but the history.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// The kernel's boot id when the running configuration was last known to be in force; empty in a new store.
+    pub boot_id: String,
+    /// What the host was last told to be.
+    pub running: HostConfig,
+    /// What the host becomes again at boot.
+    pub persistent: HostConfig,
+    /// The highest place in the engine's history that was seen.
+    pub fence: Fence,
+    /// The transaction that has begun and not ended.
+    pub open: Option<Open>,
+}
+
+/// A transaction that has begun and not ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// Who asked for it, as in a log: `engine`, `user/ada`, `local`.
+    pub actor: String,
+    /// When it began, milliseconds since 1970.
+    pub began_ms: u64,
+    /// The transaction.
+    pub record: Record,
+}
+
+/// A transaction that has ended: who, when, what, and the result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Past {
+    /// Who asked for it.
+    pub actor: String,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: u64,
+    /// As asked for.
+    pub request: SetupRequest,
+    /// The plan, as it was carried out or begun.
+    pub steps: Vec<PlannedStep>,
+    /// How it ended.
+    pub report: TransactionReport,
+}
+
+/// One atomic change of what is kept; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// A new boot id.
+    pub boot_id: Option<String>,
+    /// A new running configuration.
+    pub running: Option<HostConfig>,
+    /// What becomes of the persistent configuration.
+    pub persistent: PersistentChange,
+    /// A new fence.
+    pub fence: Option<Fence>,
+    /// What becomes of the open transaction.
+    pub open: OpenChange,
+    /// A transaction to add to the history.
+    pub past: Option<Past>,
+}
+
+/// What becomes of the persistent configuration.
+#[derive(Debug, Clone, Default)]
+pub enum PersistentChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is this.
+    Set(HostConfig),
+    /// It is what is running, after this change.
+    Running,
+}
+
+/// What becomes of the open transaction.
+#[derive(Debug, Clone, Default)]
+pub enum OpenChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is this.
+    Set(Box<Open>),
+    /// There is none any more.
+    Clear,
+}
+
+/// The agent's disk; clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    store: Mutex<Store>,
+    contents: watch::Sender<Arc<Contents>>,
+}
+
+impl Journal {
+    /// Opens the store in `folder`, and makes both where they are missing.
+    ///
+    /// *Errors*: [`JournalError`]; the folder is in use, cannot be used, or is damaged. *Cancel safety*: safe.
+    pub async fn open(folder: &Path) -> Result<Self, JournalError> {
+        let folder = folder.to_owned();
+        blocking(move || {
+            let store = Store::open(&folder)?;
+            let (contents, _) = watch::channel(Arc::new(store.contents()?));
+            Ok(Self { shared: Arc::new(Shared { folder, store: Mutex::new(store), contents }) })
+        })
+        .await
+    }
+
+    /// Returns what is kept, as the last commit left it.
+    pub fn contents(&self) -> Arc<Contents> {
+        Arc::clone(&self.shared.contents.borrow())
+    }
+
+    /// Returns a channel that tells when a commit has changed what is kept.
+    pub fn watch(&self) -> watch::Receiver<Arc<Contents>> {
+        self.shared.contents.subscribe()
+    }
+
+    /// Writes a change, and returns when it has reached the disk.
+    ///
+    /// *Errors*: [`JournalError`]; whether the change was written is not known, so the caller takes it as fatal for
+    /// what it does. *Cancel safety*: a caller that goes away leaves the change whole or not begun.
+    pub async fn write(&self, change: Change) -> Result<(), JournalError> {
+        self.with_store(move |store, shared| {
+            let change = change.resolved(&shared.contents.borrow().running);
+            store.commit(&change)?;
+            shared.contents.send_modify(|contents| change.apply_to(Arc::make_mut(contents)));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns a transaction that has ended, if it is still remembered.
+    ///
+    /// *Errors*: [`JournalError`]. *Cancel safety*: safe.
+    pub async fn past(&self, transaction: TransactionId) -> Result<Option<Past>, JournalError> {
+        self.with_store(move |store, _| store.past(transaction)).await
+    }
+
+    /// Returns everything that is kept, oldest result first.
+    ///
+    /// *Errors*: [`JournalError`]. *Cancel safety*: safe.
+    pub async fn export(&self) -> Result<Archive, JournalError> {
+        self.with_store(|store, _| Ok(Archive::new(store.contents()?, store.history()?))).await
+    }
+
+    /// Fills an empty store with what was exported from another.
+    ///
+    /// *Errors*: [`JournalError::NotEmpty`], and all others. *Cancel safety*: the import is whole or did not happen.
+    pub async fn import(&self, archive: Archive) -> Result<(), JournalError> {
+        self.with_store(move |store, shared| {
+            store.fill(&archive)?;
+            shared.contents.send_replace(Arc::new(archive.contents));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store, &Shared) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let mut store = shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut store, &shared)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("folder", &self.shared.folder).finish_non_exhaustive()
+    }
+}
+
+impl Change {
+    /// Puts the running configuration in the place of the words that stand for it.
+    fn resolved(mut self, running: &HostConfig) -> Self {
+        if matches!(self.persistent, PersistentChange::Running) {
+            self.persistent = PersistentChange::Set(self.running.as_ref().unwrap_or(running).clone());
+        }
+        self
+    }
+
+    fn persistent(&self) -> Option<&HostConfig> {
+        match &self.persistent {
+            PersistentChange::Set(persistent) => Some(persistent),
+            PersistentChange::Keep | PersistentChange::Running => None,
+        }
+    }
+
+    fn apply_to(self, contents: &mut Contents) {
+        let Self { boot_id, running, persistent, fence, open, past: _ } = self;
+        if let Some(boot_id) = boot_id {
+            contents.boot_id = boot_id;
+        }
+        if let Some(running) = running {
+            contents.running = running;
+        }
+        if let PersistentChange::Set(persistent) = persistent {
+            contents.persistent = persistent;
+        }
+        if let Some(fence) = fence {
+            contents.fence = fence;
+        }
+        match open {
+            OpenChange::Keep => {}
+            OpenChange::Set(open) => contents.open = Some(*open),
+            OpenChange::Clear => contents.open = None,
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    spawn_blocking(work).await.unwrap_or_else(|_| Err(JournalError::Stopped))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The database: one writer, commits that reach the disk, and checks when it is opened.
+//!
+//! Layout of the folder: `lock`, held while the store is open; `commits`, see [`super::tally`]; `store/`, sled's own.
+//! sled 0.34's flush does not wait for the disk, so each commit syncs sled's files by handles of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sled::transaction::{ConflictableTransactionResult, TransactionError, Transactional as _, TransactionalTree};
+use trestle_model::TransactionId;
+
+use super::tally::{Counted, Tally};
+use super::{Archive, Change, Contents, HISTORY_LIMIT, JournalError, OpenChange, Past, frame};
+
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+const ACCOUNT: &str = "account";
+const BOOT_ID: &str = "boot_id";
+const RUNNING: &str = "running";
+const PERSISTENT: &str = "persistent";
+const FENCE: &str = "fence";
+const OPEN: &str = "open";
+
+/// The open database.
+pub(super) struct Store {
+    folder: PathBuf,
+    database: sled::Db,
+    history: sled::Tree,
+    tally: Tally,
+    account: Account,
+    positions: BTreeMap<TransactionId, u64>,
+    /// Held until the store is dropped.
+    _lock: File,
+}
+
+/// What the database says of itself; checked against what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Account {
+    /// Number of commits so far.
+    commits: u64,
+    /// Position of the oldest result that is kept.
+    oldest: u64,
+    /// Position of the next result.
+    next: u64,
+}
+
+/// Values to write in one commit: framed, or `None` to remove.
+type Values = Vec<(&'static str, Option<Vec<u8>>)>;
+
+impl Store {
+    pub(super) fn open(folder: &Path) -> Result<Self, JournalError> {
+        let failed = |source| io_error(folder, source);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let lock = lock(folder)?;
+        let inner = folder.join("store");
+        let database = sled::Config::new().path(&inner).cache_capacity(CACHE_BYTES).open();
+        let database = database.map_err(|error| opening_error(folder, error))?;
+        let history = database.open_tree("history").map_err(|error| sled_error(folder, error))?;
+        let tally = Tally::open(&folder.join("commits")).map_err(failed)?;
+        for created in [inner.as_path(), folder] {
+            File::open(created).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        let mut store = Self {
+            folder: folder.to_owned(),
+            database,
+            history,
+            tally,
+            account: Account::default(),
+            positions: BTreeMap::new(),
+            _lock: lock,
+        };
+        store.check()?;
+        Ok(store)
+    }
+
+    /// Reads everything but the history.
+    pub(super) fn contents(&self) -> Result<Contents, JournalError> {
+        Ok(Contents {
+            boot_id: self.value(BOOT_ID)?.unwrap_or_default(),
+            running: self.value(RUNNING)?.unwrap_or_default(),
+            persistent: self.value(PERSISTENT)?.unwrap_or_default(),
+            fence: self.value(FENCE)?.unwrap_or_default(),
+            open: self.value(OPEN)?,
+        })
+    }
+
+    /// Reads the history, oldest first.
+    pub(super) fn history(&self) -> Result<Vec<Past>, JournalError> {
+        (self.account.oldest..self.account.next).map(|position| self.past_at(position)).collect()
+    }
+
+    pub(super) fn past(&self, transaction: TransactionId) -> Result<Option<Past>, JournalError> {
+        self.positions.get(&transaction).map(|position| self.past_at(*position)).transpose()
+    }
+
+    /// Writes a change as one commit; its persistent configuration is resolved already.
+    pub(super) fn commit(&mut self, change: &Change) -> Result<(), JournalError> {
+        let mut values = Values::new();
+        put(&mut values, BOOT_ID, change.boot_id.as_ref())?;
+        put(&mut values, RUNNING, change.running.as_ref())?;
+        put(&mut values, PERSISTENT, change.persistent())?;
+        put(&mut values, FENCE, change.fence.as_ref())?;
+        match &change.open {
+            OpenChange::Keep => {}
+            OpenChange::Set(open) => put(&mut values, OPEN, Some(open))?,
+            OpenChange::Clear => values.push((OPEN, None)),
+        }
+        self.write(values, change.past.as_slice())
+    }
+
+    /// Fills a store that was never written.
+    pub(super) fn fill(&mut self, archive: &Archive) -> Result<(), JournalError> {
+        if self.account != Account::default() {
+            return Err(JournalError::NotEmpty(self.folder.clone()));
+        }
+        let Contents { boot_id, running, persistent, fence, open } = &archive.contents;
+        let mut values = Values::new();
+        put(&mut values, BOOT_ID, Some(boot_id))?;
+        put(&mut values, RUNNING, Some(running))?;
+        put(&mut values, PERSISTENT, Some(persistent))?;
+        put(&mut values, FENCE, Some(fence))?;
+        put(&mut values, OPEN, open.as_ref())?;
+        self.write(values, &archive.history)
+    }
+
+    fn write(&mut self, mut values: Values, past: &[Past]) -> Result<(), JournalError> {
+        let mut account = self.account;
+        let mut framed_past = Vec::with_capacity(past.len());
+        for entry in past {
+            framed_past.push((account.next, entry.report.transaction, framed("a result", entry)?));
+            account.next += 1;
+        }
+        let kept_from = account.next.saturating_sub(HISTORY_LIMIT).max(account.oldest);
+        let forgotten = account.oldest..kept_from;
+        account.oldest = kept_from;
+        account.commits += 1;
+        put(&mut values, ACCOUNT, Some(&account))?;
+
+        let transaction =
+            |(state, history): &(TransactionalTree, TransactionalTree)| -> ConflictableTransactionResult<(), ()> {
+                for (key, value) in &values {
+                    match value {
+                        Some(value) => drop(state.insert(*key, value.as_slice())?),
+                        None => drop(state.remove(*key)?),
+                    }
+                }
+                for (position, _, value) in &framed_past {
+                    history.insert(&position.to_be_bytes(), value.as_slice())?;
+                }
+                for position in forgotten.clone() {
+                    history.remove(&position.to_be_bytes())?;
+                }
+                Ok(())
+            };
+        (&*self.database, &self.history).transaction(transaction).map_err(
+            |error: TransactionError<()>| match error {
+                TransactionError::Storage(error) => sled_error(&self.folder, error),
+                // Never: the closure has no abort.
+                TransactionError::Abort(()) => JournalError::Stopped,
+            },
+        )?;
+        self.sync(account.commits)?;
+
+        self.account = account;
+        self.positions.retain(|_, position| *position >= kept_from);
+        for (position, transaction, _) in framed_past {
+            if position >= kept_from {
+                self.positions.insert(transaction, position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what sled has written reach the disk, then counts the commit.
+    fn sync(&self, commits: u64) -> Result<(), JournalError> {
+        self.database.flush().map_err(|error| sled_error(&self.folder, error))?;
+        let inner = self.folder.join("store");
+        let synced = || -> io::Result<()> {
+            // sled gives a large record a file of its own, and does not sync that one either.
+            let blobs = inner.join("blobs");
+            let mut large = false;
+            for blob in fs::read_dir(&blobs)? {
+                File::open(blob?.path())?.sync_data()?;
+                large = true;
+            }
+            if large {
+                File::open(&blobs)?.sync_all()?;
+            }
+            File::open(inner.join("db"))?.sync_data()?;
+            self.tally.write(commits)
+        };
+        synced().map_err(|source| io_error(&self.folder, source))
+    }
+
+    /// Compares what the database says of itself with what is there.
+    fn check(&mut self) -> Result<(), JournalError> {
+        let found: Option<Account> = self.value(ACCOUNT)?;
+        let account = found.unwrap_or_default();
+        match self.tally.read().map_err(|source| io_error(&self.folder, source))? {
+            Counted::Nothing => {}
+            Counted::Commits(counted) if counted <= account.commits => {}
+            Counted::Commits(counted) => {
+                return Err(self.damaged(format!("it has {} of {counted} commits", account.commits)));
+            }
+            Counted::Nonsense => return Err(self.damaged("the file commits makes no sense".to_owned())),
+        }
+        let found: u64 = self.history.iter().keys().fold(0, |count, _| count + 1);
+        let expected = account.next.saturating_sub(account.oldest);
+        if found != expected {
+            return Err(self.damaged(format!("it has {found} of {expected} results")));
+        }
+        self.account = account;
+        for position in account.oldest..account.next {
+            let past = self.past_at(position)?;
+            self.positions.insert(past.report.transaction, position);
+        }
+        self.contents().map(drop)
+    }
+
+    fn past_at(&self, position: u64) -> Result<Past, JournalError> {
+        let framed = self.history.get(position.to_be_bytes()).map_err(|error| sled_error(&self.folder, error))?;
+        let framed = framed.ok_or_else(|| self.damaged(format!("result {position} is missing")))?;
+        frame::unwrap(&framed).map_err(|bad| self.damaged(format!("result {position}: {bad}")))
+    }
+
+    fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {
+        let framed = self.database.get(key).map_err(|error| sled_error(&self.folder, error))?;
+        framed.map(|framed| frame::unwrap(&framed)).transpose().map_err(|bad| self.damaged(format!("{key}: {bad}")))
+    }
+
+    fn damaged(&self, what: String) -> JournalError {
+        JournalError::Damaged { folder: self.folder.clone(), what }
+    }
+}
+
+fn put<T: Serialize>(values: &mut Values, key: &'static str, value: Option<&T>) -> Result<(), JournalError> {
+    if let Some(value) = value {
+        values.push((key, Some(framed(key, value)?)));
+    }
+    Ok(())
+}
+
+fn framed<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, JournalError> {
+    frame::wrap(value).map_err(|error| JournalError::Unwritable(what, error))
+}
+
+fn lock(folder: &Path) -> Result<File, JournalError> {
+    let path = folder.join("lock");
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let file = opened.map_err(|source| io_error(folder, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io_error(folder, source)),
+    }
+}
+
+fn io_error(folder: &Path, source: io::Error) -> JournalError {
+    JournalError::Io { folder: folder.to_owned(), source }
+}
+
+fn opening_error(folder: &Path, error: sled::Error) -> JournalError {
+    // sled's own words, and not the system's: its lock is held. It lets go a moment after its last user has.
+    if let sled::Error::Io(source) = &error
+        && source.raw_os_error().is_none()
+        && source.kind() == io::ErrorKind::Other
+    {
+        return JournalError::InUse(folder.to_owned());
+    }
+    sled_error(folder, error)
+}
+
+fn sled_error(folder: &Path, error: sled::Error) -> JournalError {
+    match error {
+        sled::Error::Io(source) => io_error(folder, source),
+        sled::Error::Corruption { .. }
+        | sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_) => JournalError::Damaged { folder: folder.to_owned(), what: error.to_string() },
+    }
+}

@@ -1,0 +1,275 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use trestle_model::{ConnectivityCheck, Outcome, SetupOptions};
+use trestle_plan::transaction::Phase;
+use uuid::Uuid;
+
+use super::*;
+use crate::trial::reopen;
+
+/// Set in a child process: the folder that it writes until it is killed.
+const CHILD_FOLDER: &str = "TRESTLE_TEST_JOURNAL_FOLDER";
+
+fn transaction(number: u128) -> TransactionId {
+    TransactionId(Uuid::from_u128(number))
+}
+
+fn request(number: u128) -> SetupRequest {
+    SetupRequest {
+        changes: Vec::new(),
+        options: SetupOptions {
+            transaction: transaction(number),
+            origin: trestle_model::Origin::Local,
+            connectivity_check: ConnectivityCheck::None,
+            commit_on_success: false,
+            validate_only: false,
+            acknowledge: Vec::new(),
+            fence: None,
+        },
+    }
+}
+
+fn past(number: u128) -> Past {
+    let report = TransactionReport {
+        transaction: transaction(number),
+        outcome: Outcome::Applied,
+        steps: vec!["create bridge blue".to_owned()],
+        findings: Vec::new(),
+        committed: false,
+        running_hash: String::new(),
+    };
+    Past { actor: "local".to_owned(), ended_ms: 7, request: request(number), steps: Vec::new(), report }
+}
+
+fn open(number: u128) -> Open {
+    let record = Record {
+        request: request(number),
+        phase: Phase::Applying,
+        boot_id: "boot".to_owned(),
+        snapshot: trestle_plan::Snapshot::default(),
+        steps: Vec::new(),
+        desired: generation(5),
+        findings: Vec::new(),
+        cause: None,
+    };
+    Open { actor: "engine".to_owned(), began_ms: 3, record }
+}
+
+fn generation(generation: u64) -> HostConfig {
+    HostConfig { generation, ..HostConfig::default() }
+}
+
+fn whole_change() -> Change {
+    Change {
+        boot_id: Some("boot".to_owned()),
+        running: Some(generation(4)),
+        persistent: PersistentChange::Set(generation(2)),
+        fence: Some(Fence { epoch: 1, generation: 4 }),
+        open: OpenChange::Set(Box::new(open(9))),
+        past: Some(past(1)),
+    }
+}
+
+async fn damage_and_reopen(damage: impl FnOnce(&Path)) -> Result<Journal, JournalError> {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    for number in 0..20 {
+        journal.write(Change { past: Some(past(number)), ..whole_change() }).await.unwrap();
+    }
+    drop(journal);
+    // The database writes a snapshot of its own when it is opened after writes.
+    drop(reopen(folder.path()).await.unwrap());
+    damage(folder.path());
+    reopen(folder.path()).await
+}
+
+#[tokio::test]
+async fn a_new_store_is_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&folder.path().join("new/below")).await.unwrap();
+    assert_eq!(*journal.contents(), Contents::default());
+    assert_eq!(journal.past(transaction(1)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    journal.write(whole_change()).await.unwrap();
+    let before = journal.contents();
+    assert_eq!((before.running.generation, before.persistent.generation), (4, 2));
+    assert_eq!(before.open, Some(open(9)));
+    drop(journal);
+    let journal = reopen(folder.path()).await.unwrap();
+    assert_eq!(journal.contents(), before);
+    assert_eq!(journal.past(transaction(1)).await.unwrap(), Some(past(1)));
+
+    let close = Change { persistent: PersistentChange::Running, open: OpenChange::Clear, ..Change::default() };
+    journal.write(close).await.unwrap();
+    drop(journal);
+    let journal = reopen(folder.path()).await.unwrap();
+    assert_eq!(journal.contents().open, None);
+    assert_eq!(journal.contents().persistent, generation(4));
+}
+
+#[tokio::test]
+async fn a_record_larger_than_a_segment_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    let mut large = open(9);
+    large.actor = "a".repeat(3_000_000);
+    for _ in 0..3 {
+        let change = Change { open: OpenChange::Set(Box::new(large.clone())), ..Change::default() };
+        journal.write(change).await.unwrap();
+    }
+    drop(journal);
+    let journal = reopen(folder.path()).await.unwrap();
+    assert_eq!(journal.contents().open.as_ref().map(|open| open.actor.len()), Some(3_000_000));
+}
+
+#[tokio::test]
+async fn only_the_latest_results_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    let count = u128::from(HISTORY_LIMIT) + 5;
+    let history = (0..count).map(past).collect();
+    journal.import(Archive::new(Contents::default(), history)).await.unwrap();
+    journal.write(Change { past: Some(past(count)), ..Change::default() }).await.unwrap();
+    drop(journal);
+    let journal = reopen(folder.path()).await.unwrap();
+    assert_eq!(journal.past(transaction(5)).await.unwrap(), None);
+    assert_eq!(journal.past(transaction(6)).await.unwrap(), Some(past(6)));
+    assert_eq!(journal.past(transaction(count)).await.unwrap(), Some(past(count)));
+    assert_eq!(journal.export().await.unwrap().history.len(), 1000);
+}
+
+#[tokio::test]
+async fn an_export_fills_an_empty_store_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&folder.path().join("old")).await.unwrap();
+    journal.write(whole_change()).await.unwrap();
+    let json = journal.export().await.unwrap().to_json().unwrap();
+    let archive = Archive::from_json(&json).unwrap();
+
+    let other = Journal::open(&folder.path().join("new")).await.unwrap();
+    other.import(archive.clone()).await.unwrap();
+    assert_eq!(other.contents(), journal.contents());
+    assert_eq!(other.past(transaction(1)).await.unwrap(), Some(past(1)));
+    assert!(matches!(other.import(archive).await, Err(JournalError::NotEmpty(_))));
+    assert!(matches!(Archive::from_json("{}"), Err(JournalError::NotAnArchive(_))));
+    let future = json.replacen("\"format\": 1", "\"format\": 2", 1);
+    assert!(matches!(Archive::from_json(&future), Err(JournalError::NotAnArchive(_))));
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_that_the_store_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    assert!(matches!(Journal::open(folder.path()).await, Err(JournalError::InUse(_))));
+    drop(journal);
+    reopen(folder.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_was_emptied_is_noticed() {
+    let reopened = damage_and_reopen(|folder| std::fs::remove_dir_all(folder.join("store")).unwrap()).await;
+    let error = reopened.unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("0 of 20 commits") && text.contains("host-agent import"), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_that_was_put_back_in_time_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, copy) = (folder.path().join("store"), folder.path().join("copy"));
+    let journal = reopen(folder.path()).await.unwrap();
+    journal.write(whole_change()).await.unwrap();
+    drop(journal);
+    assert!(Command::new("cp").args(["-r"]).args([&store, &copy]).status().unwrap().success());
+    let journal = reopen(folder.path()).await.unwrap();
+    journal.write(Change { past: Some(past(2)), ..Change::default() }).await.unwrap();
+    drop(journal);
+    std::fs::remove_dir_all(&store).unwrap();
+    std::fs::rename(&copy, &store).unwrap();
+    let error = reopen(folder.path()).await.unwrap_err().to_string();
+    assert!(error.contains("1 of 2 commits"), "{error}");
+}
+
+#[tokio::test]
+async fn a_truncated_snapshot_of_the_database_is_damage() {
+    let reopened = damage_and_reopen(|folder| {
+        let mut cut = 0;
+        for entry in std::fs::read_dir(folder.join("store")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("snap") {
+                std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+                cut += 1;
+            }
+        }
+        assert!(cut > 0, "there is no snapshot to truncate");
+    })
+    .await;
+    assert!(matches!(reopened, Err(JournalError::Damaged { .. })), "{reopened:?}");
+}
+
+#[tokio::test]
+async fn a_record_of_another_schema_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(reopen(folder.path()).await.unwrap());
+    let database = sled::open(folder.path().join("store")).unwrap();
+    database.insert("running", b"\x00\x63nonsense".as_slice()).unwrap();
+    drop(database);
+    let error = reopen(folder.path()).await.unwrap_err().to_string();
+    assert!(error.contains("running: record is of schema 99"), "{error}");
+}
+
+/// Runs in a child process of the next test; alone, it does nothing.
+#[tokio::test]
+async fn child_writes_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else { return };
+    let journal = Journal::open(Path::new(&folder)).await.unwrap();
+    for number in 1..=1_000_000 {
+        let change = Change {
+            running: Some(generation(number)),
+            persistent: PersistentChange::Running,
+            past: Some(past(u128::from(number))),
+            ..Change::default()
+        };
+        journal.write(change).await.unwrap();
+        writeln!(std::io::stdout(), "kept {number}").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    for lines in [3, 17, 40] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "journal::tests::child_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD_FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut kept = 0;
+        let acknowledged = output
+            .lines()
+            .map(Result::unwrap)
+            .filter_map(|line| line.split_once("kept ").map(|(_, number)| number.parse::<u64>().unwrap()));
+        for number in acknowledged.take(lines) {
+            kept = number;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let journal = reopen(folder.path()).await.unwrap();
+        let contents = journal.contents();
+        assert!(contents.running.generation >= kept, "{} of {kept}", contents.running.generation);
+        assert_eq!(contents.running, contents.persistent, "a torn commit");
+        let last = u128::from(contents.running.generation);
+        assert_eq!(journal.past(transaction(last)).await.unwrap(), Some(past(last)), "a torn commit");
+        assert_eq!(journal.past(transaction(last + 1)).await.unwrap(), None, "a torn commit");
+    }
+}

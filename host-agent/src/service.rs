@@ -1,0 +1,118 @@
+//! The local service, `trestle.host.v1.HostAgent`: parses, calls the use cases, and answers. It holds no rule.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tonic::{Request, Response, Status};
+use trestle_model::{Code, Finding, Origin, TransactionId};
+use trestle_proto::host::v1 as wire;
+use trestle_proto::host::v1::host_agent_server::{HostAgent, HostAgentServer};
+use trestle_proto::{host_wire, status};
+use trestle_serve::deadline::Deadline;
+use trestle_serve::identity::peer;
+use trestle_serve::{MAX_RECEIVE_BYTES, MAX_SEND_BYTES, Peer};
+use uuid::Uuid;
+
+use crate::site::Site;
+use crate::transaction::{Agent, Caller, Confirmer, Refusal, Running};
+use crate::wire::{refusal, result};
+
+/// The path of the call that may take longer than any default deadline.
+pub const SETUP_PATH: &str = "/trestle.host.v1.HostAgent/SetupNetworks";
+
+/// The service over the agent's use cases.
+#[derive(Debug)]
+pub struct Service<H> {
+    agent: Agent<H>,
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<wire::SetupNetworksResponse, Status>> + Send>>;
+
+impl<H: Site> Service<H> {
+    /// Makes the service, ready to be served.
+    pub fn new(agent: Agent<H>) -> HostAgentServer<Self> {
+        HostAgentServer::new(Self { agent })
+            .max_decoding_message_size(MAX_RECEIVE_BYTES)
+            .max_encoding_message_size(MAX_SEND_BYTES)
+    }
+}
+
+#[tonic::async_trait]
+impl<H: Site> HostAgent for Service<H> {
+    type SetupNetworksStream = Events;
+
+    async fn setup_networks(&self, request: Request<wire::SetupNetworksRequest>) -> Result<Response<Events>, Status> {
+        let caller =
+            Caller { actor: admitted(&request)?, begin_by: request.extensions().get().map(|Deadline(until)| *until) };
+        let context = host_wire::SetupContext { origin: Origin::Local, fresh: TransactionId(Uuid::now_v7()) };
+        let request = host_wire::parse_setup(request.get_ref(), context).map_err(status::Refusal::malformed)?;
+        let transaction = request.options.transaction;
+        let running = self.agent.setup(request, caller).map_err(|why| refusal(&why))?;
+        Ok(Response::new(Box::pin(events(transaction, running))))
+    }
+
+    async fn get_capabilities(
+        &self,
+        request: Request<wire::GetCapabilitiesRequest>,
+    ) -> Result<Response<wire::GetCapabilitiesResponse>, Status> {
+        admitted(&request)?;
+        let mask = host_wire::ReadMask::parse(request.get_ref().read_mask.as_ref());
+        let mask = mask.map_err(status::Refusal::malformed)?;
+        let capabilities = self.agent.capabilities().await.map_err(|why| refusal(&why))?;
+        let capabilities = mask.apply(host_wire::build_capabilities(&capabilities));
+        Ok(Response::new(wire::GetCapabilitiesResponse { capabilities: Some(capabilities) }))
+    }
+
+    async fn confirm_networks(
+        &self,
+        request: Request<wire::ConfirmNetworksRequest>,
+    ) -> Result<Response<wire::ConfirmNetworksResponse>, Status> {
+        let actor = admitted(&request)?;
+        let transaction = host_wire::parse_transaction(&request.get_ref().transaction_id, "transaction_id");
+        let transaction = transaction.map_err(status::Refusal::malformed)?;
+        self.agent.confirm(transaction, Confirmer::Local(actor)).await.map_err(|why| refusal(&why))?;
+        Ok(Response::new(wire::ConfirmNetworksResponse {}))
+    }
+
+    async fn commit_networks(
+        &self,
+        request: Request<wire::CommitNetworksRequest>,
+    ) -> Result<Response<wire::CommitNetworksResponse>, Status> {
+        admitted(&request)?;
+        let persistent_hash = self.agent.commit().await.map_err(|why| refusal(&why))?;
+        Ok(Response::new(wire::CommitNetworksResponse { persistent_hash }))
+    }
+}
+
+/// Returns who calls, as logs and confirmations name them; the agent of another host has nothing to ask here.
+fn admitted<T>(request: &Request<T>) -> Result<String, Status> {
+    match peer(request)? {
+        caller @ (Peer::Local | Peer::User(_) | Peer::Engine) => Ok(caller.to_string()),
+        Peer::Host(_) => {
+            let finding = Finding::error(Code::PermissionDenied, "", "an agent may not ask another host's agent");
+            Err(status::Refusal::from(finding).into())
+        }
+    }
+}
+
+/// Turns a running request into the call's answer: progress, then the result or the refusal.
+fn events(
+    transaction: TransactionId,
+    running: Running,
+) -> impl Stream<Item = Result<wire::SetupNetworksResponse, Status>> + Send {
+    unfold(Some(running), move |running| async move {
+        let Running { mut progress, end } = running?;
+        if let Some(sign) = progress.recv().await {
+            return Some((Ok(host_wire::build_progress(&sign, transaction)), Some(Running { progress, end })));
+        }
+        let last = match end.await.unwrap_or(Err(Refusal::Stopping)) {
+            Ok(answer) => Ok(host_wire::result_event(result(&answer))),
+            Err(why) => Err(refusal(&why).into()),
+        };
+        Some((last, None))
+    })
+}
+
+#[cfg(test)]
+mod tests;

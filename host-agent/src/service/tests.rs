@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::Code as Grpc;
+use tonic::Streaming;
+use trestle_fake_host::FakeHost;
+use trestle_proto::FILE_DESCRIPTOR_SET;
+use trestle_proto::host::v1::host_agent_client::HostAgentClient;
+use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_proto::host::v1::{self as wire, ConnectivityCheck, Outcome};
+use trestle_serve::{
+    ClientOptions, Connection, Drained, ListenAddress, Listener, Reflection, Server, ServerError, ServerIdentity,
+    ServerOptions, Services, Target, connect,
+};
+
+use super::*;
+use crate::trial::{BOUND, Bench, host};
+
+/// The service on a real unix socket.
+struct Served {
+    bench: Bench<FakeHost>,
+    client: HostAgentClient<Connection>,
+    stop: CancellationToken,
+    server: JoinSet<Result<Drained, ServerError>>,
+    _folder: TempDir,
+}
+
+async fn serve(host: FakeHost) -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::new(host).await;
+    let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On).unwrap();
+    let services = services.with(Service::new(bench.agent.clone()));
+    let path = folder.path().join("agent.sock");
+    let listener = Listener::bind(&ListenAddress::Unix(path.clone()), None).await.unwrap();
+    let stop = CancellationToken::new();
+    let mut server = JoinSet::new();
+    server.spawn(Server::new(services, ServerOptions::default()).run(vec![listener], stop.clone()));
+    let target = Target::Unix(path);
+    let connection = connect(&target, &ClientOptions::new(None, ServerIdentity::AnyHost)).await.unwrap();
+    let client = HostAgentClient::new(connection);
+    Served { bench, client, stop, server, _folder: folder }
+}
+
+fn network(name: &str, nic: &str) -> wire::Network {
+    wire::Network {
+        name: name.to_owned(),
+        southbound: Some(wire::network::Southbound::Nic(nic.to_owned())),
+        ..wire::Network::default()
+    }
+}
+
+fn request(networks: impl Into<Vec<wire::Network>>) -> wire::SetupNetworksRequest {
+    wire::SetupNetworksRequest {
+        networks: networks.into(),
+        connectivity_check: ConnectivityCheck::None.into(),
+        ..wire::SetupNetworksRequest::default()
+    }
+}
+
+async fn event(events: &mut Streaming<wire::SetupNetworksResponse>) -> Result<Option<Event>, Status> {
+    let message = tokio::time::timeout(BOUND, events.message()).await.expect("no event in time")?;
+    Ok(message.and_then(|message| message.event))
+}
+
+async fn result_of(events: &mut Streaming<wire::SetupNetworksResponse>) -> Result<wire::SetupNetworksResult, Status> {
+    loop {
+        if let Some(Event::Result(result)) = event(events).await? {
+            assert_eq!(event(events).await?, None, "something came after the result");
+            return Ok(result);
+        }
+    }
+}
+
+/// Sets up and returns the result, or the status that refuses it, whichever way it comes.
+async fn set_up(served: &mut Served, request: wire::SetupNetworksRequest) -> Result<wire::SetupNetworksResult, Status> {
+    let mut events = served.client.setup_networks(request).await?.into_inner();
+    result_of(&mut events).await
+}
+
+fn fields(status: &Status) -> Vec<String> {
+    status::findings_of(status).into_iter().map(|finding| finding.field).collect()
+}
+
+#[tokio::test]
+async fn a_network_is_set_up_reported_and_committed() {
+    let mut served = serve(host()).await;
+    let result = set_up(&mut served, request([network("blue", "eth1")])).await.unwrap();
+    assert_eq!(result.outcome(), Outcome::Applied);
+    assert!(result.steps.iter().all(|step| !step.text.is_empty() && !step.reason.is_empty()), "{:?}", result.steps);
+
+    let ask = wire::GetCapabilitiesRequest::default();
+    let capabilities = served.client.get_capabilities(ask).await.unwrap().into_inner().capabilities.unwrap();
+    assert_eq!((capabilities.networks.len(), capabilities.dirty), (1, true));
+
+    let committed = served.client.commit_networks(wire::CommitNetworksRequest {}).await.unwrap().into_inner();
+    assert_eq!(committed.persistent_hash, result.running_hash);
+}
+
+#[tokio::test]
+async fn a_read_mask_narrows_the_answer() {
+    let mut served = serve(host()).await;
+    let mask = prost_types::FieldMask { paths: vec!["boot_id".to_owned()] };
+    let ask = wire::GetCapabilitiesRequest { read_mask: Some(mask) };
+    let capabilities = served.client.get_capabilities(ask).await.unwrap().into_inner().capabilities.unwrap();
+    let expected = wire::Capabilities { boot_id: "boot-1".to_owned(), ..wire::Capabilities::default() };
+    assert_eq!(capabilities, expected);
+
+    let mask = prost_types::FieldMask { paths: vec!["nonsense".to_owned()] };
+    let ask = wire::GetCapabilitiesRequest { read_mask: Some(mask) };
+    assert_eq!(served.client.get_capabilities(ask).await.unwrap_err().code(), Grpc::InvalidArgument);
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_with_every_field_path_and_changes_nothing() {
+    let host = host();
+    let mut served = serve(host.clone()).await;
+    let bad = wire::SetupNetworksRequest {
+        connectivity_check: 99,
+        ..request([
+            wire::Network { name: "a b".to_owned(), mtu: Some(1), ..wire::Network::default() },
+            wire::Network { vlan_id: Some(5000), ..network("red", "not/a/nic") },
+        ])
+    };
+    let status = set_up(&mut served, bad).await.unwrap_err();
+    assert_eq!(status.code(), Grpc::InvalidArgument);
+    let fields = fields(&status);
+    for field in ["connectivity_check", "networks[0].name", "networks[0].mtu", "networks[1].vlan_id", "networks[1].nic"]
+    {
+        assert!(fields.iter().any(|found| found == field), "{field} is not in {fields:?}");
+    }
+    assert_eq!(host.writes(), 0);
+    let confirm = wire::ConfirmNetworksRequest { transaction_id: "nonsense".to_owned() };
+    assert_eq!(served.client.confirm_networks(confirm).await.unwrap_err().code(), Grpc::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_fit_the_host_is_refused_with_findings() {
+    let mut served = serve(host()).await;
+    let status = set_up(&mut served, request([network("blue", "eth9")])).await.unwrap_err();
+    assert_eq!(status.code(), Grpc::FailedPrecondition);
+    assert_eq!(fields(&status), ["networks[0].nic"]);
+    assert_eq!(status::reason_of(&status).as_deref(), Some("NIC_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn a_local_client_confirms_what_it_asked_for() {
+    let mut served = serve(host()).await;
+    let ask = wire::SetupNetworksRequest {
+        connectivity_check: ConnectivityCheck::Confirm.into(),
+        ..request([network("blue", "eth1")])
+    };
+    let mut events = served.client.setup_networks(ask).await.unwrap().into_inner();
+    let transaction_id = loop {
+        if let Some(Event::AwaitingConfirmation(awaiting)) = event(&mut events).await.unwrap() {
+            break awaiting.transaction_id;
+        }
+    };
+    let unknown = wire::ConfirmNetworksRequest { transaction_id: Uuid::now_v7().to_string() };
+    let status = served.client.confirm_networks(unknown).await.unwrap_err();
+    assert_eq!(status::reason_of(&status).as_deref(), Some("TRANSACTION_NOT_FOUND"));
+    let confirm = wire::ConfirmNetworksRequest { transaction_id };
+    served.client.confirm_networks(confirm).await.unwrap();
+    assert_eq!(result_of(&mut events).await.unwrap().outcome(), Outcome::Applied);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_answered_with_a_delay_to_wait() {
+    let host = host();
+    let mut served = serve(host.clone()).await;
+    host.inject(trestle_fake_host::Fault::HangAfter(0));
+    let mut waiting = Vec::new();
+    let busy = loop {
+        match served.client.setup_networks(request([network("blue", "eth1")])).await {
+            Ok(events) => waiting.push(events),
+            Err(status) => break status,
+        }
+        assert!(waiting.len() < 20, "the queue has no bound");
+    };
+    assert_eq!(status::reason_of(&busy).as_deref(), Some("BUSY"));
+    assert!(status::retry_delay_of(&busy).is_some_and(|delay| delay > Duration::ZERO));
+}
+
+#[tokio::test]
+async fn a_stop_ends_open_streams_in_time() {
+    let mut served = serve(host()).await;
+    let ask = wire::SetupNetworksRequest {
+        connectivity_check: ConnectivityCheck::Confirm.into(),
+        ..request([network("blue", "eth1")])
+    };
+    let mut events = served.client.setup_networks(ask).await.unwrap().into_inner();
+    while !matches!(event(&mut events).await.unwrap(), Some(Event::AwaitingConfirmation(_))) {}
+    served.stop.cancel();
+    tokio::time::timeout(BOUND, served.server.join_next()).await.unwrap().unwrap().unwrap().unwrap();
+    assert_eq!(result_of(&mut events).await.unwrap_err().code(), Grpc::Unavailable);
+    served.bench.end().await;
+}
+
+#[test]
+fn the_agent_of_another_host_is_not_admitted() {
+    let user = Peer::User("ada".to_owned());
+    let other = Peer::Host("host-b".to_owned());
+    for (peer, admits) in [(Peer::Local, true), (user, true), (Peer::Engine, true), (other, false)] {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(peer.clone());
+        match admitted(&request) {
+            Ok(actor) => assert!(admits && actor == peer.to_string(), "{actor}"),
+            Err(status) => assert!(!admits && status.code() == Grpc::PermissionDenied, "{status}"),
+        }
+    }
+}

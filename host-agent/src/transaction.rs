@@ -1,0 +1,210 @@
+//! The use cases that both faces of the agent call: set networks up, confirm, commit, and tell what the host is.
+//!
+//! [`Agent`] is the handle. What changes the host runs in [`Writer`], one transaction at a time, in a task of its own
+//! that finishes or undoes; a caller that goes away changes nothing about a transaction that has begun. Up to
+//! [`QUEUE`] further requests wait; one more is refused as busy.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tracing::Span;
+use trestle_model::{Capabilities, Finding, Progress, SetupRequest, TransactionId, TransactionReport};
+use trestle_plan::PlannedStep;
+
+use crate::journal::{Change, Contents, Journal, PersistentChange};
+use crate::site::Site;
+use crate::{capabilities, digest};
+
+mod confirmation;
+mod execution;
+mod performance;
+mod refusal;
+mod restoration;
+mod undo;
+mod writer;
+
+pub use confirmation::{Answered, Awaiting, Challenge, Confirmer};
+pub use refusal::Refusal;
+pub use writer::Writer;
+
+use confirmation::Confirmations;
+
+/// How many requests wait while another is carried out.
+pub const QUEUE: usize = 4;
+/// How many signs of life wait for a reader; further ones are dropped, the end never is.
+const PROGRESS_QUEUE: usize = 256;
+
+/// The agent's use cases; clones share the host.
+#[derive(Debug)]
+pub struct Agent<H> {
+    shared: Arc<Shared<H>>,
+    queue: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Shared<H> {
+    host: H,
+    journal: Journal,
+    boot_id: String,
+    confirmations: Confirmations,
+}
+
+/// Who asks, and how long the answer is of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who asks, as in a log: `engine`, `user/ada`, `local`.
+    pub actor: String,
+    /// Until when the transaction has to have begun; one that has begun is never cut short.
+    pub begin_by: Option<Instant>,
+}
+
+/// A request that was taken up.
+#[derive(Debug)]
+pub struct Running {
+    /// Signs of life; closes before the end.
+    pub progress: mpsc::Receiver<Progress>,
+    /// The end; closes without one when the agent stops.
+    pub end: oneshot::Receiver<Result<Answer, Refusal>>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The plan, in order.
+    pub steps: Vec<PlannedStep>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// Only findings and plan were asked for; these are all findings.
+    Validated(Vec<Finding>),
+    /// The transaction ended so, now or when it was first asked for.
+    Finished(Box<TransactionReport>),
+}
+
+/// Where the host stands in the engine's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Hash of the running configuration.
+    pub running_hash: String,
+    /// The generation that the running configuration answers.
+    pub generation: u64,
+    /// The highest fencing epoch that was seen.
+    pub fencing_epoch: u64,
+}
+
+/// A request on its way to the writer.
+#[derive(Debug)]
+struct Job {
+    request: SetupRequest,
+    caller: Caller,
+    span: Span,
+    progress: mpsc::Sender<Progress>,
+    end: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+impl<H: Site> Agent<H> {
+    /// Makes the use cases of a host, and the writer that carries them out.
+    pub fn new(host: H, journal: Journal, boot_id: String) -> (Self, Writer<H>) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared { host, journal, boot_id, confirmations: Confirmations::new() });
+        (Self { shared: Arc::clone(&shared), queue }, Writer::new(shared, jobs))
+    }
+
+    /// Hands a request to the writer.
+    ///
+    /// A request whose caller drops [`Running::end`] before its turn comes is not begun.
+    ///
+    /// *Errors*: [`Refusal`]; nothing was changed. *Cancel safety*: safe.
+    pub fn setup(&self, request: SetupRequest, caller: Caller) -> Result<Running, Refusal> {
+        let (progress_in, progress) = mpsc::channel(PROGRESS_QUEUE);
+        let (end_in, end) = oneshot::channel();
+        let job = Job { request, caller, span: Span::current(), progress: progress_in, end: end_in };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Busy,
+            mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
+        })?;
+        Ok(Running { progress, end })
+    }
+
+    /// Confirms that the host can still be reached; returns when the transaction can no longer be undone.
+    ///
+    /// *Errors*: [`Refusal::NotWaiting`], [`Refusal::WrongConfirmer`]. *Cancel safety*: whether the confirmation counts
+    /// is then not known to the caller.
+    pub async fn confirm(&self, transaction: TransactionId, by: Confirmer) -> Result<(), Refusal> {
+        self.shared.confirmations.confirm(transaction, by).await
+    }
+
+    /// Makes the running configuration the persistent one, and returns its hash.
+    ///
+    /// A transaction that still waits for its confirmation is not running yet.
+    ///
+    /// *Errors*: [`Refusal::Store`]. *Cancel safety*: the commit happens whole or not.
+    pub async fn commit(&self) -> Result<String, Refusal> {
+        let change = Change { persistent: PersistentChange::Running, ..Change::default() };
+        self.shared.journal.write(change).await?;
+        Ok(digest::of(&self.shared.journal.contents().persistent))
+    }
+
+    /// Tells what the host is and can do, also while libvirt does not answer.
+    ///
+    /// *Errors*: [`Refusal::Unobservable`]. *Cancel safety*: safe.
+    pub async fn capabilities(&self) -> Result<Capabilities, Refusal> {
+        let survey = self.shared.host.survey().await?;
+        Ok(capabilities::of(&survey, &self.shared.journal.contents(), &self.shared.boot_id))
+    }
+
+    /// Tells where the host stands in the engine's history.
+    pub fn standing(&self) -> Standing {
+        let contents = self.shared.journal.contents();
+        Standing {
+            boot_id: self.shared.boot_id.clone(),
+            running_hash: digest::of(&contents.running),
+            generation: contents.running.generation,
+            fencing_epoch: contents.fence.epoch,
+        }
+    }
+
+    /// Remembers an engine's fencing epoch, so that an older engine is refused from now on.
+    ///
+    /// *Errors*: [`Refusal::Stale`] for an epoch that is older itself; [`Refusal::Store`]. *Cancel safety*: safe.
+    pub async fn see_epoch(&self, epoch: u64) -> Result<(), Refusal> {
+        let mut fence = self.shared.journal.contents().fence;
+        if epoch < fence.epoch {
+            return Err(Refusal::Stale { asked: trestle_model::Fence { epoch, generation: 0 }, held: fence });
+        }
+        if epoch > fence.epoch {
+            fence.epoch = epoch;
+            fence.generation = 0;
+            self.shared.journal.write(Change { fence: Some(fence), ..Change::default() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns a channel that tells which transaction waits for a confirmation, if any.
+    pub fn awaiting(&self) -> watch::Receiver<Option<Awaiting>> {
+        self.shared.confirmations.watch()
+    }
+
+    /// Returns a channel that tells when what is kept on disk has changed: a transaction began or ended, or a commit.
+    pub fn kept(&self) -> watch::Receiver<Arc<Contents>> {
+        self.shared.journal.watch()
+    }
+}
+
+impl<H> Clone for Agent<H> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), queue: self.queue.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,383 @@
+//! One transaction, phase by phase: observe, validate, plan, preview, journal, apply, verify, confirm, adopt, commit.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
+use trestle_model::{Code, Finding, HostState, Outcome, Progress, SetupOptions, SetupRequest, TransactionReport};
+use trestle_plan::transaction::{Event, Phase, Record};
+use trestle_plan::{Plan, Target, verify};
+use trestle_telemetry::{chain, names};
+
+use super::confirmation::{Awaiting, Kept};
+use super::performance::perform;
+use super::undo::undo;
+use super::{Answer, Caller, End, Refusal, Shared};
+use crate::clock;
+use crate::digest;
+use crate::journal::{Change, JournalError, Open, OpenChange, Past, PersistentChange};
+use crate::site::Site;
+
+/// The rests between looks at the host, while what was changed settles.
+const SETTLING: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
+
+/// Says why a transaction has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing was changed.
+    Refused(Refusal),
+    /// The store failed after the host was changed; only a new start can tell what is owed.
+    Fatal(JournalError),
+}
+
+impl<T: Into<Refusal>> From<T> for Failure {
+    fn from(refusal: T) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+/// A transaction while it is carried out.
+pub(super) struct Execution<'a, H> {
+    pub(super) shared: &'a Shared<H>,
+    pub(super) caller: &'a Caller,
+    pub(super) progress: &'a mpsc::Sender<Progress>,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl<H: Site> Execution<'_, H> {
+    /// Carries the request out to its end: applied, or undone.
+    ///
+    /// *Cancel safety*: none before the journal; after it, the next start undoes or finishes.
+    pub(super) async fn carry_out(&self, request: SetupRequest) -> Result<Answer, Failure> {
+        if let Some(answer) = self.replay(&request).await? {
+            return Ok(answer);
+        }
+        self.check_fence(&request.options)?;
+        let observed = in_phase("observe", self.observe_in_time()).await?;
+        let running = self.shared.journal.contents().running.clone();
+        let plan = phase("plan").in_scope(|| trestle_plan::plan(&request, &running, &observed));
+        let plan = plan.map_err(Refusal::Findings)?;
+        if request.options.validate_only {
+            return Ok(Answer {
+                transaction: request.options.transaction,
+                steps: plan.steps,
+                end: End::Validated(plan.findings.0),
+            });
+        }
+        if plan.is_empty() {
+            return self.adopt_unchanged(request, plan).await;
+        }
+        self.change(request, plan).await
+    }
+
+    /// Answers a repeated request with the first result.
+    async fn replay(&self, request: &SetupRequest) -> Result<Option<Answer>, Refusal> {
+        let transaction = request.options.transaction;
+        let Some(past) = self.shared.journal.past(transaction).await? else { return Ok(None) };
+        if past.request != *request {
+            return Err(Refusal::RequestIdReused(transaction));
+        }
+        info!(transaction = %transaction, "repeated request answered with its first result");
+        Ok(Some(Answer { transaction, steps: past.steps, end: End::Finished(Box::new(past.report)) }))
+    }
+
+    fn check_fence(&self, options: &SetupOptions) -> Result<(), Refusal> {
+        let held = self.shared.journal.contents().fence;
+        match options.fence {
+            Some(asked) if asked < held => Err(Refusal::Stale { asked, held }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn observe_in_time(&self) -> Result<HostState, Refusal> {
+        let observe = self.shared.host.observe();
+        match self.caller.begin_by {
+            None => Ok(observe.await?),
+            Some(deadline) => Ok(timeout_at(deadline, observe).await.map_err(|_| Refusal::Deadline)??),
+        }
+    }
+
+    /// Takes over a configuration that the host has already: nothing is written to the host.
+    async fn adopt_unchanged(&self, request: SetupRequest, plan: Plan) -> Result<Answer, Failure> {
+        let report = TransactionReport {
+            transaction: request.options.transaction,
+            outcome: Outcome::Unchanged,
+            steps: Vec::new(),
+            findings: plan.findings.0,
+            committed: request.options.commit_on_success,
+            running_hash: digest::of(&plan.desired),
+        };
+        let past = self.past(request, &[], report);
+        let answer = answer(&past);
+        let change = Change {
+            running: Some(plan.desired),
+            persistent: persistence(&past.request.options),
+            fence: past.request.options.fence,
+            past: Some(past),
+            ..Change::default()
+        };
+        self.shared.journal.write(change).await?;
+        info!("host is as asked for already");
+        Ok(answer)
+    }
+
+    async fn change(&self, request: SetupRequest, plan: Plan) -> Result<Answer, Failure> {
+        let Plan { findings, steps, target, snapshot, desired } = plan;
+        let fence = request.options.fence;
+        let record = Record {
+            request,
+            phase: Phase::Applying,
+            boot_id: self.shared.boot_id.clone(),
+            snapshot,
+            steps,
+            desired,
+            findings: findings.0,
+            cause: None,
+        };
+        let mut open = Open { actor: self.caller.actor.clone(), began_ms: clock::now_ms(), record };
+        let begun = Change { fence, open: OpenChange::Set(Box::new(open.clone())), ..Change::default() };
+        if let Err(error) = in_phase("journal", self.shared.journal.write(begun)).await {
+            // Whether the record is there is not known, and nothing is to be undone.
+            let _unknown = self.shared.journal.write(Change { open: OpenChange::Clear, ..Change::default() }).await;
+            return Err(error.into());
+        }
+        self.tell(Progress::Accepted {
+            transaction: open.record.request.options.transaction,
+            steps: open.record.steps.len(),
+        });
+        info!(steps = open.record.steps.len(), "transaction begins");
+
+        let cause = match self.reach(&mut open, &target).await {
+            Ok(()) => match in_phase("adopt", adopt(self.shared, &open)).await {
+                Ok(past) => {
+                    info!(committed = past.report.committed, "transaction applied");
+                    return Ok(answer(&past));
+                }
+                Err(error) => store_failed(&error),
+            },
+            Err(cause) => cause,
+        };
+        self.tell(Progress::Undoing { cause: cause.clone() });
+        let past = take_back(self.shared, open, cause).await.map_err(Failure::Fatal)?;
+        Ok(answer(&past))
+    }
+
+    /// Brings the host to the target, and has it confirmed.
+    async fn reach(&self, open: &mut Open, target: &Target) -> Result<(), Finding> {
+        in_phase("apply", self.apply(&open.record)).await?;
+        in_phase("verify", self.verify(target)).await?;
+        self.tell(Progress::Verified);
+        in_phase("confirm", self.confirm(open)).await
+    }
+
+    async fn apply(&self, record: &Record) -> Result<(), Finding> {
+        let of = record.steps.len();
+        for (position, planned) in record.steps.iter().enumerate() {
+            let text = planned.step.to_string();
+            perform(&self.shared.host, &planned.step).await.map_err(|failure| {
+                let message = format!("step {} of {of}, {text}: {}", position + 1, failure.reason);
+                Finding::error(Code::StepFailed, "", message)
+            })?;
+            self.tell(Progress::Step { number: position + 1, of, text });
+        }
+        Ok(())
+    }
+
+    /// Compares the host with what was planned; gives what the kernel does by itself a moment to settle.
+    async fn verify(&self, target: &Target) -> Result<(), Finding> {
+        let mut rests = SETTLING.iter();
+        loop {
+            let fault = match self.shared.host.observe().await {
+                Ok(observed) => {
+                    let drift = verify(target, &observed);
+                    if drift.is_empty() {
+                        return Ok(());
+                    }
+                    let lines: Vec<String> = drift.iter().map(ToString::to_string).collect();
+                    lines.join("; ")
+                }
+                Err(error) => error.to_string(),
+            };
+            let Some(rest) = rests.next() else {
+                return Err(Finding::error(Code::VerificationFailed, "", fault));
+            };
+            warn!(fault, "host is not as planned yet, will be looked at again");
+            sleep(*rest).await;
+        }
+    }
+
+    /// Waits for the confirmation, if somebody has to confirm, and writes down that it came before it counts.
+    async fn confirm(&self, open: &mut Open) -> Result<(), Finding> {
+        let SetupOptions { transaction, connectivity_check: check, .. } = open.record.request.options;
+        let Some(timeout) = check.timeout() else {
+            advance(open, Event::Verified);
+            return Ok(());
+        };
+        let awaiting = Awaiting { transaction, check, until: Instant::now() + timeout };
+        advance(open, Event::VerifiedUnconfirmed);
+        self.write_open(open).await?;
+        let mut wait = self.shared.confirmations.open(awaiting, &open.actor);
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.tell(Progress::AwaitingConfirmation { timeout_ms });
+        info!(timeout_ms, "transaction waits for its confirmation");
+        // Cancel safety: the wait is not used again after the stop.
+        let confirmed: Option<Kept> = tokio::select! {
+            biased;
+            confirmed = wait.confirmed() => confirmed,
+            () = self.stop.cancelled() => {
+                return Err(Finding::error(Code::ConnectivityLost, "", "the agent was stopped before the confirmation came"));
+            }
+        };
+        let Some(kept) = confirmed else {
+            let message = format!("no confirmation came within {} ms", timeout.as_millis());
+            return Err(Finding::error(Code::ConnectivityLost, "", message));
+        };
+        advance(open, Event::Confirmed);
+        self.write_open(open).await?;
+        // A confirmer that has gone does not take its confirmation back.
+        let _gone = kept.send(());
+        self.tell(Progress::Confirmed);
+        Ok(())
+    }
+
+    async fn write_open(&self, open: &Open) -> Result<(), Finding> {
+        write_open(self.shared, open).await.map_err(|error| store_failed(&error))
+    }
+
+    fn past(&self, request: SetupRequest, steps: &[trestle_plan::PlannedStep], report: TransactionReport) -> Past {
+        Past { actor: self.caller.actor.clone(), ended_ms: clock::now_ms(), request, steps: steps.to_vec(), report }
+    }
+
+    /// Tells whoever listens; a listener that is slow or gone misses it.
+    fn tell(&self, progress: Progress) {
+        let _missed = self.progress.try_send(progress);
+    }
+}
+
+/// Takes the transaction's configuration over and closes its record, in one commit.
+pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, JournalError> {
+    let Open { actor, record, .. } = open;
+    let options = &record.request.options;
+    let report = TransactionReport {
+        transaction: options.transaction,
+        outcome: Outcome::Applied,
+        steps: record.steps.iter().map(|planned| planned.step.to_string()).collect(),
+        findings: record.findings.clone(),
+        committed: options.commit_on_success,
+        running_hash: digest::of(&record.desired),
+    };
+    let past = Past {
+        actor: actor.clone(),
+        ended_ms: clock::now_ms(),
+        request: record.request.clone(),
+        steps: record.steps.clone(),
+        report,
+    };
+    let change = Change {
+        running: Some(record.desired.clone()),
+        persistent: persistence(options),
+        open: OpenChange::Clear,
+        past: Some(past.clone()),
+        ..Change::default()
+    };
+    shared.journal.write(change).await?;
+    Ok(past)
+}
+
+/// Puts the host back to the snapshot, and closes the record with the cause.
+///
+/// *Errors*: the store failed; the record is still open, and the next start goes on.
+pub(super) async fn take_back<H: Site>(
+    shared: &Shared<H>,
+    mut open: Open,
+    cause: Finding,
+) -> Result<Past, JournalError> {
+    warn!(cause = %cause, "transaction is undone");
+    open.record.phase = Phase::Undoing;
+    open.record.cause = Some(cause.clone());
+    if let Err(error) = write_open(shared, &open).await {
+        // The record that is there leads to the same undo.
+        error!(error = %chain(&error), "undo begins without being journalled as such");
+    }
+    let leftovers = undo(&shared.host, &open.record.snapshot).await;
+    let outcome = if leftovers.is_empty() {
+        info!("host is as before");
+        Outcome::RolledBack(cause)
+    } else {
+        error!(left = %listing(&leftovers), "host could not be put back wholly");
+        Outcome::RollbackFailed { cause, leftovers }
+    };
+    close(shared, open, outcome).await
+}
+
+/// Closes the record of a transaction whose configuration is not taken over.
+pub(super) async fn close<H>(shared: &Shared<H>, open: Open, outcome: Outcome) -> Result<Past, JournalError> {
+    let contents = shared.journal.contents();
+    let report = TransactionReport {
+        transaction: open.record.request.options.transaction,
+        outcome,
+        steps: open.record.steps.iter().map(|planned| planned.step.to_string()).collect(),
+        findings: open.record.findings,
+        committed: false,
+        running_hash: digest::of(&contents.running),
+    };
+    let past = Past {
+        actor: open.actor,
+        ended_ms: clock::now_ms(),
+        request: open.record.request,
+        steps: open.record.steps,
+        report,
+    };
+    let change = Change {
+        // Said again, since an adoption may have failed half-way.
+        running: Some(contents.running.clone()),
+        persistent: PersistentChange::Set(contents.persistent.clone()),
+        open: OpenChange::Clear,
+        past: Some(past.clone()),
+        ..Change::default()
+    };
+    shared.journal.write(change).await?;
+    Ok(past)
+}
+
+async fn write_open<H>(shared: &Shared<H>, open: &Open) -> Result<(), JournalError> {
+    shared.journal.write(Change { open: OpenChange::Set(Box::new(open.clone())), ..Change::default() }).await
+}
+
+fn advance(open: &mut Open, event: Event) {
+    open.record.phase =
+        open.record.phase.after(event).expect("the phases of one transaction follow each other in this module's order");
+}
+
+fn persistence(options: &SetupOptions) -> PersistentChange {
+    if options.commit_on_success { PersistentChange::Running } else { PersistentChange::Keep }
+}
+
+fn store_failed(error: &JournalError) -> Finding {
+    error!(error = %chain(error), "store failed within a transaction");
+    Finding::error(Code::StoreFailed, "", error.to_string())
+}
+
+fn answer(past: &Past) -> Answer {
+    Answer {
+        transaction: past.report.transaction,
+        steps: past.steps.clone(),
+        end: End::Finished(Box::new(past.report.clone())),
+    }
+}
+
+fn listing(leftovers: &[trestle_model::Leftover]) -> String {
+    let lines: Vec<String> = leftovers.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+fn phase(name: &'static str) -> Span {
+    info_span!(names::PHASE_SPAN, { names::PHASE } = name)
+}
+
+async fn in_phase<T>(name: &'static str, work: impl Future<Output = T>) -> T {
+    work.instrument(phase(name)).await
+}

@@ -1,0 +1,117 @@
+//! What a start owes: an open transaction to its end, and after a boot the persistent configuration.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{Instrument as _, error, info, info_span, warn};
+use trestle_model::{Code, Finding, HostState, Outcome};
+use trestle_plan::transaction::{Recovery, recover};
+use trestle_plan::{restore_plan, verify};
+use trestle_telemetry::{chain, names};
+
+use super::Shared;
+use super::execution::{adopt, close, take_back};
+use super::performance::perform_all;
+use crate::journal::{Change, JournalError, Open};
+use crate::site::Site;
+
+/// How often the host is asked at a start before libvirt is taken for absent.
+pub(super) const PATIENCE: u32 = 20;
+/// The rest in between, and between the rounds of a restore.
+const REST: Duration = Duration::from_millis(500);
+/// How often the restore is planned anew from what is there then.
+const ROUNDS: u32 = 4;
+
+/// Tells whether something is still owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restored {
+    /// Nothing.
+    Wholly,
+    /// libvirt's part, when it answers.
+    WithoutLibvirt,
+}
+
+/// Ends the transaction that the journal holds, if any.
+pub(super) async fn finish_open<H: Site>(shared: &Shared<H>) -> Result<(), JournalError> {
+    let Some(open) = shared.journal.contents().open.clone() else { return Ok(()) };
+    let same_boot = open.record.boot_id == shared.boot_id;
+    let recovery = recover(open.record.phase, same_boot);
+    warn!(transaction = %open.record.request.options.transaction, phase = ?open.record.phase, ?recovery, "open transaction found");
+    match recovery {
+        Recovery::Nothing => {}
+        Recovery::FinishAdoption => drop(adopt(shared, &open).await?),
+        Recovery::UndoToSnapshot => {
+            let cause = cause(&open, "the agent stopped before the transaction had ended");
+            take_back(shared, open, cause).await?;
+        }
+        Recovery::LeaveToRestore => {
+            let cause = cause(&open, "the host was restarted before the transaction had ended");
+            close(shared, open, Outcome::RolledBack(cause)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Restores the persistent configuration, if the host was restarted since the running one was adopted.
+///
+/// A host that cannot be observed is asked `patience` times; then what can be done without libvirt is done.
+pub(super) async fn restore_after_boot<H: Site>(shared: &Shared<H>, patience: u32) -> Result<Restored, JournalError> {
+    if shared.journal.contents().boot_id == shared.boot_id {
+        return Ok(Restored::Wholly);
+    }
+    restore(shared, patience).instrument(info_span!(names::PHASE_SPAN, { names::PHASE } = "restore")).await
+}
+
+async fn restore<H: Site>(shared: &Shared<H>, patience: u32) -> Result<Restored, JournalError> {
+    let contents = shared.journal.contents();
+    let mut desired = None;
+    let mut restored = Restored::Wholly;
+    for _ in 0..ROUNDS {
+        let Some((observed, reach)) = look(shared, patience).await else {
+            error!("host cannot be observed, the persistent configuration is not restored yet");
+            return Ok(Restored::WithoutLibvirt);
+        };
+        restored = reach;
+        let restoration = restore_plan(&contents.persistent, &observed);
+        // The first look tells how the NICs were before they were touched.
+        desired.get_or_insert(restoration.desired);
+        for skipped in &restoration.skipped {
+            warn!(finding = %skipped, "left out by the restore");
+        }
+        if restoration.steps.is_empty() {
+            break;
+        }
+        let failures = perform_all(&shared.host, &restoration.steps).await;
+        info!(steps = restoration.steps.len(), failed = failures.len(), "persistent configuration applied");
+        match shared.host.observe().await {
+            Ok(after) if verify(&restoration.target, &after).is_empty() => break,
+            Ok(_) | Err(_) => sleep(REST).await,
+        }
+    }
+    let running = desired.filter(|desired| *desired != contents.running);
+    let boot_id = (restored == Restored::Wholly).then(|| shared.boot_id.clone());
+    if running.is_some() || boot_id.is_some() {
+        shared.journal.write(Change { running, boot_id, ..Change::default() }).await?;
+    }
+    info!(?restored, "persistent configuration is running");
+    Ok(restored)
+}
+
+/// Reads the host; without libvirt's part where it does not answer for long.
+async fn look<H: Site>(shared: &Shared<H>, patience: u32) -> Option<(HostState, Restored)> {
+    for attempt in 1..=patience {
+        match shared.host.observe().await {
+            Ok(observed) => return Some((observed, Restored::Wholly)),
+            Err(error) => warn!(error = %chain(&error), attempt, "host not observed yet"),
+        }
+        if attempt < patience {
+            sleep(REST).await;
+        }
+    }
+    let survey = shared.host.survey().await.ok()?;
+    Some((survey.state, Restored::WithoutLibvirt))
+}
+
+fn cause(open: &Open, otherwise: &str) -> Finding {
+    open.record.cause.clone().unwrap_or_else(|| Finding::error(Code::StepFailed, "", otherwise))
+}

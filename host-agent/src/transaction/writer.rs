@@ -1,0 +1,127 @@
+//! The one task that changes the host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info, info_span};
+use trestle_telemetry::{chain, names};
+
+use super::execution::{Execution, Failure};
+use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot};
+use super::{Job, Refusal, Shared};
+use crate::journal::JournalError;
+use crate::site::Site;
+
+/// How often a restore that lacked libvirt is tried again.
+const RESTORE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Carries requests out, one at a time; made by [`super::Agent::new`].
+#[derive(Debug)]
+pub struct Writer<H> {
+    shared: Arc<Shared<H>>,
+    jobs: mpsc::Receiver<Job>,
+    restored: Restored,
+}
+
+/// What the writer does next.
+enum Turn {
+    Stop,
+    Restore,
+    Job(Box<Job>),
+}
+
+impl<H: Site> Writer<H> {
+    pub(super) const fn new(shared: Arc<Shared<H>>, jobs: mpsc::Receiver<Job>) -> Self {
+        Self { shared, jobs, restored: Restored::Wholly }
+    }
+
+    /// Ends what an earlier run left open, and restores the persistent configuration after a boot. Comes before
+    /// [`Self::run`], and before anybody is served.
+    ///
+    /// *Errors*: the store failed. *Cancel safety*: safe; the next start owes the same.
+    pub async fn recover(&mut self) -> Result<(), JournalError> {
+        finish_open(&self.shared).await?;
+        self.restored = restore_after_boot(&self.shared, PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Carries requests out until `stop` is cancelled; a transaction that has begun is finished or undone first.
+    ///
+    /// *Errors*: the store failed after the host was changed; the process must stop, and its next start goes on.
+    /// *Cancel safety*: none; the next start finishes or undoes.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), JournalError> {
+        loop {
+            let restore_at = Instant::now() + RESTORE_PERIOD;
+            let owed = self.restored == Restored::WithoutLibvirt;
+            // Cancel safety: receiving from a channel, sleeping, and waiting for a token all are.
+            let turn = tokio::select! {
+                biased;
+                () = stop.cancelled() => Turn::Stop,
+                () = sleep_until(restore_at), if owed => Turn::Restore,
+                job = self.jobs.recv() => job.map_or(Turn::Stop, |job| Turn::Job(Box::new(job))),
+            };
+            match turn {
+                Turn::Stop => break,
+                Turn::Restore => self.restore().await?,
+                Turn::Job(job) => {
+                    // A change must not come before the restore, which would take it back.
+                    self.restore().await?;
+                    self.serve(*job, &stop).await?;
+                }
+            }
+        }
+        self.jobs.close();
+        while let Some(job) = self.jobs.recv().await {
+            let _gone = job.end.send(Err(Refusal::Stopping));
+        }
+        info!("writer stopped");
+        Ok(())
+    }
+
+    /// Makes up for a restore that lacked libvirt, if it answers now.
+    async fn restore(&mut self) -> Result<(), JournalError> {
+        if self.restored == Restored::WithoutLibvirt {
+            self.restored = restore_after_boot(&self.shared, 1).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(&self, job: Job, stop: &CancellationToken) -> Result<(), JournalError> {
+        let Job { request, caller, span, progress, end } = job;
+        if end.is_closed() {
+            info!(transaction = %request.options.transaction, "caller gave up before its turn");
+            return Ok(());
+        }
+        if caller.begin_by.is_some_and(|deadline| deadline <= Instant::now()) {
+            let _gone = end.send(Err(Refusal::Deadline));
+            return Ok(());
+        }
+        let span = info_span!(
+            parent: &span,
+            "transaction",
+            { names::COMMAND_ID } = %request.options.transaction,
+            { names::PEER } = caller.actor,
+        );
+        let execution = Execution { shared: &self.shared, caller: &caller, progress: &progress, stop };
+        let ended = Box::pin(execution.carry_out(request)).instrument(span).await;
+        drop(progress);
+        match ended {
+            Ok(answer) => {
+                let _gone = end.send(Ok(answer));
+                Ok(())
+            }
+            Err(Failure::Refused(refusal)) => {
+                info!(error = %chain(&refusal), "request refused");
+                let _gone = end.send(Err(refusal));
+                Ok(())
+            }
+            Err(Failure::Fatal(error)) => {
+                error!(error = %chain(&error), "store failed within a transaction");
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What the tests of several modules share: hosts in memory, requests, and an agent over them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trestle_fake_host::{FakeHost, World};
+use trestle_model::{
+    BridgeOptions, BridgeSpec, Code, ConnectivityCheck, HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo,
+    LibvirtInfo, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, SetupOptions,
+    SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
+};
+use trestle_plan::{Host, ObserveError, Step, StepFailure};
+use uuid::Uuid;
+
+use crate::journal::{Journal, JournalError};
+use crate::site::{Site, Survey};
+use crate::transaction::{Agent, Answer, Caller, End, Refusal, Running, Writer};
+
+/// How long a test waits for what must happen.
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+
+pub(crate) const BOOT: &str = "boot-1";
+
+impl Site for FakeHost {
+    async fn survey(&self) -> Result<Survey, ObserveError> {
+        Ok(Survey { state: self.observe().await?, kernel: KernelInfo::default(), libvirt: LibvirtInfo::default() })
+    }
+}
+
+/// A fake host that ignores some steps without a word, and lets others have their turn around each step.
+#[derive(Debug, Clone)]
+pub(crate) struct Wayward {
+    pub(crate) host: FakeHost,
+    /// Steps that contain this text are not performed; none where it is empty.
+    pub(crate) ignores: &'static str,
+}
+
+impl Host for Wayward {
+    async fn observe(&self) -> Result<HostState, ObserveError> {
+        tokio::task::yield_now().await;
+        self.host.observe().await
+    }
+
+    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
+        tokio::task::yield_now().await;
+        for step in steps {
+            if self.ignores.is_empty() || !step.to_string().contains(self.ignores) {
+                self.host.perform(std::slice::from_ref(step)).await?;
+            }
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+impl Site for Wayward {
+    async fn survey(&self) -> Result<Survey, ObserveError> {
+        self.host.survey().await
+    }
+}
+
+/// An agent over a host in memory, with a store of its own.
+pub(crate) struct Bench<H> {
+    pub(crate) agent: Agent<H>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) writer: JoinSet<Result<(), JournalError>>,
+    pub(crate) folder: TempDir,
+}
+
+impl<H: Site> Bench<H> {
+    /// Starts an agent with an empty store.
+    pub(crate) async fn new(host: H) -> Self {
+        Self::start(host, tempfile::tempdir().unwrap(), BOOT).await
+    }
+
+    /// Starts an agent, recovers, and lets its writer run.
+    pub(crate) async fn start(host: H, folder: TempDir, boot: &str) -> Self {
+        let (agent, mut writer) = assemble(host, folder.path(), boot).await;
+        writer.recover().await.unwrap();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writer.run(stop.clone()));
+        Self { agent, stop, writer: tasks, folder }
+    }
+
+    /// Stops the agent as SIGTERM does, and returns its folder.
+    pub(crate) async fn end(mut self) -> TempDir {
+        self.stop.cancel();
+        self.writer.join_next().await.unwrap().unwrap().unwrap();
+        self.folder
+    }
+
+    pub(crate) fn begin(&self, request: SetupRequest) -> Running {
+        self.agent.setup(request, local()).unwrap()
+    }
+
+    pub(crate) async fn set_up(&self, request: SetupRequest) -> Result<Answer, Refusal> {
+        end_of(self.begin(request)).await
+    }
+
+    /// Sets up what must succeed, and returns the report.
+    pub(crate) async fn apply(&self, request: SetupRequest) -> TransactionReport {
+        let report = report(self.set_up(request).await.unwrap());
+        assert!(report.outcome.is_success(), "{:?}", report.outcome);
+        report
+    }
+}
+
+/// Opens a store as soon as an earlier user has let go of it.
+pub(crate) async fn reopen(folder: &Path) -> Result<Journal, JournalError> {
+    let opened = async {
+        loop {
+            match Journal::open(folder).await {
+                Err(JournalError::InUse(_)) => tokio::task::yield_now().await,
+                opened => return opened,
+            }
+        }
+    };
+    tokio::time::timeout(BOUND, opened).await.unwrap()
+}
+
+/// Opens the store, and makes an agent over it.
+pub(crate) async fn assemble<H: Site>(host: H, folder: &Path, boot: &str) -> (Agent<H>, Writer<H>) {
+    let journal = reopen(folder).await.unwrap();
+    Agent::new(host, journal, boot.to_owned())
+}
+
+pub(crate) fn local() -> Caller {
+    Caller { actor: "local".to_owned(), begin_by: None }
+}
+
+pub(crate) async fn end_of(mut running: Running) -> Result<Answer, Refusal> {
+    let end = async {
+        while running.progress.recv().await.is_some() {}
+        running.end.await.unwrap()
+    };
+    tokio::time::timeout(Duration::from_secs(900), end).await.unwrap()
+}
+
+pub(crate) fn report(answer: Answer) -> TransactionReport {
+    match answer.end {
+        End::Finished(report) => *report,
+        End::Validated(findings) => panic!("only validated: {findings:?}"),
+    }
+}
+
+/// A host with two NICs, one of them with an address that nobody asked Trestle for.
+pub(crate) fn host() -> FakeHost {
+    FakeHost::new(World::default().nic("eth0").nic("eth1").address("eth0", "192.0.2.10/24"))
+}
+
+pub(crate) fn name(text: &str) -> NetworkName {
+    NetworkName::parse(text).unwrap()
+}
+
+/// A bridged network on a NIC.
+pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
+    NetworkSpec {
+        name: name(text),
+        southbound: Some(Southbound::Nic(IfName::parse(nic).unwrap())),
+        vlan: None,
+        mtu: Mtu::ETHERNET,
+        topology: Topology::Bridged(BridgeSpec {
+            name: IfName::parse_bridge(text).unwrap(),
+            stp: false,
+            options: BridgeOptions::default(),
+        }),
+        mac_table_manager: MacTableManager::Kernel,
+        ipv4: Ipv4Config::None,
+        ipv6: Ipv6Config::None,
+        default_route: false,
+    }
+}
+
+/// The same with an address, and with its MAC table managed by libvirt.
+pub(crate) fn managed(text: &str, nic: &str, address: &str) -> NetworkSpec {
+    NetworkSpec {
+        mac_table_manager: MacTableManager::Libvirt,
+        ipv4: Ipv4Config::Static(StaticIpv4::new(vec![address.parse().unwrap()], None).unwrap()),
+        ..network(text, nic)
+    }
+}
+
+pub(crate) fn set(spec: NetworkSpec) -> SetupRequest {
+    request([NetworkChange::Set(spec)])
+}
+
+pub(crate) fn remove(text: &str) -> SetupRequest {
+    request([NetworkChange::Remove(name(text))])
+}
+
+pub(crate) fn committed(mut request: SetupRequest) -> SetupRequest {
+    request.options.commit_on_success = true;
+    request
+}
+
+pub(crate) fn checked(mut request: SetupRequest, check: ConnectivityCheck) -> SetupRequest {
+    request.options.connectivity_check = check;
+    request
+}
+
+/// A request that nobody has to confirm; it acknowledges what managing a MAC table warns of.
+pub(crate) fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest {
+    SetupRequest {
+        changes: changes.into_iter().collect(),
+        options: SetupOptions {
+            transaction: TransactionId(Uuid::new_v4()),
+            origin: Origin::Local,
+            connectivity_check: ConnectivityCheck::None,
+            commit_on_success: false,
+            validate_only: false,
+            acknowledge: Code::ALL.to_vec(),
+            fence: None,
+        },
+    }
+}
+
+/// Returns a host's state without what differs when a device is made anew.
+pub(crate) fn essence(host: &FakeHost) -> HostState {
+    let mut state = host.state();
+    for link in state.kernel.links.values_mut() {
+        link.index = 0;
+    }
+    state
+}
+
+/// Returns the code of why a transaction was undone.
+pub(crate) fn undone_because(report: &TransactionReport) -> Code {
+    match &report.outcome {
+        Outcome::RolledBack(cause) => cause.code,
+        Outcome::Applied | Outcome::Unchanged | Outcome::RollbackFailed { .. } => panic!("{:?}", report.outcome),
+    }
+}

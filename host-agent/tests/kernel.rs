@@ -1,0 +1,117 @@
+//! The real program on the real kernel, in a network namespace of its own, without libvirt.
+
+#[cfg(test)]
+mod kernel {
+    pub(crate) mod bench;
+}
+
+use kernel::bench::{BOUND, Bench};
+use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_proto::host::v1::{self as wire, ConnectivityCheck, Outcome};
+
+fn network(address: &str) -> wire::Network {
+    wire::Network {
+        name: "blue".to_owned(),
+        southbound: Some(wire::network::Southbound::Nic("nic0".to_owned())),
+        ipv4: Some(wire::Ipv4Config {
+            method: Some(wire::ipv4_config::Method::Static(wire::StaticAddresses {
+                addresses: vec![address.to_owned()],
+                gateway: None,
+            })),
+        }),
+        ..wire::Network::default()
+    }
+}
+
+fn request(network: wire::Network, check: ConnectivityCheck) -> wire::SetupNetworksRequest {
+    wire::SetupNetworksRequest {
+        networks: vec![network],
+        connectivity_check: check.into(),
+        connectivity_timeout: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        ..wire::SetupNetworksRequest::default()
+    }
+}
+
+fn removal() -> wire::Network {
+    wire::Network { name: "blue".to_owned(), remove: true, ..wire::Network::default() }
+}
+
+#[tokio::test]
+async fn a_network_on_a_real_kernel_is_set_up_reported_undone_and_removed() {
+    let Some(bench) = Bench::new("whole").await else { return };
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+
+    // Nobody confirms: the host is as before, also the address that nobody asked Trestle for.
+    let result = agent.set_up(request(network("192.0.2.20/24"), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    bench.until(&before).await;
+
+    let result = agent.set_up(request(network("192.0.2.20/24"), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    let capabilities = agent.capabilities().await;
+    let [blue] = &capabilities.networks[..] else { panic!("{:?}", capabilities.networks) };
+    assert_eq!(blue.drift, Vec::<String>::new());
+    assert_eq!(blue.addresses.iter().filter(|address| address.address == "192.0.2.20/24").count(), 1);
+    assert_eq!(blue.ports.iter().map(|port| port.device.as_str()).collect::<Vec<_>>(), ["nic0"]);
+    assert!(capabilities.dirty && !capabilities.kernel.unwrap().release.is_empty());
+
+    let unchanged = agent.set_up(request(network("192.0.2.20/24"), ConnectivityCheck::None)).await;
+    assert_eq!(unchanged.outcome(), Outcome::Unchanged, "{unchanged:?}");
+
+    // A restart of the agent in the same boot keeps what runs.
+    agent.terminate().await;
+    let mut agent = bench.agent().await;
+    assert!(agent.capabilities().await.dirty);
+    let removed = agent.set_up(request(removal(), ConnectivityCheck::None)).await;
+    assert_eq!(removed.outcome(), Outcome::Applied, "{removed:?}");
+    assert!(!bench.has_link("blue"));
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn a_kill_while_the_confirmation_is_waited_for_is_undone_at_the_next_start() {
+    let Some(bench) = Bench::new("kill").await else { return };
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let mut long = request(network("192.0.2.20/24"), ConnectivityCheck::Confirm);
+    long.connectivity_timeout = Some(prost_types::Duration { seconds: 600, nanos: 0 });
+    let mut events = agent.client.setup_networks(long).await.unwrap().into_inner();
+    loop {
+        let event = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap().unwrap().event;
+        if matches!(event, Some(Event::AwaitingConfirmation(_))) {
+            break;
+        }
+    }
+    assert!(bench.has_link("blue"));
+    agent.kill().await;
+    let agent = bench.agent().await;
+    bench.until(&before).await;
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn the_program_checks_its_configuration_exports_and_imports() {
+    let Some(bench) = Bench::new("store").await else { return };
+    let shown = bench.run(&["check-config"]);
+    assert!(shown.contains("host = host-a") && shown.contains("libvirt.uri = none"), "{shown}");
+    let mut agent = bench.agent().await;
+    let mut asked = request(network("192.0.2.20/24"), ConnectivityCheck::None);
+    asked.commit_on_success = true;
+    assert_eq!(agent.set_up(asked).await.outcome(), Outcome::Applied);
+    let refused = bench.fail(&["export"]);
+    assert!(refused.contains("in use by another process"), "{refused}");
+    assert!(bench.run(&["capabilities"]).contains("\"boot_id\""));
+    agent.terminate().await;
+
+    let exported = bench.run(&["export"]);
+    assert!(exported.contains("192.0.2.20/24"), "{exported}");
+    let file = bench.folder().with_extension("json");
+    std::fs::write(&file, &exported).unwrap();
+    let file = file.to_str().unwrap();
+    let refused = bench.fail(&["import", file]);
+    assert!(refused.contains("is not empty"), "{refused}");
+    std::fs::rename(bench.folder(), bench.folder().with_extension("aside")).unwrap();
+    bench.run(&["import", file]);
+    assert_eq!(bench.run(&["export"]), exported);
+}

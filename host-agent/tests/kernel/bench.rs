@@ -1,0 +1,192 @@
+//! A network namespace with a NIC that has an address, and the program in it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use tempfile::TempDir;
+use tokio::process::Child;
+use trestle_proto::host::v1 as wire;
+use trestle_proto::host::v1::host_agent_client::HostAgentClient;
+use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, connect};
+
+/// How long a test waits for what must happen.
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_millis(20);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_host-agent");
+
+/// A namespace and a folder; both are gone when it is dropped.
+pub(crate) struct Bench {
+    namespace: String,
+    folder: TempDir,
+}
+
+/// The running program.
+pub(crate) struct Agent {
+    process: Child,
+    pub(crate) client: HostAgentClient<Connection>,
+}
+
+impl Bench {
+    /// Makes the namespace; `None`, with the reason on standard error, where that takes rights that are not there.
+    pub(crate) async fn new(name: &str) -> Option<Self> {
+        if !geteuid().is_root() {
+            eprintln!("skipped: a network namespace takes root");
+            return None;
+        }
+        let bench = Self {
+            namespace: format!("trestle-agent-{name}-{}", std::process::id()),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        succeed(Command::new("ip").args(["netns", "add", &bench.namespace]));
+        for command in [
+            "link set lo up",
+            "link add nic0 type veth peer name wire0",
+            "address add 192.0.2.10/24 dev nic0",
+            "link set nic0 up",
+            "link set wire0 up",
+            "route add 198.51.100.0/24 via 192.0.2.1 dev nic0",
+        ] {
+            bench.ip(command);
+        }
+        let config = format!(
+            "host = \"host-a\"\ndata_dir = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
+             [telemetry]\nlog_filter = \"error\"\n",
+            bench.folder(),
+            bench.socket().display()
+        );
+        std::fs::write(bench.config(), config).unwrap();
+        Some(bench)
+    }
+
+    /// Returns the agent's folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the program and waits until it serves.
+    pub(crate) async fn agent(&self) -> Agent {
+        let process = tokio::process::Command::from(self.command(&["run"])).kill_on_drop(true).spawn().unwrap();
+        let target = Target::Unix(self.socket());
+        let options = ClientOptions::new(None, ServerIdentity::AnyHost);
+        let connected = async {
+            loop {
+                match connect(&target, &options).await {
+                    Ok(connection) => return connection,
+                    Err(_) => tokio::time::sleep(REST).await,
+                }
+            }
+        };
+        let connection = tokio::time::timeout(BOUND, connected).await.expect("the agent does not serve");
+        Agent { process, client: HostAgentClient::new(connection) }
+    }
+
+    /// Runs the program to its end and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        succeed(&mut self.command(arguments))
+    }
+
+    /// Runs the program, which must fail, and returns what it said.
+    pub(crate) fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Waits until the kernel has settled, and returns what `ip` tells.
+    pub(crate) async fn settled(&self) -> String {
+        self.wait(|state| !state.contains("tentative")).await
+    }
+
+    /// Waits until `ip` tells the same as before.
+    pub(crate) async fn until(&self, before: &str) {
+        let after = self.wait(|state| state == before).await;
+        assert_eq!(after, before);
+    }
+
+    pub(crate) fn has_link(&self, name: &str) -> bool {
+        self.ip("-j link").contains(&format!("\"ifname\":\"{name}\""))
+    }
+
+    /// Asks until `good`, or in vain, and returns the last answer.
+    async fn wait(&self, good: impl Fn(&str) -> bool) -> String {
+        let until = tokio::time::Instant::now() + BOUND / 3;
+        loop {
+            let state =
+                ["-d -j address", "-j -4 route show table all", "-j -6 route show table all"].map(|what| self.ip(what));
+            let state = state.concat();
+            if good(&state) || tokio::time::Instant::now() > until {
+                return state;
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    fn ip(&self, arguments: &str) -> String {
+        succeed(Command::new("ip").args(["-n", &self.namespace]).args(arguments.split(' ')))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, PROGRAM, "--config"]).arg(self.config()).args(arguments);
+        command
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("host-agent.toml")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("agent.sock")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _gone = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
+    }
+}
+
+impl Agent {
+    pub(crate) async fn set_up(&mut self, request: wire::SetupNetworksRequest) -> wire::SetupNetworksResult {
+        let mut events = self.client.setup_networks(request).await.unwrap().into_inner();
+        loop {
+            let message = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap();
+            if let Event::Result(result) = message.expect("no result").event.expect("no event") {
+                return result;
+            }
+        }
+    }
+
+    pub(crate) async fn capabilities(&mut self) -> wire::Capabilities {
+        let request = wire::GetCapabilitiesRequest::default();
+        self.client.get_capabilities(request).await.unwrap().into_inner().capabilities.unwrap()
+    }
+
+    /// Ends the program as an init system does, and waits for its end.
+    pub(crate) async fn terminate(mut self) {
+        self.signal(Signal::SIGTERM);
+        let ended = tokio::time::timeout(BOUND, self.process.wait()).await.expect("the agent does not stop").unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// Ends the program without a warning.
+    pub(crate) async fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.process.wait().await.unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id().expect("the agent runs")).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+}
+
+fn succeed(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
