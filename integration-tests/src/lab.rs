@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 mod folder;
-mod keeper;
+pub(crate) mod keeper;
 pub mod libvirt;
 mod line;
 pub mod namespace;

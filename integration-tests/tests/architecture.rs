@@ -51,7 +51,16 @@ const IMPURE: &[&str] = &["tonic", "prost", "tokio", "sled", "redb", "rtnetlink"
 const PURE: &[&str] = &["trestle-model", "trestle-plan", "trestle-rules"];
 
 /// Words that a pure room's source may not have outside of its tests.
-const IMPURE_WORDS: &[&str] = &["std::fs", "std::env", "std::net::Tcp", "SystemTime", "Instant::now", "std::process", "Uuid::new_v4", "Uuid::now_v7"];
+const IMPURE_WORDS: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::net::Tcp",
+    "SystemTime",
+    "Instant::now",
+    "std::process",
+    "Uuid::new_v4",
+    "Uuid::now_v7",
+];
 
 struct House {
     /// Normal and build dependencies of each package, by name, direct only.
@@ -74,9 +83,9 @@ impl House {
         let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for node in list(&metadata["resolve"], "nodes") {
             let from = names.get(&text(&node, "id")).context("node without package")?.clone();
-            let shipped = list(&node, "deps").into_iter().filter(|dep| {
-                list(dep, "dep_kinds").iter().any(|kind| kind["kind"].as_str() != Some("dev"))
-            });
+            let shipped = list(&node, "deps")
+                .into_iter()
+                .filter(|dep| list(dep, "dep_kinds").iter().any(|kind| kind["kind"].as_str() != Some("dev")));
             let to = shipped.filter_map(|dep| names.get(&text(&dep, "pkg")).cloned());
             arrows.entry(from).or_default().extend(to);
         }

@@ -17,14 +17,14 @@ type Errand = Box<dyn FnOnce() + Send>;
 static KEEPER: OnceLock<SyncSender<Errand>> = OnceLock::new();
 
 /// A command whose process is killed when the thread that starts it ends.
-pub(super) fn mortal(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn mortal(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).kill_on_drop(true);
     command
 }
 
 /// Starts a command made by [`mortal`]; its process ends with the `Child`, and at the latest with this process.
-pub(super) async fn start(mut command: Command) -> Result<Child> {
+pub(crate) async fn start(mut command: Command) -> Result<Child> {
     let runtime = Handle::current();
     let (answer, started) = oneshot::channel();
     let errand: Errand = Box::new(move || {

@@ -1,0 +1,30 @@
+//! Puts the real host, kernel and libvirt, through the contract suite of every host; run by `tests/host_contract.rs` in
+//! a machine of the lab, where `eth1` and `eth2` are free for it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use host_agent::host::RealHost;
+use trestle_model::IfName;
+use trestle_plan::contract::{self, Verdict};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let libvirt = trestle_libvirt::Options {
+        uri: "qemu:///system".to_owned(),
+        call_timeout: Duration::from_secs(30),
+        poll_period: Duration::from_secs(1),
+    };
+    let host = RealHost::connect(release.trim().to_owned(), Some(libvirt)).await?;
+    let results = contract::run(&host, &[IfName::parse("eth1")?, IfName::parse("eth2")?]).await;
+    for result in &results {
+        println!("{result}");
+    }
+    if let Some(libvirt) = host.libvirt() {
+        libvirt.shutdown().await;
+    }
+    let passed = results.iter().all(|result| result.verdict == Verdict::Passed);
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,99 @@
+//! What `ip -d -j` says of a host, for comparisons byte for byte.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+/// What runs by itself, on a bridge and on its ports: the kernel's timers.
+const TIMERS: [&str; 7] = [
+    "gc_timer",
+    "hello_timer",
+    "tcn_timer",
+    "topology_change_timer",
+    "hold_timer",
+    "message_age_timer",
+    "forward_delay_timer",
+];
+
+/// The question whose answer has no order of its own: `ip` lists equal IPv6 routes of several devices, such as every
+/// card's `fe80::/64`, in the order in which they were added, which no undo can bring back.
+const UNORDERED: &str = "ip -d -j -6 route show table all";
+
+/// The commands whose answers make a picture.
+pub(super) const QUESTIONS: [&str; 5] = [
+    "ip -d -j link",
+    "ip -d -j address",
+    "ip -d -j -4 route show table all",
+    UNORDERED,
+    "bridge -d -j link",
+];
+
+/// Links, addresses, routes and bridge ports of a host at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture(String);
+
+impl Picture {
+    /// Puts together the answers to the questions, one JSON text each.
+    pub(super) fn of(answers: &[String]) -> Result<Self> {
+        let mut lines = String::new();
+        for (question, answer) in QUESTIONS.iter().zip(answers) {
+            let mut value = serde_json::from_str(answer)?;
+            leave_out_timers(&mut value);
+            if let (UNORDERED, Value::Array(routes)) = (*question, &mut value) {
+                routes.sort_by_key(Value::to_string);
+            }
+            lines += &format!("{question}\n{value:#}\n");
+        }
+        Ok(Self(lines))
+    }
+
+    /// Succeeds when the two are the same.
+    ///
+    /// *Errors*: they are not; the error quotes where, `-` what was `before` and `+` what is now.
+    pub fn same_as(&self, before: &Self) -> Result<()> {
+        ensure!(self == before, "the host differs:\n{}", self.difference(before));
+        Ok(())
+    }
+
+    /// The lines between the first and the last that differ.
+    fn difference(&self, other: &Self) -> String {
+        let (mine, others): (Vec<&str>, Vec<&str>) = (self.0.lines().collect(), other.0.lines().collect());
+        let same = mine.iter().zip(&others).take_while(|(one, two)| one == two).count();
+        let (mine, others) = (&mine[same..], &others[same..]);
+        let alike = mine.iter().rev().zip(others.iter().rev()).take_while(|(one, two)| one == two).count();
+        let marked = |lines: &[&str], sign| {
+            let differing = &lines[..lines.len() - alike];
+            differing.iter().map(|line| format!("{sign} {line}\n")).collect::<String>()
+        };
+        marked(others, '-') + &marked(mine, '+')
+    }
+}
+
+fn leave_out_timers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !TIMERS.contains(&name.as_str()));
+            fields.values_mut().for_each(leave_out_timers);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_timers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(link: &str) -> Picture {
+        Picture::of(&[link, "[]", "[]", "[]", "[]"].map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn timers_do_not_count_and_everything_else_does() {
+        let one = picture(r#"[{"mtu":1500,"linkinfo":{"info_data":{"gc_timer":1.5}}}]"#);
+        let two = picture(r#"[{"mtu":1500,"linkinfo":{"info_data":{"gc_timer":7.0}}}]"#);
+        two.same_as(&one).unwrap();
+        let three = picture(r#"[{"mtu":1400,"linkinfo":{"info_data":{}}}]"#);
+        let error = three.same_as(&one).unwrap_err().to_string();
+        assert_eq!(error, "the host differs:\n-     \"mtu\": 1500\n+     \"mtu\": 1400\n");
+    }
+}
