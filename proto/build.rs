@@ -17,8 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("trestle.binpb"), compiler.encode_file_descriptor_set())?;
     let set = prost_types::FileDescriptorSet::decode(compiler.encode_file_descriptor_set().as_slice())?;
-    // Without the clients' own `connect`: it would clash with the call of that name in AgentSession.
-    tonic_prost_build::configure().build_transport(false).compile_fds(set)?;
+    // Without the clients' own `connect`: it would clash with the call of that name in AgentSession. Ordered maps make
+    // equal messages equal bytes, which the digest of a repeated request relies on.
+    tonic_prost_build::configure().build_transport(false).btree_map(".").compile_fds(set)?;
     Ok(())
 }
 

@@ -7,17 +7,20 @@ mod resources;
 mod standard;
 mod watch;
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use prost::Message;
 use prost_types::FieldMask;
 use tonic::{Request, Status};
 use trestle_model::Findings;
-use trestle_model::fleet::{EntityId, Fleet, Mutation};
+use trestle_model::fleet::{EntityId, Fleet, Meta, Mutation};
 use trestle_proto::engine_wire::{self, Resource};
 use trestle_proto::finding::v1::Finding as WireFinding;
 use trestle_proto::page::Page;
 use trestle_proto::status::Refusal;
+use trestle_serve::MAX_SEND_BYTES;
 use trestle_store::{RequestKey, Store};
 use uuid::Uuid;
 
@@ -26,6 +29,9 @@ use crate::write::{Wish, Writer, Written};
 
 pub use hosts::Hosts;
 pub use resources::{ClusterNetworks, Clusters, NetworkAttachments, Networks, VnicProfiles};
+
+/// How many bytes of resources a page of a list has: less than a message, so that a page of large ones is only shorter.
+const PAGE_BYTES: usize = MAX_SEND_BYTES / 2;
 
 /// What every handler works with.
 #[derive(Debug, Clone)]
@@ -36,12 +42,14 @@ pub struct Api {
 }
 
 /// A resource that the store holds a collection of.
-trait Collection: Resource {
-    /// Returns the resources below `parent` (the whole fleet's where there is none), ordered by name.
-    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Self::Entity> + 'a>;
+trait Collection: Resource<Id: Ord> {
+    /// Returns all of them, by key.
+    fn map(fleet: &Fleet) -> &BTreeMap<Self::Id, Self::Entity>;
 
-    /// Returns the resource's key.
-    fn key(entity: &Self::Entity) -> EntityId;
+    /// Returns those below `parent`, ordered by key; none where the kind has no parent.
+    fn below<'a>(_fleet: &'a Fleet, _parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Self::Entity> + 'a> {
+        Box::new(std::iter::empty())
+    }
 
     /// Fills in what is observed rather than stored.
     fn fill(self, _api: &Api) -> Self {
@@ -79,16 +87,31 @@ impl Api {
         };
         let query = format!("{parent}/{}", R::FIELD);
         let page = Page::parse(size, token, &query).map_err(Refusal::malformed)?;
+        let after = page.after.as_deref().map(|name| engine_wire::parse_name_of::<R>(name, "page_token"));
+        let after = after.transpose().map_err(Refusal::malformed)?;
         let (found, next) = self.store.read(|fleet| {
             if let Some(id) = &parent_id
                 && fleet.entity(id).is_none()
             {
                 return Err(Refusal::from(engine_wire::missing(id, "parent")));
             }
-            let (found, next) = page.cut(&query, R::all(fleet, parent_id.as_ref()), |e| R::key(e).to_string());
+            let rest = rest::<R>(fleet, parent_id.as_ref(), after.as_ref());
+            let (found, next) = page.cut(&query, rest, |entity| key::<R>(entity).to_string());
             Ok((found.into_iter().map(R::build).collect::<Vec<_>>(), next))
         })?;
-        Ok((found.into_iter().map(|wire| wire.fill(self)).collect(), next))
+        let (mut shown, mut bytes) = (Vec::<R>::new(), 0);
+        for wire in found {
+            let wire = wire.fill(self);
+            bytes += wire.encoded_len();
+            if let Some(last) = shown.last()
+                && bytes > PAGE_BYTES
+            {
+                let next = trestle_proto::page::next_token(&query, last.name());
+                return Ok((shown, next));
+            }
+            shown.push(wire);
+        }
+        Ok((shown, next))
     }
 
     async fn create<R: Collection>(
@@ -103,7 +126,7 @@ impl Api {
     {
         let entity = engine_wire::parse_new::<R>(wire.as_ref(), parent, id).map_err(Refusal::malformed)?;
         let written = self.writer.write(terms.wish()?, move |fleet| {
-            let key = R::key(&entity);
+            let key = key::<R>(&entity);
             if fleet.entity(&key).is_some() {
                 return Err(engine_wire::existing(&key, &format!("{}_id", R::FIELD)).into());
             }
@@ -131,6 +154,8 @@ impl Api {
                     engine_wire::merge::<R>(&before, wire, mask.as_ref()).map_err(Refusal::malformed)?
                 }
                 (None, wire) if allow_missing => {
+                    // Whoever knows a version of it must learn that it was removed.
+                    engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, &Meta::default())?;
                     engine_wire::parse_named::<R>(wire.as_ref()).map_err(Refusal::malformed)?
                 }
                 (Some(_) | None, _) => return Err(engine_wire::missing(&key, &format!("{}.name", R::FIELD)).into()),
@@ -195,6 +220,29 @@ impl Terms {
             validate_only: self.validate_only,
             acknowledge,
         })
+    }
+}
+
+fn key<R: Resource>(entity: &R::Entity) -> EntityId {
+    R::entity_id(R::parts(entity).0)
+}
+
+/// Returns the resources below `parent` (the whole fleet's where there is none) beyond `after`, ordered by key, at the
+/// cost of those that are taken.
+fn rest<'a, R: Collection>(
+    fleet: &'a Fleet,
+    parent: Option<&'a EntityId>,
+    after: Option<&'a R::Id>,
+) -> Box<dyn Iterator<Item = &'a R::Entity> + 'a> {
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let beyond = R::map(fleet).range((start, Bound::Unbounded)).map(|(_, entity)| entity);
+    match (parent, after) {
+        (None, _) => Box::new(beyond),
+        (Some(parent), None) => R::below(fleet, parent),
+        (Some(parent), Some(_)) => {
+            let below = format!("{parent}/");
+            Box::new(beyond.take_while(move |entity| key::<R>(entity).to_string().starts_with(&below)))
+        }
     }
 }
 

@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_read_and_says_what_is_the_default() {
+        let sample = parse(include_str!("../../deploy/config/engine-svc.toml")).unwrap();
+        assert!(sample.tls.is_some());
+        assert_eq!(sample.hosts.connectivity_timeout, HostOptions::default().connectivity_timeout);
+        assert_eq!(sample.telemetry.filter, TelemetryOptions::default().filter);
+    }
+
+    #[test]
     fn refuses_unknown_options_and_durations_without_unit() {
         assert!(parse("stor = 1\n[store]\npath = \"x\"").is_err());
         assert!(parse("[store]\npath = \"x\"\n[hosts]\nconnectivity_timeout = \"30\"").is_err());

@@ -84,6 +84,8 @@ impl Reconciler {
         if !now.connected || !now.reported || now.in_flight.is_some() {
             return;
         }
+        // Read first: what is sent is then never older than it says.
+        let fence = Fence { epoch: self.store.fencing_epoch(), generation: self.store.revision() };
         let changes = self.store.read(|fleet| {
             let wanted = fleet.hosts().get(host).is_some_and(|host| !host.maintenance);
             let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
@@ -102,12 +104,11 @@ impl Reconciler {
         {
             return;
         }
-        self.send(host, changes);
+        self.send(host, changes, fence);
     }
 
-    fn send(&self, host: &HostName, changes: Vec<NetworkChange>) {
+    fn send(&self, host: &HostName, changes: Vec<NetworkChange>, fence: Fence) {
         let id = Uuid::now_v7();
-        let fence = Fence { epoch: self.store.fencing_epoch(), generation: self.store.revision() };
         let request = SetupRequest {
             changes: changes.clone(),
             options: SetupOptions {

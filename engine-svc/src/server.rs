@@ -160,8 +160,10 @@ fn server_options() -> ServerOptions {
     ]);
     ServerOptions {
         deadlines: Limits { long_lived, ..Limits::default() },
-        // Each agent holds one call open, and each watcher one.
-        most_calls: 20_000,
+        // Each agent holds one connection, and a second one while it asks for a confirmation.
+        most_connections: 20_000,
+        // Streams that run do not count; agents that all come back at once do, until they have said hello.
+        most_calls: 4_096,
         ..ServerOptions::default()
     }
 }

@@ -5,6 +5,8 @@
 
 mod board;
 mod inbound;
+mod refusal;
+mod seat;
 mod service;
 
 pub use board::{Board, BoardEvent, Commanded, HostNow, LastCommand, NotSent};

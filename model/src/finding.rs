@@ -182,6 +182,8 @@ codes! {
     Immutable = "IMMUTABLE", ovirt None;
     /// A page size or page token is not legal.
     PageInvalid = "PAGE_INVALID", ovirt None;
+    /// A resource is larger than one may be.
+    TooLong = "TOO_LONG", ovirt None;
 
     // A host's networks.
     /// The confirmation did not come in time.

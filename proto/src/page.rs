@@ -48,14 +48,15 @@ impl Page {
         if findings.is_empty() { Ok(Self { size, after }) } else { Err(Findings(findings)) }
     }
 
-    /// Takes this page's part of a list that is ordered by name, and the next page's token; it is empty at the end.
+    /// Takes this page's part of `rest`, which begins where the page before ended, and the next page's token; it is
+    /// empty at the end.
     pub fn cut<T>(
         &self,
         query: &str,
-        ordered: impl IntoIterator<Item = T>,
+        rest: impl IntoIterator<Item = T>,
         name: impl Fn(&T) -> String,
     ) -> (Vec<T>, String) {
-        let mut rest = ordered.into_iter().filter(|item| self.after.as_ref().is_none_or(|after| name(item) > *after));
+        let mut rest = rest.into_iter();
         let taken: Vec<T> = rest.by_ref().take(self.size).collect();
         let token = match (taken.last(), rest.next()) {
             (Some(last), Some(_)) => next_token(query, &name(last)),
@@ -143,7 +144,8 @@ mod tests {
         let (mut seen, mut token) = (Vec::new(), String::new());
         loop {
             let page = Page::parse(25, &token, "hosts").unwrap();
-            let (part, next) = page.cut("hosts", names.iter(), |name| (*name).clone());
+            let rest = names.iter().skip_while(|name| page.after.as_ref().is_some_and(|after| *name <= after));
+            let (part, next) = page.cut("hosts", rest, |name| (*name).clone());
             assert!(part.len() <= 25);
             seen.extend(part);
             token = next;

@@ -1,7 +1,7 @@
 //! How a Trestle gRPC server is assembled, and how its clients connect.
 //!
 //! [`Services`] gathers the services with health and reflection; [`Server`] runs them on [`Listener`]s behind one stack
-//! of layers: spans, request ids, deadlines, panics, drain, size limits, peer identity, load. [`connect`] is the other
+//! of layers: spans, request ids, deadlines, panics, drain, message limits, peer identity, load. [`connect`] is the other
 //! end. This crate knows no business type and no generated code of Trestle's; it speaks in gRPC statuses because those
 //! are its trade, and all of them are made in `status`.
 
@@ -16,10 +16,10 @@ mod ending;
 mod health;
 mod listener;
 mod load;
+mod message;
 mod panics;
 mod server;
 mod services;
-mod size;
 mod spiffe;
 mod stack;
 mod status;
@@ -29,9 +29,9 @@ pub use client::{ClientOptions, ConnectError, Connection, Target, TargetError, c
 pub use health::Health;
 pub use identity::Peer;
 pub use listener::{BindError, ListenAddress, ListenAddressError, Listener};
+pub use message::{MAX_RECEIVE_BYTES, MAX_SEND_BYTES};
 pub use server::{Drained, Server, ServerError, ServerOptions};
 pub use services::{Reflection, Services};
-pub use size::{MAX_RECEIVE_BYTES, MAX_SEND_BYTES};
 pub use spiffe::{Party, SpiffeError, SpiffeId};
 pub use status::{DOMAIN, Reason};
 pub use tls::{ServerIdentity, Tls, TlsError, TlsOptions};

@@ -1,7 +1,8 @@
-//! Message sizes: the limits, and the status that breaking them is answered with.
+//! Messages that cannot be taken or sent: too large, or no protobuf.
 //!
-//! tonic enforces the limits, per service, and answers `OUT_OF_RANGE`; gRPC's users expect `RESOURCE_EXHAUSTED`. A
-//! handler's own `OUT_OF_RANGE` passes through untouched.
+//! tonic enforces the limits, per service, and answers `OUT_OF_RANGE`; gRPC's users expect `RESOURCE_EXHAUSTED`. What
+//! does not decode it answers with `INTERNAL`, though the sender is at fault. A handler's own status passes through
+//! untouched.
 
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
@@ -18,19 +19,21 @@ pub const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_SEND_BYTES: usize = MAX_RECEIVE_BYTES;
 
 /// The beginnings of tonic's messages about size.
-const TONIC_TEXTS: [&str; 2] = ["Error, decoded message length too large", "Error, encoded message length too large"];
+const SIZE_TEXTS: [&str; 2] = ["Error, decoded message length too large", "Error, encoded message length too large"];
+/// The beginning of prost's message about what does not decode.
+const FORM_TEXT: &str = "failed to decode Protobuf message";
 
-/// Answers `RESOURCE_EXHAUSTED` where tonic found a message too large.
+/// Answers `RESOURCE_EXHAUSTED` where tonic found a message too large, and `INVALID_ARGUMENT` where it found no message.
 #[derive(Clone)]
-pub(crate) struct Sizes;
+pub(crate) struct Messages;
 
-impl Around for Sizes {
+impl Around for Messages {
     async fn around<S: Calls>(self, request: Request<Body>, mut inner: S) -> Response<Body> {
         let response = inner.answer(request).await;
-        match too_large(response.headers()) {
+        match replacement(response.headers()) {
             Some(status) => refusal(status),
             None => response.map(|body| {
-                Body::new(body.map_frame(|frame| match frame.trailers_ref().and_then(too_large) {
+                Body::new(body.map_frame(|frame| match frame.trailers_ref().and_then(replacement) {
                     Some(status) => trailers(&status),
                     None => frame,
                 }))
@@ -39,8 +42,11 @@ impl Around for Sizes {
     }
 }
 
-fn too_large(headers: &HeaderMap) -> Option<Status> {
+fn replacement(headers: &HeaderMap) -> Option<Status> {
     let status = Status::from_header_map(headers)?;
-    let by_tonic = TONIC_TEXTS.iter().any(|text| status.message().starts_with(text));
-    (status.code() == Code::OutOfRange && by_tonic).then(|| status::too_large(status.message()))
+    let text = status.message();
+    if status.code() == Code::OutOfRange && SIZE_TEXTS.iter().any(|beginning| text.starts_with(beginning)) {
+        return Some(status::too_large(text));
+    }
+    (status.code() == Code::Internal && text.starts_with(FORM_TEXT)).then(|| status::malformed(text))
 }

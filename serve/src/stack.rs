@@ -9,9 +9,9 @@ use crate::deadline::Deadlines;
 use crate::drain::Drain;
 use crate::identity::Identify;
 use crate::load::Load;
+use crate::message::Messages;
 use crate::panics::CatchPanics;
 use crate::request_id::RequestIds;
-use crate::size::Sizes;
 
 /// The services of a server, with what its layers share between all connections.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl Stack {
     pub(crate) fn service(self, identify: Identify) -> rpc::Server<impl Calls> {
         let service = Layered::new(self.load, self.routes);
         let service = Layered::new(identify, service);
-        let service = Layered::new(Sizes, service);
+        let service = Layered::new(Messages, service);
         let service = Layered::new(self.drain, service);
         let service = Layered::new(CatchPanics, service);
         let service = Layered::new(self.deadlines, service);

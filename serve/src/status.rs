@@ -25,6 +25,8 @@ pub enum Reason {
     ServerOverloaded,
     /// A message is larger than the server takes or sends.
     MessageTooLarge,
+    /// A message is no protobuf of the kind that the method takes.
+    MessageMalformed,
     /// A handler panicked: a bug of the server.
     HandlerPanicked,
     /// The peer's certificate does not say who it is in Trestle's words.
@@ -35,12 +37,13 @@ pub enum Reason {
 
 impl Reason {
     /// Lists all reasons, in the order of their definition.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DeadlineExceeded,
         Self::DeadlineMalformed,
         Self::ServerDraining,
         Self::ServerOverloaded,
         Self::MessageTooLarge,
+        Self::MessageMalformed,
         Self::HandlerPanicked,
         Self::PeerUnknown,
         Self::PeerForbidden,
@@ -55,6 +58,7 @@ impl Reason {
             Self::ServerDraining => "SERVER_DRAINING",
             Self::ServerOverloaded => "SERVER_OVERLOADED",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::MessageMalformed => "MESSAGE_MALFORMED",
             Self::HandlerPanicked => "HANDLER_PANICKED",
             Self::PeerUnknown => "PEER_UNKNOWN",
             Self::PeerForbidden => "PEER_FORBIDDEN",
@@ -66,7 +70,7 @@ impl Reason {
     pub fn code(self) -> Code {
         match self {
             Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::DeadlineMalformed => Code::InvalidArgument,
+            Self::DeadlineMalformed | Self::MessageMalformed => Code::InvalidArgument,
             Self::ServerDraining => Code::Unavailable,
             Self::ServerOverloaded | Self::MessageTooLarge => Code::ResourceExhausted,
             Self::HandlerPanicked => Code::Internal,
@@ -84,6 +88,7 @@ impl Reason {
             Self::DeadlineExceeded
             | Self::DeadlineMalformed
             | Self::MessageTooLarge
+            | Self::MessageMalformed
             | Self::HandlerPanicked
             | Self::PeerUnknown
             | Self::PeerForbidden => None,
@@ -116,6 +121,11 @@ pub(crate) fn overloaded() -> Status {
 /// The text tells found and allowed sizes, and is tonic's.
 pub(crate) fn too_large(text: &str) -> Status {
     status(Reason::MessageTooLarge, text)
+}
+
+/// The text tells the field, and is prost's.
+pub(crate) fn malformed(text: &str) -> Status {
+    status(Reason::MessageMalformed, text)
 }
 
 pub(crate) fn panicked() -> Status {

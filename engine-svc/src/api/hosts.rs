@@ -1,5 +1,6 @@
 //! Hosts: the standard methods, what is observed of them, and the watch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
@@ -21,17 +22,13 @@ use crate::session::Board;
 pub struct Hosts(pub Api);
 
 impl Collection for wire::Host {
-    fn all<'a>(fleet: &'a Fleet, _parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        Box::new(fleet.hosts().values())
-    }
-
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::Host(entity.id.clone())
+    fn map(fleet: &Fleet) -> &BTreeMap<HostName, Entity> {
+        fleet.hosts()
     }
 
     fn fill(mut self, api: &Api) -> Self {
         let id = self.name.strip_prefix("hosts/").and_then(|name| HostName::parse(name).ok());
-        self.status = id.map(|host| status(&api.store, &api.board, &host));
+        self.status = id.map(|host| status(&api.store, &api.board, &host, Shown::Whole));
         self
     }
 }
@@ -58,15 +55,30 @@ standard_service! {
 }
 }
 
+/// How much of a host's status is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Whole,
+    /// All but the last report.
+    WithoutCapabilities,
+}
+
 /// Tells what is observed of a host, and whether it is what is wanted.
-pub(super) fn status(store: &Store, board: &Board, host: &HostName) -> wire::HostStatus {
+pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown) -> wire::HostStatus {
     let now = board.host(host);
-    let (sync, record) = store.read(|fleet| {
-        let record = fleet.observed(host).cloned().unwrap_or_default();
-        (reconcile::sync(&fleet.desired_networks(host), record.capabilities.as_ref(), &now), record)
+    let (sync, reported_ms, capabilities) = store.read(|fleet| {
+        let record = fleet.observed(host);
+        let reported = record.and_then(|record| record.capabilities.as_ref());
+        let sync = reconcile::sync(&fleet.desired_networks(host), reported, &now);
+        let capabilities = match shown {
+            Shown::Whole => reported.map(host_wire::build_capabilities),
+            Shown::WithoutCapabilities => None,
+        };
+        (sync, record.map_or(0, |record| record.reported_ms), capabilities)
     });
     let connection = if now.connected { wire::Connection::Connected } else { wire::Connection::Disconnected };
-    let last_seen_ms = now.last_seen_ms.max(record.reported_ms);
+    let last_seen_ms = now.last_seen_ms.max(reported_ms);
     let networks = sync.networks.into_iter().map(|network| wire::NetworkSync {
         network: EntityId::Network(network.network).to_string(),
         sync: wire_sync(network.sync).into(),
@@ -77,7 +89,7 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName) -> wire::Hos
         last_seen_time: (last_seen_ms > 0).then(|| trestle_proto::engine_wire::timestamp(last_seen_ms)),
         sync: wire_sync(sync.sync).into(),
         networks: networks.collect(),
-        capabilities: record.capabilities.as_ref().map(host_wire::build_capabilities),
+        capabilities,
         last_result: now.last.as_ref().and_then(|last| last.result.clone()),
         refusal: now.last.as_ref().map(|last| finding_wire::build_all(&last.refusal.0)).unwrap_or_default(),
     }

@@ -16,7 +16,7 @@ use trestle_proto::engine_wire::{self, Resource};
 use trestle_proto::status::Refusal;
 use trestle_store::Store;
 
-use super::hosts::status;
+use super::hosts::{Shown, status};
 use crate::session::{Board, BoardEvent};
 
 /// The stream of a watch.
@@ -30,7 +30,7 @@ pub(super) type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsRe
 pub(super) fn open(store: Store, board: Arc<Board>, names: &[String]) -> Result<HostEvents, Status> {
     let wanted = wanted(&store, names)?;
     let events = board.subscribe();
-    let queue = snapshots(&store, &board, wanted.as_ref());
+    let queue = snapshots(&store, wanted.as_ref());
     let watch = Watch { store, board, wanted, events, queue };
     Ok(Box::pin(futures_util::stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
@@ -43,19 +43,32 @@ struct Watch {
     board: Arc<Board>,
     wanted: Option<BTreeSet<HostName>>,
     events: Receiver<BoardEvent>,
-    queue: VecDeque<Event>,
+    queue: VecDeque<Due>,
+}
+
+/// What is to be said before anything that happens next.
+enum Due {
+    /// A host, as it is when its turn comes.
+    Snapshot(HostName),
+    /// All snapshots were said; the revision is that of their beginning.
+    Bookmark(u64),
 }
 
 impl Watch {
     /// Returns the next event; `None` when the engine stops. *Cancel safety*: safe, no event is lost.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.queue.pop_front() {
-                return Some(event);
+            match self.queue.pop_front() {
+                Some(Due::Snapshot(host)) => match snapshot(&self.store, &self.board, &host) {
+                    Some(event) => return Some(event),
+                    None => continue,
+                },
+                Some(Due::Bookmark(generation)) => return Some(Event::Bookmark(wire::Bookmark { generation })),
+                None => {}
             }
             match self.events.recv().await {
                 Ok(BoardEvent::Changed(host)) if self.wants(&host) => {
-                    self.queue.extend(snapshot(&self.store, &self.board, &host));
+                    self.queue.push_back(Due::Snapshot(host));
                 }
                 Ok(BoardEvent::Progress(host, event)) if self.wants(&host) => {
                     let host = EntityId::Host(host).to_string();
@@ -66,7 +79,7 @@ impl Watch {
                 }
                 Ok(BoardEvent::Changed(_) | BoardEvent::Progress(..) | BoardEvent::Removed(_)) => {}
                 Err(RecvError::Lagged(_)) => {
-                    self.queue = snapshots(&self.store, &self.board, self.wanted.as_ref());
+                    self.queue = snapshots(&self.store, self.wanted.as_ref());
                 }
                 Err(RecvError::Closed) => return None,
             }
@@ -101,20 +114,19 @@ fn wanted(store: &Store, names: &[String]) -> Result<Option<BTreeSet<HostName>>,
     }
 }
 
-fn snapshots(store: &Store, board: &Board, wanted: Option<&BTreeSet<HostName>>) -> VecDeque<Event> {
+fn snapshots(store: &Store, wanted: Option<&BTreeSet<HostName>>) -> VecDeque<Due> {
     let generation = store.revision();
     let hosts: Vec<HostName> = match wanted {
         Some(wanted) => wanted.iter().cloned().collect(),
         None => store.read(|fleet| fleet.hosts().keys().cloned().collect()),
     };
-    let bookmark = Event::Bookmark(wire::Bookmark { generation });
-    hosts.iter().filter_map(|host| snapshot(store, board, host)).chain([bookmark]).collect()
+    hosts.into_iter().map(Due::Snapshot).chain([Due::Bookmark(generation)]).collect()
 }
 
 /// Shows a host as it is now, without its capabilities; `None` for one that is gone.
 fn snapshot(store: &Store, board: &Board, host: &HostName) -> Option<Event> {
     let entity: Host = store.read(|fleet| fleet.hosts().get(host).cloned())?;
     let mut shown = wire::Host::build(&entity);
-    shown.status = Some(wire::HostStatus { capabilities: None, ..status(store, board, host) });
+    shown.status = Some(status(store, board, host, Shown::WithoutCapabilities));
     Some(Event::Host(shown))
 }

@@ -3,7 +3,7 @@
 //! Kept in memory only. After a restart of the engine the agents dial again and say where they stand.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
@@ -14,6 +14,8 @@ use trestle_model::{Findings, HostName, NetworkChange};
 use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
+
+use super::seat::Seat;
 
 /// Messages that wait for a slow agent; one more ends its session.
 pub(super) const OUTBOX: usize = 64;
@@ -62,6 +64,8 @@ pub struct Commanded {
     pub changes: Vec<NetworkChange>,
     /// When it counts as lost.
     pub lost_at: Instant,
+    /// What was sent; a new session hears it again, and the agent carries it out once.
+    pub message: Arc<EngineMessage>,
 }
 
 /// How a command ended.
@@ -87,6 +91,9 @@ pub enum NotSent {
     /// The host has no session.
     #[error("host has no session")]
     NoSession,
+    /// The host has not reported in its session.
+    #[error("host has not reported in its session")]
+    NotReported,
     /// The host has a command under way.
     #[error("host has a command under way")]
     Busy,
@@ -106,6 +113,13 @@ struct Session {
     number: Uuid,
     outbox: mpsc::Sender<Result<EngineMessage, Status>>,
     fenced: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Entry {
+    fn has(&self, number: Uuid) -> bool {
+        self.session.as_ref().is_some_and(|session| session.number == number)
+    }
 }
 
 impl Default for Board {
@@ -158,20 +172,28 @@ impl Board {
         let mut hosts = self.lock();
         let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
         let session = entry.session.as_ref().ok_or(NotSent::NoSession)?;
+        if session.fenced.is_cancelled() {
+            return Err(NotSent::NoSession);
+        }
+        if !entry.now.reported {
+            return Err(NotSent::NotReported);
+        }
         if entry.now.in_flight.is_some() {
             return Err(NotSent::Busy);
         }
-        if session.outbox.try_send(Ok(message)).is_err() {
+        if session.outbox.try_send(Ok(message.clone())).is_err() {
             session.fenced.cancel();
             return Err(NotSent::OutboxFull);
         }
-        entry.now.in_flight = Some(Commanded { id: command, changes, lost_at: Instant::now() + patience });
+        let (lost_at, message) = (Instant::now() + patience, Arc::new(message));
+        entry.now.in_flight = Some(Commanded { id: command, changes, lost_at, message });
         drop(hosts);
         self.touch(host);
         Ok(())
     }
 
-    /// Ends the command under way with how it ended; another command's end is ignored.
+    /// Ends the command under way with how it ended; another command's end is ignored. How it ended is the same in
+    /// whichever session it is said.
     ///
     /// A failure of the same changes as the failure before waits twice as long for its next try, at most `longest`.
     pub(super) fn settle(&self, host: &HostName, command: Uuid, end: End, first: Duration, longest: Duration) {
@@ -200,23 +222,35 @@ impl Board {
     /// Drops commands whose patience ran out, and returns their hosts.
     pub fn forget_lost(&self, now: Instant) -> Vec<HostName> {
         let mut hosts = self.lock();
-        hosts
+        let lost: Vec<HostName> = hosts
             .iter_mut()
             .filter_map(|(host, entry)| entry.now.in_flight.take_if(|c| c.lost_at <= now).map(|_| host.clone()))
-            .collect()
+            .collect();
+        drop(hosts);
+        lost.iter().for_each(|host| self.touch(host));
+        lost
     }
 
-    /// Makes `outbox` the session of `host`, fences the one before, and returns the new one's number and fence.
+    /// Makes `outbox` the session of `host`, fences the one before, and says the command under way again: it may have
+    /// been on its way when the session before broke.
     pub(super) fn open(
-        &self,
+        self: &Arc<Self>,
         host: &HostName,
         outbox: mpsc::Sender<Result<EngineMessage, Status>>,
         now_ms: u64,
-    ) -> (Uuid, CancellationToken) {
-        let (number, fenced) = (Uuid::now_v7(), CancellationToken::new());
+    ) -> Seat {
+        let (number, fenced, ended) = (Uuid::now_v7(), CancellationToken::new(), CancellationToken::new());
         let mut hosts = self.lock();
         let entry = hosts.entry(host.clone()).or_default();
-        if let Some(old) = entry.session.replace(Session { number, outbox, fenced: fenced.clone() }) {
+        if let Some(commanded) = &entry.now.in_flight
+            && outbox.try_send(Ok(commanded.message.as_ref().clone())).is_err()
+        {
+            // Closed already, as the session's task will find.
+            fenced.cancel();
+        }
+        let session = Session { number, outbox, fenced: fenced.clone(), ended: ended.clone() };
+        let old = entry.session.replace(session);
+        if let Some(old) = &old {
             old.fenced.cancel();
         }
         entry.now.connected = true;
@@ -224,7 +258,7 @@ impl Board {
         entry.now.last_seen_ms = now_ms;
         drop(hosts);
         self.touch(host);
-        (number, fenced)
+        Seat::new(Arc::clone(self), host.clone(), number, fenced, ended, old.map(|old| old.ended))
     }
 
     /// Ends a session; one that was fenced is gone already.
@@ -240,16 +274,16 @@ impl Board {
         self.touch(host);
     }
 
-    /// Notes that the agent said something in its session.
-    pub(super) fn seen(&self, host: &HostName, now_ms: u64) {
-        if let Some(entry) = self.lock().get_mut(host) {
+    /// Notes that the agent said something in a session, unless that was fenced.
+    pub(super) fn seen(&self, host: &HostName, session: Uuid, now_ms: u64) {
+        if let Some(entry) = self.lock().get_mut(host).filter(|entry| entry.has(session)) {
             entry.now.last_seen_ms = now_ms;
         }
     }
 
-    /// Notes that the agent has reported in this session.
-    pub(super) fn reported(&self, host: &HostName) {
-        if let Some(entry) = self.lock().get_mut(host) {
+    /// Notes that the agent has reported in a session, unless that was fenced.
+    pub(super) fn reported(&self, host: &HostName, session: Uuid) {
+        if let Some(entry) = self.lock().get_mut(host).filter(|entry| entry.has(session)) {
             entry.now.reported = true;
         }
         self.touch(host);
@@ -285,3 +319,6 @@ pub(super) struct End {
     /// Whether the host's last report shows it as it is after the command; else the next one is waited for.
     pub(super) report_is_fresh: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{Instrument as _, info, info_span, warn};
 use trestle_model::{Finding, Findings, HostName};
 use trestle_proto::host::v1::{Outcome, SetupNetworksResponse, setup_networks_response};
@@ -19,6 +20,8 @@ use uuid::Uuid;
 
 use super::Board;
 use super::board::End;
+use super::refusal;
+use super::seat::Seat;
 use crate::clock;
 use crate::reconcile::Wake;
 
@@ -27,31 +30,34 @@ const FIRST_RETRY: Duration = Duration::from_secs(10);
 /// How long they wait at most.
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
+/// A larger sign of life is no sign of life: watchers' queues hold many of them.
+const MOST_PROGRESS_BYTES: usize = 64 * 1024;
+
 /// Reads one session until it ends, is fenced, or the engine stops.
 pub(super) struct Inbound {
-    pub(super) host: HostName,
-    pub(super) number: Uuid,
+    pub(super) seat: Seat,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
     pub(super) wake: Arc<Wake>,
     pub(super) outbox: mpsc::Sender<Result<EngineMessage, Status>>,
-    pub(super) fenced: CancellationToken,
     pub(super) cancel: CancellationToken,
 }
 
 impl Inbound {
     pub(super) async fn run(self, mut messages: Streaming<AgentMessage>) {
+        self.seat.vacant().await;
         loop {
             // Cancel safety: each arm only waits; a message is taken whole or not at all.
             let message = tokio::select! {
+                biased;
                 () = self.cancel.cancelled() => break self.part(Status::unavailable("engine stops")).await,
-                () = self.fenced.cancelled() => break self.part(Status::aborted("fenced by a newer session")).await,
+                () = self.seat.fenced.cancelled() => break self.part(self.fate()).await,
                 () = self.outbox.closed() => break,
                 message = messages.message() => message,
             };
             match message {
                 Ok(Some(message)) => {
-                    let span = info_span!("agent message", otel.kind = "consumer", trestle.host = %self.host);
+                    let span = info_span!("agent message", otel.kind = "consumer", trestle.host = %self.host());
                     if let Some(trace) = &message.trace {
                         let context = TraceContext {
                             traceparent: trace.traceparent.clone(),
@@ -63,28 +69,44 @@ impl Inbound {
                 }
                 Ok(None) => break,
                 Err(status) => {
-                    info!(trestle.host = %self.host, code = ?status.code(), "session broke");
+                    info!(trestle.host = %self.host(), code = ?status.code(), "session broke");
+                    if status.code() == Code::OutOfRange {
+                        self.part(status).await;
+                    }
                     break;
                 }
             }
         }
-        self.board.close(&self.host, self.number);
-        info!(trestle.host = %self.host, session = %self.number, "session ended");
+        info!(trestle.host = %self.host(), session = %self.seat.number, "session ended");
+    }
+
+    fn host(&self) -> &HostName {
+        &self.seat.host
+    }
+
+    /// Says why the seat was taken away.
+    fn fate(&self) -> Status {
+        if self.store.read(|fleet| fleet.hosts().contains_key(self.host())) {
+            refusal::fenced(self.host())
+        } else {
+            refusal::unregistered(self.host())
+        }
     }
 
     async fn hear(&self, message: AgentMessage) {
-        self.board.seen(&self.host, clock::now_ms());
+        self.board.seen(self.host(), self.seat.number, clock::now_ms());
         match message.kind {
             Some(AgentKind::Report(report)) => self.hear_report(report).await,
             Some(AgentKind::Progress(progress)) => {
-                if let Some(event) = progress.event {
-                    self.board.progress(&self.host, event);
+                let under_way = Uuid::parse_str(&progress.command_id).is_ok_and(|id| self.is_under_way(id));
+                if under_way && let Some(event) = progress.event.filter(is_sign_of_life) {
+                    self.board.progress(self.host(), event);
                 }
             }
             Some(AgentKind::Result(result)) => self.hear_result(result).await,
             Some(AgentKind::Ack(_)) => {}
-            Some(AgentKind::Hello(_)) => warn!(trestle.host = %self.host, "second hello ignored"),
-            None => warn!(trestle.host = %self.host, "message of an unknown kind ignored"),
+            Some(AgentKind::Hello(_)) => warn!(trestle.host = %self.host(), "second hello ignored"),
+            None => warn!(trestle.host = %self.host(), "message of an unknown kind ignored"),
         }
     }
 
@@ -95,21 +117,23 @@ impl Inbound {
                 trestle_model::fleet::HostRecord { capabilities: Some(capabilities), reported_ms: clock::now_ms() }
             }
             Err(findings) => {
-                warn!(trestle.host = %self.host, findings = %Lines(&findings), "report not understood");
+                warn!(trestle.host = %self.host(), findings = %Lines(&findings), "report not understood");
                 return;
             }
         };
-        let (store, host) = (self.store.clone(), self.host.clone());
+        let (store, host) = (self.store.clone(), self.host().clone());
         let kept = tokio::task::spawn_blocking(move || store.record(&host, record)).await;
+        // What is kept is then older than what the host is: nothing is concluded from it until the next report.
         match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                warn!(trestle.host = %self.host, error = %trestle_telemetry::chain(&error), "report not kept");
+            Ok(Ok(())) => {
+                self.board.reported(self.host(), self.seat.number);
+                self.wake.host(self.host(), None);
             }
-            Err(error) => warn!(trestle.host = %self.host, %error, "report not kept"),
+            Ok(Err(error)) => {
+                warn!(trestle.host = %self.host(), error = %trestle_telemetry::chain(&error), "report not kept");
+            }
+            Err(error) => warn!(trestle.host = %self.host(), %error, "report not kept"),
         }
-        self.board.reported(&self.host);
-        self.wake.host(&self.host, None);
     }
 
     async fn hear_result(&self, result: CommandResult) {
@@ -118,16 +142,18 @@ impl Inbound {
                 Some(ResultEnd::SetupNetworks(setup)) => {
                     let succeeded =
                         matches!(setup.outcome(), Outcome::Applied | Outcome::Unchanged | Outcome::Validated);
-                    info!(trestle.host = %self.host, outcome = ?setup.outcome(), "command ended");
-                    let event = setup_networks_response::Event::Result(setup.clone());
-                    self.board.progress(&self.host, SetupNetworksResponse { event: Some(event) });
+                    info!(trestle.host = %self.host(), outcome = ?setup.outcome(), "command ended");
+                    if self.is_under_way(command) {
+                        let event = setup_networks_response::Event::Result(setup.clone());
+                        self.board.progress(self.host(), SetupNetworksResponse { event: Some(event) });
+                    }
                     let report_is_fresh = self.reported_hash().is_some_and(|hash| hash == setup.running_hash);
                     let end = End { succeeded, result: Some(setup), refusal: Findings::default(), report_is_fresh };
                     self.settle(command, end);
                 }
                 Some(ResultEnd::Refusal(refusal)) => {
                     let findings: Findings = trestle_proto::finding_wire::parse_all(&refusal.findings);
-                    warn!(trestle.host = %self.host, message = refusal.message, "command refused");
+                    warn!(trestle.host = %self.host(), message = refusal.message, "command refused");
                     let end = End { succeeded: false, result: None, refusal: findings, report_is_fresh: true };
                     self.settle(command, end);
                 }
@@ -140,23 +166,33 @@ impl Inbound {
         let ack = EngineKind::ResultAck(ResultAck { command_id: result.command_id });
         if self.outbox.try_send(Ok(EngineMessage { trace: None, kind: Some(ack) })).is_err() {
             // The agent says it again in its next session.
-            self.fenced.cancel();
+            self.seat.fenced.cancel();
         }
-        self.wake.host(&self.host, None);
+        self.wake.host(self.host(), None);
+    }
+
+    fn is_under_way(&self, command: Uuid) -> bool {
+        self.board.is_in_flight(self.host(), command)
     }
 
     fn reported_hash(&self) -> Option<String> {
-        self.store.read(|fleet| Some(fleet.observed(&self.host)?.capabilities.as_ref()?.running_hash.clone()))
+        self.store.read(|fleet| Some(fleet.observed(self.host())?.capabilities.as_ref()?.running_hash.clone()))
     }
 
     fn settle(&self, command: Uuid, end: End) {
-        self.board.settle(&self.host, command, end, FIRST_RETRY, LONGEST_RETRY);
+        self.board.settle(self.host(), command, end, FIRST_RETRY, LONGEST_RETRY);
     }
 
     /// Says goodbye; an agent that does not listen finds out by itself.
     async fn part(&self, why: Status) {
         let _ = tokio::time::timeout(Duration::from_millis(100), self.outbox.send(Err(why))).await;
     }
+}
+
+/// Tells whether watchers may see an event as progress: a small one, and no result, which is said once at the end.
+fn is_sign_of_life(event: &SetupNetworksResponse) -> bool {
+    let is_result = matches!(event.event, Some(setup_networks_response::Event::Result(_)));
+    !is_result && event.encoded_len() <= MOST_PROGRESS_BYTES
 }
 
 struct Lines<'a>(&'a Findings);

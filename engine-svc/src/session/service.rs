@@ -9,12 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
-use trestle_model::{Code, Finding, HostName};
+use trestle_model::HostName;
 use trestle_proto::session::v1::agent_message::Kind as AgentKind;
 use trestle_proto::session::v1::agent_session_server::AgentSession;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{AgentMessage, Confirm, EngineMessage, Hello, Welcome};
-use trestle_proto::status::Refusal;
 use trestle_serve::Peer;
 use trestle_store::Store;
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use uuid::Uuid;
 use super::Board;
 use super::board::OUTBOX;
 use super::inbound::Inbound;
+use super::refusal;
 use crate::clock;
 use crate::reconcile::Wake;
 
@@ -54,39 +54,24 @@ impl AgentSessions {
 
     /// Checks that the caller may speak for the host that it names, and that the engine knows the host.
     fn admit(&self, peer: &Peer, hello: &Hello) -> Result<HostName, Status> {
-        let named = HostName::parse(&hello.host)
-            .map_err(|e| refuse(Finding::error(Code::NameInvalid, "hello.host", format!("host name {e}"))))?;
-        match peer {
-            Peer::Host(_) => peer.require_host_named(named.as_str())?,
-            Peer::Local => {}
-            Peer::Engine | Peer::User(_) => {
-                peer.require_host()?;
-            }
+        let named = HostName::parse(&hello.host).map_err(refusal::nameless)?;
+        if *peer != Peer::Local {
+            peer.require_host_named(named.as_str())?;
         }
         if hello.protocol != PROTOCOL {
-            return Err(Status::failed_precondition(format!(
-                "session protocol {} is not spoken here, only {PROTOCOL}; upgrade the older side",
-                hello.protocol
-            )));
+            return Err(refusal::foreign_protocol(hello.protocol, PROTOCOL));
         }
-        if !self.store.read(|fleet| fleet.hosts().contains_key(&named)) {
-            let finding = Finding::error(Code::NotFound, "hello.host", "host is not registered")
-                .about(format!("hosts/{named}"))
-                .remedy("create the host in the engine; its agent keeps calling");
-            return Err(refuse(finding));
-        }
+        self.require_registered(&named)?;
         let epoch = self.store.fencing_epoch();
         if hello.fencing_epoch > epoch {
-            let message = format!(
-                "host has obeyed an engine of epoch {}, this engine's is {epoch}: its store was replaced or restored",
-                hello.fencing_epoch
-            );
-            let finding = Finding::error(Code::StaleGeneration, "hello.fencing_epoch", message)
-                .about(format!("hosts/{named}"))
-                .remedy("restore the newest store, or start this engine until its epoch has passed the host's");
-            return Err(refuse(finding));
+            return Err(refusal::outdated(&named, hello.fencing_epoch, epoch));
         }
         Ok(named)
+    }
+
+    fn require_registered(&self, host: &HostName) -> Result<(), Status> {
+        let known = self.store.read(|fleet| fleet.hosts().contains_key(host));
+        if known { Ok(()) } else { Err(refusal::unregistered(host)) }
     }
 
     /// Answers a hello that asks for a confirmation: only for the command under way on that very host.
@@ -110,10 +95,17 @@ impl AgentSession for AgentSessions {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let peer = trestle_serve::identity::peer(&request)?.clone();
+        if peer != Peer::Local {
+            // Nobody else may even keep the engine waiting for a hello.
+            peer.require_host()?;
+        }
         let mut messages = request.into_inner();
-        let hello = tokio::time::timeout(HELLO_TIMEOUT, first(&mut messages))
-            .await
-            .map_err(|_| Status::deadline_exceeded("no hello in time"))??;
+        // Cancel safety: the call ends with whatever wins.
+        let hello = tokio::select! {
+            () = self.cancel.cancelled() => return Err(Status::unavailable("engine stops")),
+            hello = tokio::time::timeout(HELLO_TIMEOUT, first(&mut messages)) => hello,
+        };
+        let hello = hello.map_err(|_| Status::deadline_exceeded("no hello in time"))??;
         let host = self.admit(&peer, &hello)?;
 
         let (outbox, inbox) = mpsc::channel(OUTBOX);
@@ -126,18 +118,18 @@ impl AgentSession for AgentSessions {
         let answers = std::iter::once(EngineKind::Welcome(welcome)).chain(confirmation.map(EngineKind::Confirm));
         for kind in answers {
             let message = EngineMessage { trace: None, kind: Some(kind) };
-            outbox.try_send(Ok(message)).map_err(|_| Status::internal("outbox is full at the start"))?;
+            outbox.try_send(Ok(message)).expect("a new outbox has room for two messages");
         }
-        let (number, fenced) = self.board.open(&host, outbox.clone(), clock::now_ms());
-        info!(trestle.host = %host, session = %number, agent = %hello.agent_version, "session opened");
+        let seat = self.board.open(&host, outbox.clone(), clock::now_ms());
+        // A host that was removed since it was admitted has been taken off the board before it got on.
+        self.require_registered(&host).inspect_err(|_| self.board.remove(&host))?;
+        info!(trestle.host = %host, session = %seat.number, agent = %hello.agent_version, "session opened");
         let inbound = Inbound {
-            host,
-            number,
+            seat,
             store: self.store.clone(),
             board: Arc::clone(&self.board),
             wake: Arc::clone(&self.wake),
             outbox,
-            fenced,
             cancel: self.cancel.clone(),
         };
         self.tasks.spawn(inbound.run(messages));
@@ -148,10 +140,6 @@ impl AgentSession for AgentSessions {
 async fn first(messages: &mut Streaming<AgentMessage>) -> Result<Hello, Status> {
     match messages.message().await?.and_then(|message| message.kind) {
         Some(AgentKind::Hello(hello)) => Ok(hello),
-        Some(_) | None => Err(Status::invalid_argument("the first message must be hello")),
+        Some(_) | None => Err(refusal::mute()),
     }
-}
-
-fn refuse(finding: Finding) -> Status {
-    Refusal::from(finding).into()
 }

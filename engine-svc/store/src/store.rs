@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 use trestle_model::fleet::{Fleet, HostRecord};
-use trestle_model::{Findings, HostName, Severity};
+use trestle_model::{Code, Findings, HostName, Severity};
 use uuid::Uuid;
 
 use crate::change::{self, Stamp};
@@ -106,7 +106,8 @@ impl Store {
             at_ms: write.now_ms,
             actor: write.actor,
             mutations: changes.told,
-            acknowledged: acknowledged(&findings),
+            acknowledged: codes(&findings, Severity::Warning),
+            told: codes(&findings, Severity::Info),
         });
         let committed = Committed { revision, entities: changes.entities, findings, replayed: false };
         let answer = write.request.map(|request| (request.id, remembered(request, write.now_ms, &committed)));
@@ -215,8 +216,8 @@ fn remembered(request: RequestKey, at_ms: u64, committed: &Committed) -> Answer 
     }
 }
 
-fn acknowledged(findings: &Findings) -> Vec<trestle_model::Code> {
-    let warnings = findings.0.iter().filter(|finding| finding.severity == Severity::Warning);
-    let codes: BTreeSet<_> = warnings.map(|finding| finding.code).collect();
+fn codes(findings: &Findings, severity: Severity) -> Vec<Code> {
+    let of_severity = findings.0.iter().filter(|finding| finding.severity == severity);
+    let codes: BTreeSet<_> = of_severity.map(|finding| finding.code).collect();
     codes.into_iter().collect()
 }

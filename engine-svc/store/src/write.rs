@@ -62,6 +62,9 @@ pub struct Event {
     pub mutations: Vec<(EntityId, Change)>,
     /// The codes of the warnings that were acknowledged, each once, ordered.
     pub acknowledged: Vec<Code>,
+    /// The codes of what was merely told, each once, ordered.
+    #[serde(default)]
+    pub told: Vec<Code>,
 }
 
 /// What happened to an entity.

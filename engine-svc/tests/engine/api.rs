@@ -167,3 +167,119 @@ async fn keeps_the_fleet_over_a_restart() {
     let engine = engine.restart().await;
     assert_eq!(engine.host("host-a").await, before);
 }
+
+#[tokio::test]
+async fn pages_through_all_parents_without_gap_or_double() {
+    // In the order of keys `a` comes before `a-b`; in that of whole names it comes after.
+    let engine = Running::start().await;
+    for network in ["a", "a-b", "a.b"] {
+        engine.create_network(network, wire::NetworkSpec::default()).await.unwrap();
+        for id in ["one", "two"] {
+            let request = wire::CreateVnicProfileRequest { parent: format!("networks/{network}"), ..profile(id, None) };
+            engine.profiles().create_vnic_profile(request).await.unwrap();
+        }
+    }
+    for (parent, expected) in [("", 6), ("networks/a", 2), ("networks/a-b", 2)] {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let request = wire::ListVnicProfilesRequest { parent: parent.to_owned(), page_size: 1, page_token: token };
+            let page = engine.profiles().list_vnic_profiles(request).await.unwrap().into_inner();
+            found.extend(page.vnic_profiles.into_iter().map(|profile| profile.name));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        let distinct: std::collections::BTreeSet<_> = found.iter().collect();
+        assert_eq!((found.len(), distinct.len()), (expected, expected), "{parent:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_large_resources_is_shorter_and_still_fits_a_message() {
+    let engine = Running::start().await;
+    for number in 0..80 {
+        let spec = wire::NetworkSpec { description: "x".repeat(60_000), ..Default::default() };
+        engine.create_network(&format!("net-{number:02}"), spec).await.unwrap();
+    }
+    let (mut found, mut pages, mut token) = (0, 0, String::new());
+    loop {
+        let request = wire::ListNetworksRequest { page_size: 1000, page_token: token };
+        let page = engine.networks().list_networks(request).await.unwrap().into_inner();
+        (found, pages, token) = (found + page.networks.len(), pages + 1, page.next_page_token);
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((found, pages), (80, 3));
+}
+
+#[tokio::test]
+async fn refuses_a_resource_that_is_too_large_to_be_kept() {
+    let engine = Running::start().await;
+    let spec = wire::NetworkSpec { description: "x".repeat(100_000), ..Default::default() };
+    let refused = engine.create_network("blue", spec).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "TOO_LONG"));
+}
+
+#[tokio::test]
+async fn knows_a_repeated_request_with_many_labels() {
+    let engine = Running::start().await;
+    let request = || {
+        let labels = (0..12).map(|number| (format!("label-{number}"), "value".to_owned())).collect();
+        wire::CreateNetworkRequest {
+            network_id: "blue".to_owned(),
+            network: Some(wire::Network { labels, spec: Some(wire::NetworkSpec::default()), ..Default::default() }),
+            request_id: "0193c0de-0000-7000-8000-000000000002".to_owned(),
+            ..Default::default()
+        }
+    };
+    let first = engine.networks().create_network(request()).await.unwrap().into_inner();
+    for _ in 0..5 {
+        assert_eq!(engine.networks().create_network(request()).await.unwrap().into_inner(), first);
+    }
+}
+
+#[tokio::test]
+async fn a_trial_under_a_request_id_does_not_use_the_id_up() {
+    let engine = Running::start().await;
+    let request = |validate_only| wire::CreateNetworkRequest {
+        network_id: "blue".to_owned(),
+        network: Some(wire::Network { spec: Some(wire::NetworkSpec::default()), ..Default::default() }),
+        request_id: "0193c0de-0000-7000-8000-000000000003".to_owned(),
+        validate_only,
+        ..Default::default()
+    };
+    engine.networks().create_network(request(true)).await.unwrap();
+    let made = engine.networks().create_network(request(false)).await.unwrap().into_inner().network.unwrap();
+    assert_ne!(made.etag, "");
+}
+
+#[tokio::test]
+async fn does_not_bring_back_a_resource_whose_version_is_gone() {
+    let engine = Running::start().await;
+    let blue = engine.create_network("blue", wire::NetworkSpec::default()).await.unwrap();
+    let gone = wire::DeleteNetworkRequest { name: blue.name.clone(), ..Default::default() };
+    engine.networks().delete_network(gone).await.unwrap();
+    let change = wire::UpdateNetworkRequest { allow_missing: true, ..update(blue.clone()) };
+    let refused = engine.networks().update_network(change.clone()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "ETAG_MISMATCH"));
+    let anew = wire::Network { etag: String::new(), ..blue };
+    engine.networks().update_network(wire::UpdateNetworkRequest { network: Some(anew), ..change }).await.unwrap();
+}
+
+#[tokio::test]
+async fn removes_what_is_used_only_after_its_users() {
+    let engine = Running::start().await;
+    engine.furnish("host-a", "blue", wire::NetworkSpec::default()).await;
+    let network = wire::DeleteNetworkRequest { name: "networks/blue".to_owned(), ..Default::default() };
+    let cluster = wire::DeleteClusterRequest { name: "clusters/lab".to_owned(), ..Default::default() };
+    let host = wire::DeleteHostRequest { name: "hosts/host-a".to_owned(), ..Default::default() };
+    for refused in [
+        engine.networks().delete_network(network).await.unwrap_err(),
+        engine.clusters().delete_cluster(cluster).await.unwrap_err(),
+        engine.hosts().delete_host(host).await.unwrap_err(),
+    ] {
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "IN_USE"));
+    }
+}

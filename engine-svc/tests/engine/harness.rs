@@ -21,12 +21,13 @@ use trestle_proto::session::v1::agent_message::Kind as AgentKind;
 use trestle_proto::session::v1::agent_session_client::AgentSessionClient;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{AgentMessage, Confirming, EngineMessage, Hello};
-use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target};
+use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, Tls, TlsOptions};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Running {
     pub(crate) connection: Connection,
+    target: Target,
     folder: TempDir,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
@@ -38,31 +39,50 @@ impl Running {
     }
 
     async fn start_in(folder: TempDir) -> Self {
+        Self::start_as(folder, None, None).await
+    }
+
+    /// Starts an engine with certificates, and calls it as a client with others.
+    pub(crate) async fn start_as(folder: TempDir, engine: Option<TlsOptions>, client: Option<Tls>) -> Self {
+        let scheme = if engine.is_some() { "https" } else { "http" };
         let config = Config {
             listen: vec![ListenText("127.0.0.1:0".parse().unwrap())],
-            tls: None,
+            tls: engine,
             store: StoreOptions { path: folder.path().join("engine.redb") },
             hosts: HostOptions::default(),
             telemetry: TelemetryOptions::default(),
         };
         let cancel = CancellationToken::new();
         let engine = Engine::bind(&config, cancel.clone()).await.unwrap();
-        let target: Target = format!("http://{}", engine.addresses()[0]).parse().unwrap();
+        let target: Target = format!("{scheme}://{}", engine.addresses()[0]).parse().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { engine.run().await.unwrap() });
-        let options = ClientOptions::new(None, ServerIdentity::Engine);
-        let connection = trestle_serve::connect(&target, &options).await.unwrap();
-        Self { connection, folder, cancel, tasks }
+        let connection = dial(&target, client).await;
+        Self { connection, target, folder, cancel, tasks }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        self.target.clone()
+    }
+
+    /// Connects as somebody else.
+    pub(crate) async fn connect_as(&self, client: Tls) -> Connection {
+        dial(&self.target, Some(client)).await
     }
 
     /// Stops the engine and starts it again over the same store.
     pub(crate) async fn restart(self) -> Self {
+        Self::start_in(self.stop().await).await
+    }
+
+    /// Stops the engine, and returns the folder of its store.
+    pub(crate) async fn stop(self) -> TempDir {
         let Self { folder, cancel, mut tasks, .. } = self;
         cancel.cancel();
         while let Some(task) = tasks.join_next().await {
             task.unwrap();
         }
-        Self::start_in(folder).await
+        folder
     }
 
     pub(crate) fn clusters(&self) -> ClusterServiceClient<Connection> {
@@ -110,15 +130,7 @@ impl Running {
         };
         let mut client = ClusterNetworkServiceClient::new(self.connection.clone());
         client.create_cluster_network(attached).await.unwrap();
-        let registered = wire::CreateHostRequest {
-            host_id: host.to_owned(),
-            host: Some(wire::Host {
-                spec: Some(wire::HostSpec { cluster: "clusters/lab".to_owned(), ..Default::default() }),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        self.hosts().create_host(registered).await.unwrap();
+        self.register(host).await;
         let carried = wire::CreateNetworkAttachmentRequest {
             parent: format!("hosts/{host}"),
             network_attachment_id: network.to_owned(),
@@ -130,6 +142,27 @@ impl Running {
         };
         let mut client = NetworkAttachmentServiceClient::new(self.connection.clone());
         client.create_network_attachment(carried).await.unwrap();
+    }
+
+    /// Makes a host in the cluster `lab`.
+    pub(crate) async fn register(&self, host: &str) {
+        let registered = wire::CreateHostRequest {
+            host_id: host.to_owned(),
+            host: Some(wire::Host {
+                spec: Some(wire::HostSpec { cluster: "clusters/lab".to_owned(), ..Default::default() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        self.hosts().create_host(registered).await.unwrap();
+    }
+
+    /// Takes a network off a host.
+    pub(crate) async fn take_off(&self, host: &str, network: &str) {
+        let name = format!("hosts/{host}/networkAttachments/{network}");
+        let request = wire::DeleteNetworkAttachmentRequest { name, ..Default::default() };
+        let mut client = NetworkAttachmentServiceClient::new(self.connection.clone());
+        client.delete_network_attachment(request).await.unwrap();
     }
 
     pub(crate) async fn host(&self, name: &str) -> wire::Host {
@@ -156,6 +189,10 @@ impl Running {
     }
 }
 
+async fn dial(target: &Target, client: Option<Tls>) -> Connection {
+    trestle_serve::connect(target, &ClientOptions::new(client, ServerIdentity::Engine)).await.unwrap()
+}
+
 /// An agent that says what the test wants.
 pub(crate) struct Agent {
     pub(crate) outbox: mpsc::Sender<AgentMessage>,
@@ -164,10 +201,14 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) async fn dial(engine: &Running, host: &str, confirming: Option<Confirming>) -> Result<Self, Status> {
-        let (outbox, messages) = mpsc::channel(16);
         let hello = Hello { host: host.to_owned(), protocol: 1, confirming, ..Default::default() };
+        Self::dial_with(engine.connection.clone(), hello).await
+    }
+
+    pub(crate) async fn dial_with(connection: Connection, hello: Hello) -> Result<Self, Status> {
+        let (outbox, messages) = mpsc::channel(16);
         outbox.send(AgentMessage { trace: None, kind: Some(AgentKind::Hello(hello)) }).await.unwrap();
-        let mut client = AgentSessionClient::new(engine.connection.clone());
+        let mut client = AgentSessionClient::new(connection);
         let inbox = client.connect(ReceiverStream::new(messages)).await?.into_inner();
         Ok(Self { outbox, inbox })
     }

@@ -24,7 +24,7 @@ const WRITABLE: [&str; 2] = ["labels", "spec"];
 ///
 /// A path names `labels`, `spec`, or a field below `spec`; what it names is replaced whole, and emptied where `given`
 /// has nothing there. An absent mask, and one without paths, names the fields of `spec` that are present in `given`, and
-/// `labels` if there are any. `*` names all.
+/// `labels` if there are any. `*` names all, and stands alone.
 ///
 /// *Errors*: `FIELD_MASK_INVALID` for each path that does not exist or cannot be written.
 pub(super) fn merge<R: Resource>(existing: &R, given: &R, mask: Option<&FieldMask>) -> Result<R, Findings> {
@@ -33,7 +33,7 @@ pub(super) fn merge<R: Resource>(existing: &R, given: &R, mask: Option<&FieldMas
     let given = dynamic(&descriptor, given);
     let paths = match mask.map(|mask| mask.paths.as_slice()).unwrap_or_default() {
         [] => present(&given),
-        paths if paths.iter().any(|path| path == "*") => WRITABLE.map(str::to_owned).to_vec(),
+        [all] if all == "*" => WRITABLE.map(str::to_owned).to_vec(),
         paths => paths.to_vec(),
     };
     let mut findings = Vec::new();

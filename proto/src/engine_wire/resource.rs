@@ -1,6 +1,6 @@
 //! What the six resources have in common, and where they differ.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
 use trestle_model::fleet::{Entity, EntityId, Meta};
@@ -25,7 +25,7 @@ pub trait Resource: prost::Message + Default + Clone {
     /// Returns the etag, as given; empty where none is.
     fn etag(&self) -> &str;
     /// Returns the labels, as given.
-    fn labels(&self) -> &HashMap<String, String>;
+    fn labels(&self) -> &BTreeMap<String, String>;
     /// Builds the resource from its entity; what is observed is left out.
     fn build(entity: &Self::Entity) -> Self;
     /// Makes any entity of this one.
@@ -59,7 +59,7 @@ macro_rules! shape {
             &self.etag
         }
 
-        fn labels(&self) -> &std::collections::HashMap<String, String> {
+        fn labels(&self) -> &std::collections::BTreeMap<String, String> {
             &self.labels
         }
 
@@ -104,7 +104,7 @@ pub(super) struct Common {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) etag: String,
-    pub(super) labels: HashMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) create_time: Option<Timestamp>,
     pub(super) update_time: Option<Timestamp>,
     pub(super) generation: u64,
@@ -116,7 +116,7 @@ impl Common {
             name: id.to_string(),
             uid: if meta.uid.is_nil() { String::new() } else { meta.uid.to_string() },
             etag: etag(meta),
-            labels: meta.labels.clone().into_iter().collect(),
+            labels: meta.labels.clone(),
             create_time: (meta.created_ms > 0).then(|| timestamp(meta.created_ms)),
             update_time: (meta.updated_ms > 0).then(|| timestamp(meta.updated_ms)),
             generation: meta.revision,

@@ -269,6 +269,7 @@ fn a_path_that_cannot_be_written_is_refused() {
         "spec.nope",
         "spec.mtu.x",
         "labels.team",
+        "*",
         "",
         "spec.",
         "status",

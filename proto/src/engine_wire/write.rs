@@ -1,7 +1,5 @@
 //! Writes: new resources, whole ones, partial updates, and what every write carries.
 
-use std::collections::BTreeMap;
-
 use prost_types::FieldMask;
 use trestle_model::fleet::{EntityId, Meta};
 use trestle_model::{Code, Finding, Findings};
@@ -11,6 +9,9 @@ use super::resource_name::{example_id, read_new};
 use super::{Resource, etag, mask, parse_name_of};
 use crate::form::{Form, quoted};
 use crate::host_wire::read_acknowledged;
+
+/// The most bytes of a resource: far more than an honest one has, and few enough that a page of them fits a message.
+const LARGEST: usize = 64 * 1024;
 
 /// Reads a resource that is to be made as `id` in `parent`, which is empty for a resource without one.
 ///
@@ -26,10 +27,7 @@ pub fn parse_new<R: Resource>(wire: Option<&R>, parent: &str, id: &str) -> Resul
     };
     // Without a legal key, the rest is read under an example's, for its violations alone.
     let sound = key.is_some();
-    let entity = key.or_else(example_id::<R>).and_then(|key| {
-        let meta = labelled(wire, Meta::default());
-        wire.read(&mut form, key, meta)
-    });
+    let entity = key.or_else(example_id::<R>).and_then(|key| read_sized(&mut form, wire, key, Meta::default()));
     form.finish(entity.filter(|_| sound))
 }
 
@@ -126,11 +124,17 @@ fn key_of<R: Resource>(wire: Option<&R>) -> Result<(R::Id, &R), Findings> {
 
 fn read_whole<R: Resource>(wire: &R, key: R::Id, meta: Meta) -> Result<R::Entity, Findings> {
     let mut form = Form::default();
-    let entity = wire.read(&mut form, key, labelled(wire, meta));
+    let entity = read_sized(&mut form, wire, key, meta);
     form.finish(entity)
 }
 
-fn labelled<R: Resource>(wire: &R, meta: Meta) -> Meta {
-    let labels: BTreeMap<String, String> = wire.labels().clone().into_iter().collect();
-    Meta { labels, ..meta }
+/// Reads a resource with its labels, and notes when it is larger than one may be; what is observed does not count.
+fn read_sized<R: Resource>(form: &mut Form, wire: &R, key: R::Id, meta: Meta) -> Option<R::Entity> {
+    let entity = wire.read(form, key, Meta { labels: wire.labels().clone(), ..meta })?;
+    let bytes = R::build(&entity).encoded_len();
+    if bytes > LARGEST {
+        let message = format!("the resource has {bytes} bytes, at most {LARGEST} are kept");
+        form.note(Finding::error(Code::TooLong, R::FIELD, message).remedy("shorten the description and the labels"));
+    }
+    Some(entity)
 }

@@ -47,6 +47,15 @@ async fn a_message_over_the_limit_exhausts_resources() {
 }
 
 #[tokio::test]
+async fn a_message_that_does_not_decode_is_an_invalid_argument() {
+    let server = Running::start(ServerOptions::default()).await;
+    let client = server.client().await;
+    // A field of bytes that are no text, where the method takes a text.
+    assert_reason(&client.say_bytes(vec![0xff, 0xff]).await.unwrap_err(), Reason::MessageMalformed);
+    assert_eq!(client.say_bytes(b"plain".to_vec()).await.unwrap().into_inner(), "plain");
+}
+
+#[tokio::test]
 async fn a_handlers_own_out_of_range_stays_what_it_is() {
     let server = Running::start(ServerOptions::default()).await;
     let status = server.client().await.say("out of range").await.unwrap_err();

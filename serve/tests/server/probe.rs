@@ -128,6 +128,14 @@ impl Client {
         self.call(Request::new(text.to_owned())).await.map(Response::into_inner)
     }
 
+    /// Sends bytes where the method takes a text.
+    pub(crate) async fn say_bytes(&self, bytes: Vec<u8>) -> Result<Response<String>, Status> {
+        let mut grpc = tonic::client::Grpc::new(self.0.clone());
+        grpc.ready().await.unwrap();
+        let codec = ProstCodec::<Vec<u8>, String>::default();
+        grpc.unary(Request::new(bytes), PathAndQuery::from_static(CALL), codec).await
+    }
+
     pub(crate) async fn watch(&self, request: impl Into<Request<String>>) -> Result<Streaming<String>, Status> {
         let mut grpc = tonic::client::Grpc::new(self.0.clone());
         grpc.ready().await.unwrap();

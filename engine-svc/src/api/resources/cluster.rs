@@ -1,7 +1,10 @@
 //! Clusters.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{Cluster as Entity, EntityId, Fleet};
+use trestle_model::ResourceId;
+use trestle_model::fleet::{Cluster as Entity, Fleet};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::cluster_service_server::ClusterService;
 
@@ -13,12 +16,8 @@ use crate::api::{Api, Collection};
 pub struct Clusters(pub Api);
 
 impl Collection for wire::Cluster {
-    fn all<'a>(fleet: &'a Fleet, _parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        Box::new(fleet.clusters().values())
-    }
-
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::Cluster(entity.id.clone())
+    fn map(fleet: &Fleet) -> &BTreeMap<ResourceId, Entity> {
+        fleet.clusters()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Networks in clusters.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{ClusterNetwork as Entity, EntityId, Fleet};
+use trestle_model::fleet::{ClusterNetwork as Entity, ClusterNetworkId, EntityId, Fleet};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkService;
 
@@ -13,15 +15,16 @@ use crate::api::{Api, Collection};
 pub struct ClusterNetworks(pub Api);
 
 impl Collection for wire::ClusterNetwork {
-    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        match parent {
-            Some(EntityId::Cluster(parent)) => Box::new(fleet.networks_of(parent)),
-            Some(_) | None => Box::new(fleet.cluster_networks().values()),
-        }
+    fn map(fleet: &Fleet) -> &BTreeMap<ClusterNetworkId, Entity> {
+        fleet.cluster_networks()
     }
 
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::ClusterNetwork(entity.cluster.clone(), entity.network.clone())
+    fn below<'a>(fleet: &'a Fleet, parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
+        if let EntityId::Cluster(parent) = parent {
+            Box::new(fleet.networks_of(parent))
+        } else {
+            Box::new(std::iter::empty())
+        }
     }
 }
 

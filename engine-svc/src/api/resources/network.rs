@@ -1,7 +1,10 @@
 //! Networks.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{EntityId, Fleet, Network as Entity};
+use trestle_model::NetworkName;
+use trestle_model::fleet::{Fleet, Network as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_service_server::NetworkService;
 
@@ -13,12 +16,8 @@ use crate::api::{Api, Collection};
 pub struct Networks(pub Api);
 
 impl Collection for wire::Network {
-    fn all<'a>(fleet: &'a Fleet, _parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        Box::new(fleet.networks().values())
-    }
-
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::Network(entity.id.clone())
+    fn map(fleet: &Fleet) -> &BTreeMap<NetworkName, Entity> {
+        fleet.networks()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Networks on hosts.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{EntityId, Fleet, NetworkAttachment as Entity};
+use trestle_model::fleet::{AttachmentId, EntityId, Fleet, NetworkAttachment as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentService;
 
@@ -13,15 +15,16 @@ use crate::api::{Api, Collection};
 pub struct NetworkAttachments(pub Api);
 
 impl Collection for wire::NetworkAttachment {
-    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        match parent {
-            Some(EntityId::Host(parent)) => Box::new(fleet.attachments_of(parent)),
-            Some(_) | None => Box::new(fleet.attachments().values()),
-        }
+    fn map(fleet: &Fleet) -> &BTreeMap<AttachmentId, Entity> {
+        fleet.attachments()
     }
 
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::NetworkAttachment(entity.host.clone(), entity.network.clone())
+    fn below<'a>(fleet: &'a Fleet, parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
+        if let EntityId::Host(parent) = parent {
+            Box::new(fleet.attachments_of(parent))
+        } else {
+            Box::new(std::iter::empty())
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! vNIC profiles.
 
+use std::collections::BTreeMap;
+
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{EntityId, Fleet, VnicProfile as Entity};
+use trestle_model::fleet::{EntityId, Fleet, ProfileId, VnicProfile as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::vnic_profile_service_server::VnicProfileService;
 
@@ -13,15 +15,16 @@ use crate::api::{Api, Collection};
 pub struct VnicProfiles(pub Api);
 
 impl Collection for wire::VnicProfile {
-    fn all<'a>(fleet: &'a Fleet, parent: Option<&'a EntityId>) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
-        match parent {
-            Some(EntityId::Network(parent)) => Box::new(fleet.profiles_of(parent)),
-            Some(_) | None => Box::new(fleet.profiles().values()),
-        }
+    fn map(fleet: &Fleet) -> &BTreeMap<ProfileId, Entity> {
+        fleet.profiles()
     }
 
-    fn key(entity: &Entity) -> EntityId {
-        EntityId::VnicProfile(entity.network.clone(), entity.id.clone())
+    fn below<'a>(fleet: &'a Fleet, parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
+        if let EntityId::Network(parent) = parent {
+            Box::new(fleet.profiles_of(parent))
+        } else {
+            Box::new(std::iter::empty())
+        }
     }
 }
 

@@ -247,6 +247,7 @@ fn audits_who_changed_what_and_acknowledged(store: &Store) {
         actor: "ann".to_owned(),
         mutations: vec![(cluster_id("main"), Change::Created)],
         acknowledged: vec![Code::HostUnsupported, Code::MgmtBridgeChange],
+        told: vec![Code::NoEffectNotBridged],
     };
     assert_eq!(store.events(0, 10).unwrap(), [expected]);
 }
