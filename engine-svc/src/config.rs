@@ -1,147 +1,150 @@
-//! The engine's configuration: one TOML file, parsed once, checked whole.
+//! The engine's configuration: one TOML file, overridden by the environment, parsed once into a typed [`Config`].
+//!
+//! A variable `TRESTLE_ENGINE_STORE__PATH` stands for the key `path` in the table `store`. This module reads no file and
+//! no environment; the program gives it their text.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 use trestle_model::ConnectivityCheck;
 use trestle_serve::{ListenAddress, TlsOptions};
-use trestle_telemetry::LogFormat;
+use trestle_settings::{Period, SettingsError, redact};
+use trestle_telemetry::Settings as Telemetry;
 
-/// The engine's options. Every option has a default but `store.path`.
-#[derive(Debug, Clone, Deserialize)]
+/// What the variables of the environment begin with.
+const PREFIX: &str = "TRESTLE_ENGINE_";
+
+/// What the operator says about the engine. Every key is there since 0.1.0.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where clients and agents call. Default: `["127.0.0.1:7443"]`. Anything but loopback and unix sockets needs `tls`.
-    #[serde(default = "default_listen")]
-    pub listen: Vec<ListenText>,
+    /// Where clients and agents call; in the environment, separated by commas. Default: `["127.0.0.1:7443"]`. Anything
+    /// but loopback and unix sockets needs `tls`.
+    #[serde(default = "default_listen", deserialize_with = "addresses")]
+    pub listen: Vec<ListenAddress>,
     /// Certificates; with them, every TCP listener speaks mutual TLS. Default: none.
     pub tls: Option<TlsOptions>,
     /// Where the desired state lies.
-    pub store: StoreOptions,
+    pub store: Store,
     /// How hosts are changed.
     #[serde(default)]
-    pub hosts: HostOptions,
-    /// What the engine tells of itself.
+    pub hosts: Hosts,
+    /// What the engine tells about itself.
     #[serde(default)]
-    pub telemetry: TelemetryOptions,
+    pub telemetry: Telemetry,
 }
 
 /// Where the desired state lies.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoreOptions {
-    /// The store's file; made where it is missing. No default.
+pub struct Store {
+    /// The store's file; made where it is missing. Required.
     pub path: PathBuf,
 }
 
 /// How hosts are changed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HostOptions {
+pub struct Hosts {
     /// How long a host waits for its confirmation before it puts itself back, 1 s to 600 s. Default: `"30s"`.
-    #[serde(deserialize_with = "seconds")]
-    pub connectivity_timeout: Duration,
+    pub connectivity_timeout: Period,
 }
 
-/// What the engine tells of itself.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TelemetryOptions {
-    /// Which log lines are written, as `tracing_subscriber::EnvFilter` has it. Default: `"info"`.
-    pub filter: String,
-    /// `"text"` or `"json"`. Default: `"text"`.
-    pub format: LogFormat,
-    /// An OTLP gRPC collector, e.g. `"http://127.0.0.1:4317"`. Default: none.
-    pub otlp_endpoint: Option<String>,
-}
-
-/// A listen address in its text form: `127.0.0.1:7443` or `unix:/run/trestle/engine.sock`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-pub struct ListenText(pub ListenAddress);
-
-/// Says why there is no configuration. The operator must act.
+/// Says why a configuration is refused. The operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{} cannot be read", .0.display())]
-    Read(PathBuf, #[source] std::io::Error),
-    /// The file is no TOML of the expected shape.
-    #[error("{} is malformed", .0.display())]
-    Malformed(PathBuf, #[source] toml::de::Error),
+    /// The file or a variable does not parse.
+    #[error(transparent)]
+    Unreadable(#[from] SettingsError),
     /// An option is out of range.
-    #[error("{0} must be between {1:?} and {2:?}")]
-    OutOfRange(&'static str, Duration, Duration),
+    #[error("{0} must be between {1} and {2}")]
+    OutOfRange(&'static str, Period, Period),
 }
 
 impl Config {
-    /// Reads and checks the file at `path`.
+    /// Parses the file's text, with `variables` of the environment laid over it, and checks that the options fit.
     ///
     /// *Errors*: [`ConfigError`].
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
-        let config: Self = toml::from_str(&text).map_err(|e| ConfigError::Malformed(path.to_owned(), e))?;
-        let (low, high) = (ConnectivityCheck::LEAST_TIMEOUT, ConnectivityCheck::MOST_TIMEOUT);
+    pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let config: Self = trestle_settings::parse(text, PREFIX, variables)?;
+        let (low, high) = (Period(ConnectivityCheck::LEAST_TIMEOUT), Period(ConnectivityCheck::MOST_TIMEOUT));
         if !(low..=high).contains(&config.hosts.connectivity_timeout) {
             return Err(ConfigError::OutOfRange("hosts.connectivity_timeout", low, high));
         }
         Ok(config)
     }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let listen: Vec<String> = self.listen.iter().map(ListenAddress::to_string).collect();
+        let mut rows = vec![("listen", listen.join(","))];
+        if let Some(TlsOptions { ca, cert, key }) = &self.tls {
+            rows.push(("tls", format!("ca {}, cert {}, key {}", ca.display(), cert.display(), key.display())));
+        }
+        rows.push(("store.path", self.store.path.display().to_string()));
+        rows.push(("hosts.connectivity_timeout", self.hosts.connectivity_timeout.to_string()));
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
+            rows.push(("telemetry.otlp_endpoint", redact(endpoint)));
+        }
+        rows.push(("telemetry.log_filter", self.telemetry.log_filter.clone()));
+        rows.push(("telemetry.log_format", format!("{:?}", self.telemetry.log_format).to_lowercase()));
+        rows
+    }
 }
 
-impl Default for HostOptions {
+impl fmt::Display for Config {
+    /// Shows what is in force, one `key = value` after the other, without what a URI says about users and passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (key, value)) in self.rows().iter().enumerate() {
+            let gap = if number == 0 { "" } else { "\n" };
+            write!(f, "{gap}{key} = {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Hosts {
     fn default() -> Self {
-        Self { connectivity_timeout: ConnectivityCheck::DEFAULT_TIMEOUT }
+        Self { connectivity_timeout: Period(ConnectivityCheck::DEFAULT_TIMEOUT) }
     }
 }
 
-impl Default for TelemetryOptions {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text, otlp_endpoint: None }
-    }
+fn default_listen() -> Vec<ListenAddress> {
+    vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 7443)))]
 }
 
-impl TryFrom<String> for ListenText {
-    type Error = trestle_serve::ListenAddressError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
+/// Reads a list, or the text of one, separated by commas.
+fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ListenAddress>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
     }
-}
-
-fn default_listen() -> Vec<ListenText> {
-    vec![ListenText(ListenAddress::Tcp(std::net::SocketAddr::from(([127, 0, 0, 1], 7443))))]
-}
-
-/// Reads a duration with its unit: `"30s"`, `"1500ms"`, `"5m"`.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    let malformed =
-        || serde::de::Error::custom(format!("{text:?} is no duration such as \"30s\", \"1500ms\" or \"5m\""));
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| malformed())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(malformed),
-        _ => Err(malformed()),
-    }
+    let texts = match Form::deserialize(from)? {
+        Form::List(texts) => texts,
+        Form::Text(text) => text.split(',').map(ToOwned::to_owned).collect(),
+    };
+    texts.iter().map(|text| text.trim().parse().map_err(serde::de::Error::custom)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn parse(text: &str) -> Result<Config, toml::de::Error> {
-        toml::from_str(text)
+    const LEAST: &str = "[store]\npath = \"/var/lib/trestle/engine.redb\"\n";
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, [])
     }
 
     #[test]
     fn has_a_default_for_all_but_the_store() {
-        let config = parse("[store]\npath = \"/var/lib/trestle/engine.redb\"").unwrap();
-        assert_eq!(config.hosts.connectivity_timeout, Duration::from_secs(30));
+        let config = parse(LEAST).unwrap();
+        assert_eq!(config.hosts.connectivity_timeout.0, Duration::from_secs(30));
         assert_eq!(config.listen.len(), 1);
         assert!(parse("").is_err());
     }
@@ -150,14 +153,29 @@ mod tests {
     fn the_sample_is_read_and_says_what_is_the_default() {
         let sample = parse(include_str!("../../deploy/config/engine-svc.toml")).unwrap();
         assert!(sample.tls.is_some());
-        assert_eq!(sample.hosts.connectivity_timeout, HostOptions::default().connectivity_timeout);
-        assert_eq!(sample.telemetry.filter, TelemetryOptions::default().filter);
+        assert_eq!(sample.hosts, Hosts::default());
+        assert_eq!(sample.telemetry.log_filter, Telemetry::default().log_filter);
     }
 
     #[test]
-    fn refuses_unknown_options_and_durations_without_unit() {
-        assert!(parse("stor = 1\n[store]\npath = \"x\"").is_err());
-        assert!(parse("[store]\npath = \"x\"\n[hosts]\nconnectivity_timeout = \"30\"").is_err());
-        assert!(parse("[store]\npath = \"x\"\n[hosts]\nconnectivity_timeout = \"30s\"").is_ok());
+    fn refuses_unknown_options_and_periods_without_unit_or_out_of_range() {
+        assert!(parse(&format!("stor = 1\n{LEAST}")).is_err());
+        for (period, accepted) in [("30", false), ("30s", true), ("1500ms", true), ("100ms", false), ("1h", false)] {
+            let text = format!("{LEAST}[hosts]\nconnectivity_timeout = \"{period}\"");
+            assert_eq!(parse(&text).is_ok(), accepted, "{period}");
+        }
+    }
+
+    #[test]
+    fn the_environment_outweighs_the_file_also_for_lists() {
+        let variables = [
+            ("TRESTLE_ENGINE_LISTEN", "127.0.0.1:1, unix:/run/e.sock"),
+            ("TRESTLE_ENGINE_STORE__PATH", "/srv/e.redb"),
+            ("TRESTLE_ENGINE_CONFIG", "/etc/e.toml"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::parse(LEAST, variables).unwrap();
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.store.path, PathBuf::from("/srv/e.redb"));
     }
 }

@@ -1,10 +1,12 @@
 //! The engine's program.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs, io};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use engine_svc::config::Config;
 use engine_svc::server::Engine;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,45 +20,57 @@ use uuid::Uuid;
 #[command(version)]
 struct Arguments {
     /// The configuration file.
-    #[arg(long, env = "TRESTLE_ENGINE_CONFIG", default_value = "/etc/trestle/engine-svc.toml")]
+    #[arg(long, global = true, env = "TRESTLE_ENGINE_CONFIG", default_value = "/etc/trestle/engine-svc.toml")]
     config: PathBuf,
-    /// Only checks the configuration, and prints it.
-    #[arg(long)]
-    check_config: bool,
+    #[command(subcommand)]
+    verb: Verb,
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Verb {
+    /// Runs the engine until SIGTERM or SIGINT.
+    Run,
+    /// Checks the configuration and prints what is in force.
+    CheckConfig,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Box::pin(carry_out(Arguments::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("engine-svc: {failure:#}");
+            let _closed = writeln!(io::stderr(), "engine-svc: {}", chain(failure.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config)?;
-    if arguments.check_config {
-        eprintln!("{config:#?}");
-        return Ok(());
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("runtime not started")?;
-    runtime.block_on(serve(config))
+fn read_config(path: &Path) -> anyhow::Result<Config> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} not read", path.display()))?;
+    Config::parse(&text, env::vars()).with_context(|| path.display().to_string())
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
+    let config = read_config(&arguments.config)?;
+    match arguments.verb {
+        Verb::Run => run(config).await,
+        Verb::CheckConfig => writeln!(io::stdout(), "{config}").context("standard output is closed"),
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = trestle_telemetry::init(Options {
         service_name: "engine-svc",
         service_version: env!("CARGO_PKG_VERSION"),
         instance_id: Uuid::now_v7().to_string(),
         host_id: None,
-        log_format: config.telemetry.format,
-        filter: config.telemetry.filter.clone(),
+        log_format: config.telemetry.log_format,
+        filter: config.telemetry.log_filter.clone(),
         otlp_endpoint: config.telemetry.otlp_endpoint.clone(),
     })?;
-    info!(?config, "engine starts");
+    for line in config.to_string().lines() {
+        info!(option = line, "configured");
+    }
     let cancel = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let engine = Engine::bind(&config, cancel.clone()).await?;

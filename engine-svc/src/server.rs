@@ -81,11 +81,11 @@ impl Engine {
         let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(EngineError::Tls)?;
         let mut listeners = Vec::new();
         for listen in &config.listen {
-            let tls = match listen.0 {
+            let tls = match listen {
                 ListenAddress::Tcp(_) => tls.as_ref(),
                 ListenAddress::Unix(_) => None,
             };
-            listeners.push(Listener::bind(&listen.0, tls).await.map_err(EngineError::Bind)?);
+            listeners.push(Listener::bind(listen, tls).await.map_err(EngineError::Bind)?);
         }
         let (board, wake, sessions) = (Arc::new(Board::default()), Arc::new(Wake::default()), TaskTracker::new());
         let writer = Writer::new(store.clone(), Arc::clone(&board), Arc::clone(&wake));
@@ -98,7 +98,7 @@ impl Engine {
             cancel.child_token(),
         );
         let services = services(&api, agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
-        let reconciler = Reconciler::new(store, board, wake, config.hosts.connectivity_timeout);
+        let reconciler = Reconciler::new(store, board, wake, config.hosts.connectivity_timeout.0);
         let server = Server::new(services, server_options());
         Ok(Self { server, listeners, reconciler, sessions, cancel })
     }

@@ -11,12 +11,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use trestle_model::HostName;
 use trestle_serve::{ListenAddress, Target, TlsOptions};
-use trestle_telemetry::LogFormat;
+use trestle_settings::{Period, SettingsError, redact};
+use trestle_telemetry::Settings as Telemetry;
 
-mod overlay;
-mod period;
-
-pub use period::Period;
+/// What the variables of the environment begin with.
+const PREFIX: &str = "TRESTLE_HOST_AGENT_";
 
 /// What the operator says about the agent. Every key is there since 0.1.0.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -90,27 +89,12 @@ pub enum LibvirtUri {
     At(String),
 }
 
-/// What the agent tells about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
-    /// Address of an OTLP gRPC collector, `http://127.0.0.1:4317`. Default: none.
-    pub otlp_endpoint: Option<String>,
-    /// Which log lines are written, as in `info,host_agent=debug`. Default: `"info"`.
-    pub log_filter: String,
-    /// The form of log lines, `"text"` or `"json"`. Default: `"text"`.
-    pub log_format: LogFormat,
-}
-
 /// Says why a configuration is refused. The operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file or a variable does not parse, or has an unknown key.
-    #[error("configuration does not parse")]
-    Malformed(#[source] toml::de::Error),
-    /// A variable does not fit the file.
-    #[error("variable {0} names a key below {1:?}, which is no table")]
-    Variable(String, String),
+    /// The file or a variable does not parse.
+    #[error(transparent)]
+    Unreadable(#[from] SettingsError),
     /// Options contradict each other or lack one another.
     #[error("configuration makes no sense: {}", .0.join("; "))]
     Contradictory(Vec<String>),
@@ -121,9 +105,7 @@ impl Config {
     ///
     /// *Errors*: [`ConfigError`].
     pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let table = text.parse::<toml::Table>().map_err(ConfigError::Malformed)?;
-        let table = overlay::lay_over(table, variables)?;
-        let config: Self = table.try_into().map_err(ConfigError::Malformed)?;
+        let config: Self = trestle_settings::parse(text, PREFIX, variables)?;
         config.check()?;
         Ok(config)
     }
@@ -236,12 +218,6 @@ impl Default for Libvirt {
     }
 }
 
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { otlp_endpoint: None, log_filter: "info".to_owned(), log_format: LogFormat::Text }
-    }
-}
-
 fn default_data_dir() -> PathBuf {
     PathBuf::from("/var/lib/trestle/host-agent")
 }
@@ -256,16 +232,6 @@ const fn default_report_period() -> Period {
 
 fn tls_row(tls: &TlsOptions) -> String {
     format!("ca {}, cert {}, key {}", tls.ca.display(), tls.cert.display(), tls.key.display())
-}
-
-/// Replaces what stands before the `@` of a URI's authority.
-fn redact(uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        Some((user, _)) => format!("{scheme}://***{}", rest.get(user.len()..).unwrap_or_default()),
-        None => uri.to_owned(),
-    }
 }
 
 #[cfg(test)]

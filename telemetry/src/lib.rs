@@ -14,5 +14,5 @@ mod recording;
 mod subscriber;
 
 pub use chain::{Chain, chain};
-pub use subscriber::{InitError, LogFormat, Options, Telemetry, init};
+pub use subscriber::{InitError, LogFormat, Options, Settings, Telemetry, init};
 pub use trace_context::TraceContext;

@@ -46,6 +46,24 @@ pub struct Options {
     pub otlp_endpoint: Option<String>,
 }
 
+/// What an operator says about a program's telling: a table of its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address of an OTLP gRPC collector, `http://127.0.0.1:4317`. Default: none.
+    pub otlp_endpoint: Option<String>,
+    /// Which log lines are written, as in `info,host_agent=debug`. Default: `"info"`.
+    pub log_filter: String,
+    /// The form of log lines, `"text"` or `"json"`. Default: `"text"`.
+    pub log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, log_filter: "info".to_owned(), log_format: LogFormat::Text }
+    }
+}
+
 /// Lists the shapes of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine_svc::config::{Config, HostOptions, ListenText, StoreOptions, TelemetryOptions};
+use engine_svc::config::{Config, Hosts, Store};
 use engine_svc::server::Engine;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -46,11 +46,11 @@ impl Running {
     pub(crate) async fn start_as(folder: TempDir, engine: Option<TlsOptions>, client: Option<Tls>) -> Self {
         let scheme = if engine.is_some() { "https" } else { "http" };
         let config = Config {
-            listen: vec![ListenText("127.0.0.1:0".parse().unwrap())],
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: engine,
-            store: StoreOptions { path: folder.path().join("engine.redb") },
-            hosts: HostOptions::default(),
-            telemetry: TelemetryOptions::default(),
+            store: Store { path: folder.path().join("engine.redb") },
+            hosts: Hosts::default(),
+            telemetry: trestle_telemetry::Settings::default(),
         };
         let cancel = CancellationToken::new();
         let engine = Engine::bind(&config, cancel.clone()).await.unwrap();

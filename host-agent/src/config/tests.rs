@@ -1,3 +1,5 @@
+use trestle_telemetry::LogFormat;
+
 use super::*;
 
 const WHOLE: &str = r#"
@@ -59,12 +61,12 @@ fn the_environment_overrides_the_file() {
 #[test]
 fn an_unknown_key_is_refused_wherever_it_stands() {
     for text in ["host = \"a\"\nhots = 1", "host = \"a\"\n[libvirt]\nurl = \"x\"", "host = \"a\"\n[engin]\n"] {
-        assert!(matches!(Config::parse(text, []), Err(ConfigError::Malformed(_))), "{text}");
+        assert!(matches!(Config::parse(text, []), Err(ConfigError::Unreadable(SettingsError::Malformed(_)))), "{text}");
     }
     let over = variables(&[("TRESTLE_HOST_AGENT_HOTS", "x")]);
-    assert!(matches!(Config::parse("host = \"a\"", over), Err(ConfigError::Malformed(_))));
+    assert!(matches!(Config::parse("host = \"a\"", over), Err(ConfigError::Unreadable(SettingsError::Malformed(_)))));
     let over = variables(&[("TRESTLE_HOST_AGENT_HOST__NAME", "x")]);
-    assert!(matches!(Config::parse("host = \"a\"", over), Err(ConfigError::Variable(..))));
+    assert!(matches!(Config::parse("host = \"a\"", over), Err(ConfigError::Unreadable(SettingsError::Variable(..)))));
 }
 
 #[test]
@@ -88,4 +90,10 @@ fn passwords_in_uris_are_not_shown() {
     let shown = Config::parse(text, []).unwrap().to_string();
     assert!(shown.contains("libvirt.uri = qemu+tcp://***@host/system"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn the_sample_is_read() {
+    let sample = Config::parse(include_str!("../../../deploy/config/host-agent.toml"), []).unwrap();
+    assert!(sample.engine.unwrap().tls.is_some());
 }

@@ -74,8 +74,8 @@ impl Engine {
     pub async fn resume(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the engine runs");
         let log = self.log_file()?;
-        let mut command = keeper::mortal(program::built("engine-svc")?);
-        command.arg("--config").arg(self.config());
+        let mut command = keeper::mortal(program::pinned(&self.folder.join("bin"), "engine-svc")?);
+        command.arg("run").arg("--config").arg(self.config());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let mut process = keeper::start(command).await?;
         let address = self.address();

@@ -1,0 +1,12 @@
+//! How a program reads its settings: one TOML file, overridden by the environment, parsed once.
+//!
+//! Which settings there are is each program's own matter; this crate knows only their form. It reads no file and no
+//! environment: the program gives it their text.
+
+mod overlay;
+mod period;
+mod redaction;
+
+pub use overlay::{SettingsError, parse};
+pub use period::{BadPeriod, Period};
+pub use redaction::redact;
