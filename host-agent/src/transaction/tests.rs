@@ -155,6 +155,22 @@ async fn a_change_that_nobody_confirms_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_libvirt_that_dies_does_not_keep_the_kernel_from_being_put_back() {
+    let host = host();
+    let bench = Bench::new(host.clone()).await;
+    let before = essence(&host);
+    let running = bench.begin(checked(set(managed("blue", "eth0", "198.51.100.1/24")), LOCAL));
+    until_awaiting(&bench).await;
+    host.inject(Fault::FailObservations);
+    host.inject(Fault::FailMatching("libvirt".to_owned()));
+    let report = report(end_of(running).await.unwrap());
+    let Outcome::RollbackFailed { cause, leftovers } = &report.outcome else { panic!("{:?}", report.outcome) };
+    assert_eq!(cause.code, Code::ConnectivityLost);
+    assert!(!leftovers.is_empty());
+    assert_eq!(essence(&host).kernel, before.kernel);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_whoever_asked_can_confirm() {
     let bench = Bench::new(host()).await;
     let running = bench.begin(checked(set(network("blue", "eth1")), LOCAL));

@@ -1,14 +1,18 @@
 //! Undo: back to what was observed before, by a plan of its own from a fresh observation.
+//!
+//! A libvirt that does not answer keeps nothing of the kernel's part from being put back: a host is never left cut off
+//! because libvirt is away. What could not be seen of libvirt is then left over, and told.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{Instrument as _, info_span, warn};
-use trestle_model::Leftover;
-use trestle_plan::{Drift, Host, Snapshot, steps_towards, undo_target, verify};
-use trestle_telemetry::names;
+use trestle_model::{HostState, Leftover};
+use trestle_plan::{Drift, ObserveError, Snapshot, Target, steps_towards, undo_target, verify};
+use trestle_telemetry::{chain, names};
 
 use super::performance::perform_all;
+use crate::site::Site;
 
 /// The rests between the rounds; after the last round, what differs is left over.
 const RESTS: [Duration; 5] = [
@@ -23,25 +27,22 @@ const RESTS: [Duration; 5] = [
 ///
 /// A step that fails does not keep the others from being done; each round plans anew from what is there then.
 /// *Cancel safety*: what was done stays done; the journal still holds the snapshot.
-pub(super) async fn undo<H: Host>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
+pub(super) async fn undo<H: Site>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
     rounds(host, snapshot).instrument(info_span!(names::PHASE_SPAN, { names::PHASE } = "undo")).await
 }
 
-async fn rounds<H: Host>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
+async fn rounds<H: Site>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
     let target = undo_target(snapshot);
     let mut rests = RESTS.iter();
     loop {
-        let leftovers = match host.observe().await {
-            Ok(observed) => {
+        let leftovers = match look(host).await {
+            Ok((observed, blind)) => {
                 let steps = steps_towards(&target, &observed);
-                if steps.is_empty() {
+                if steps.is_empty() && blind.is_none() {
                     return Vec::new();
                 }
                 perform_all(host, &steps).await;
-                match host.observe().await {
-                    Ok(after) => verify(&target, &after).into_iter().map(Leftover::from).collect(),
-                    Err(error) => vec![unreadable(&error)],
-                }
+                left(host, &target).await
             }
             Err(error) => vec![unreadable(&error)],
         };
@@ -54,7 +55,29 @@ async fn rounds<H: Host>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
     }
 }
 
-fn unreadable(error: &trestle_plan::ObserveError) -> Leftover {
+/// Tells what of the target the host is not.
+async fn left<H: Site>(host: &H, target: &Target) -> Vec<Leftover> {
+    match look(host).await {
+        Ok((after, blind)) => {
+            let unseen = blind.filter(|_| !target.libvirt.is_empty());
+            verify(target, &after).into_iter().map(Leftover::from).chain(unseen.as_ref().map(unreadable)).collect()
+        }
+        Err(error) => vec![unreadable(&error)],
+    }
+}
+
+/// Reads the host, without libvirt's part where that does not answer; says why, then.
+async fn look<H: Site>(host: &H) -> Result<(HostState, Option<ObserveError>), ObserveError> {
+    match host.observe().await {
+        Ok(observed) => Ok((observed, None)),
+        Err(error) => {
+            warn!(error = %chain(&error), "host not observed whole, the kernel's part alone is put back");
+            Ok((host.survey().await?.state, Some(error)))
+        }
+    }
+}
+
+fn unreadable(error: &ObserveError) -> Leftover {
     Leftover::from(Drift {
         object: "host".to_owned(),
         field: "state".to_owned(),
