@@ -38,7 +38,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "trestle-model",
             "trestle-proto",
-            "trestle-plan",
             "trestle-rules",
             "trestle-store",
             "trestle-telemetry",
