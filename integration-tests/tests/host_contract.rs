@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use integration_tests::lab::nic::Nic;
 use integration_tests::lab::vm::{Vm, quote};
 use integration_tests::lab::{Lab, workspace};
@@ -38,20 +38,11 @@ async fn kernel_edge_passes_its_tests(machine: &Vm, program: &str) -> Result<()>
 
 async fn real_host_passes_the_contract(machine: &Vm) -> Result<()> {
     let begun = Instant::now();
-    let output = machine.exec(&quote(&example("host-contract")?.display().to_string()), LIMIT).await?;
+    let output = machine.exec(&quote(env!("CARGO_BIN_EXE_host-contract")), LIMIT).await?;
     println!("{}", output.stdout);
     println!("{:6.1} s  the contract of every host", begun.elapsed().as_secs_f64());
     output.success()?;
     Ok(())
-}
-
-/// An example of this package, which Cargo builds with the tests.
-fn example(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own.ancestors().nth(2).context("the test lies in no target folder")?;
-    let path = folder.join("examples").join(name);
-    ensure!(path.is_file(), "{} is not built", path.display());
-    Ok(path)
 }
 
 /// The test programs of a package, built where they are not; the selection is that of `scripts/test`, which has built

@@ -38,7 +38,7 @@ impl Engine {
         let Party { ca, cert, key } = party;
         let mut config = format!(
             "listen = [\"127.0.0.1:{port}\"]\n\n[tls]\nca = {ca:?}\ncert = {cert:?}\nkey = {key:?}\n\n\
-             [store]\npath = {:?}\n\n[hosts]\nconnectivity_timeout = \"{}s\"\n\n[telemetry]\nfilter = \"info\"\n",
+             [store]\npath = {:?}\n\n[hosts]\nconnectivity_timeout = \"{}s\"\n\n[telemetry]\nlog_filter = \"info\"\n",
             folder.join("engine.redb"),
             options.connectivity_timeout.as_secs(),
         );

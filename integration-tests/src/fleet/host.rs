@@ -41,6 +41,8 @@ pub struct Host {
     /// The machine.
     pub machine: Vm,
     agent: Option<Daemon>,
+    /// Where the machine finds Trestle's programs.
+    programs: PathBuf,
     user: Party,
 }
 
@@ -81,7 +83,10 @@ impl Host {
         for (file, path) in [("ca.pem", &party.ca), ("agent.pem", &party.cert), ("agent-key.pem", &party.key)] {
             machine.write(&format!("/etc/trestle/{file}"), &std::fs::read_to_string(path)?).await?;
         }
-        let host = Self { machine, agent: None, user: certificates.user().await? };
+        let programs = lab.folder().join("bin");
+        program::pinned(&programs, "trestlectl")?;
+        program::pinned(&programs, "host-agent")?;
+        let host = Self { machine, agent: None, programs, user: certificates.user().await? };
         host.machine.write(CONFIG, &configuration(name, engine.port(), options)).await?;
         Ok(host)
     }
@@ -107,7 +112,7 @@ impl Host {
 
     /// Starts the agent without waiting for it.
     pub async fn launch_agent(&mut self) -> Result<()> {
-        let command = format!("{} run --config {CONFIG}", quote(&program::built("host-agent")?.display().to_string()));
+        let command = format!("{}/host-agent run --config {CONFIG}", self.programs.display());
         // The unit's RuntimeDirectory.
         self.machine.run("mkdir -p /run/trestle").await?;
         self.agent = Some(self.machine.start_daemon(&command, LOG).await?);
@@ -172,8 +177,9 @@ impl Host {
 
     /// A line of shell that puts Trestle's programs and grpcurl on the path of a script in the machine.
     pub fn path(&self) -> Result<String> {
-        let folder = |program: PathBuf| program.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-        Ok(format!("PATH={}:{}:$PATH", folder(program::built("trestlectl")?), folder(program::grpcurl()?)))
+        let grpcurl = program::grpcurl()?;
+        let grpcurl = grpcurl.parent().context("grpcurl lies in no folder")?;
+        Ok(format!("PATH={}:{}:$PATH", self.programs.display(), grpcurl.display()))
     }
 
     /// Runs a script in the machine in which `trestlectl` and `grpcurl` are known, whatever becomes of it.

@@ -19,13 +19,8 @@ const TIMERS: [&str; 7] = [
 const UNORDERED: &str = "ip -d -j -6 route show table all";
 
 /// The commands whose answers make a picture.
-pub(super) const QUESTIONS: [&str; 5] = [
-    "ip -d -j link",
-    "ip -d -j address",
-    "ip -d -j -4 route show table all",
-    UNORDERED,
-    "bridge -d -j link",
-];
+pub(super) const QUESTIONS: [&str; 5] =
+    ["ip -d -j link", "ip -d -j address", "ip -d -j -4 route show table all", UNORDERED, "bridge -d -j link"];
 
 /// Links, addresses, routes and bridge ports of a host at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

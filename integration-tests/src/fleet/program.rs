@@ -17,6 +17,20 @@ pub fn built(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("{name} is not built; run cargo build --workspace --bins"))
 }
 
+/// The same program under a name of its own in `folder`, where it stays what it is when Cargo builds a new one.
+///
+/// *Errors*: it is not there, or `folder` cannot be written.
+pub fn pinned(folder: &Path, name: &str) -> Result<PathBuf> {
+    let (from, to) = (built(name)?, folder.join(name));
+    if !to.exists() {
+        std::fs::create_dir_all(folder)?;
+        std::fs::hard_link(&from, &to)
+            .or_else(|_| std::fs::copy(&from, &to).map(drop))
+            .with_context(|| format!("cannot put {} into {}", from.display(), folder.display()))?;
+    }
+    Ok(to)
+}
+
 /// The grpcurl that `scripts/setup` installed: one static program, which also runs in a lab machine.
 ///
 /// *Errors*: it is not there.

@@ -43,13 +43,13 @@ pub(crate) async fn strangers_are_refused(fleet: &Fleet) -> Result<()> {
         let forged = Caller::with_certificates(address, ours.ca.clone(), rogue.cert.clone(), rogue.key.clone());
         let plain = Caller { address: address.clone(), flags: vec!["-plaintext".to_owned()] };
         for stranger in [bare, forged, plain] {
-            let output = stranger.run(&["-d", "{}", "-max-time", "10"], &[method], "").await?;
+            let output = stranger.run(&["-d", "{}", "-connect-timeout", "2", "-max-time", "10"], &[method], "").await?;
             ensure!(output.status != Status::Exited(0), "{stranger:?} was let in: {output:?}");
             ensure!(output.stdout.is_empty(), "{stranger:?} was told {output:?}");
         }
         // And a client takes no server of another authority for its own.
         let misled = Caller::with_certificates(address, rogue.ca.clone(), ours.cert.clone(), ours.key.clone());
-        ensure!(misled.run(&["-d", "{}"], &[method], "").await?.status != Status::Exited(0));
+        ensure!(misled.run(&["-d", "{}", "-connect-timeout", "2"], &[method], "").await?.status != Status::Exited(0));
     }
     Ok(())
 }
