@@ -8,15 +8,29 @@ mod stage;
 mod story;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use integration_tests::lab::script::{Output, Status};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::story::Ending;
 
+/// How long what was started may take to be gone.
+const END_LIMIT: Duration = Duration::from_secs(10);
+const END_PERIOD: Duration = Duration::from_millis(50);
+/// What the shell gets when a person stops the story before its end.
+const INTERRUPTED: u8 = 130;
+
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
+    Box::pin(run()).await.unwrap_or_else(|error| {
+        eprintln!("demo: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run() -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let ending = match words.as_slice() {
@@ -29,16 +43,36 @@ async fn main() -> Result<ExitCode> {
     };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Everything that runs belongs to the performance, and ends when it is dropped.
-    tokio::select! {
+    let played = tokio::select! {
         played = Box::pin(story::play(ending)) => played,
-        _ = interrupt.recv() => Ok(stopped()),
-        _ = terminate.recv() => Ok(stopped()),
+        _ = interrupt.recv() => Ok(stopped(ending)),
+        _ = terminate.recv() => Ok(stopped(ending)),
+    };
+    tokio::time::timeout(END_LIMIT, until_alone()).await.context("a machine does not end")??;
+    if ending == Ending::Stay {
+        println!("\ndemo: nothing is left running");
+    }
+    played
+}
+
+fn stopped(ending: Ending) -> ExitCode {
+    match ending {
+        Ending::Stay => ExitCode::SUCCESS,
+        Ending::Leave => ExitCode::from(INTERRUPTED),
     }
 }
 
-fn stopped() -> ExitCode {
-    println!("\ndemo: stopped; nothing is left running");
-    ExitCode::SUCCESS
+/// Waits until this process has no children any more.
+async fn until_alone() -> Result<()> {
+    let mut tick = tokio::time::interval(END_PERIOD);
+    loop {
+        tick.tick().await;
+        let threads = std::fs::read_dir("/proc/self/task")?.flatten();
+        let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        if children.collect::<String>().is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 fn show(output: &Output) -> ExitCode {

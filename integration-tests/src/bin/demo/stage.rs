@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many lines of one output are shown.
-const SHOWN_LINES: usize = 40;
+const SHOWN_LINES: usize = 60;
 
 /// The stage of one performance, and the claims that did not hold.
 #[derive(Debug)]

@@ -166,8 +166,9 @@ impl Play<'_> {
         std::fs::write(&file, CUT_OFF)?;
         let file = self.place.typed_words(self.folder, &file.display().to_string());
         self.stage.show("$", &format!("cat {file}"), CUT_OFF);
-        self.stage
-            .say(&format!("host-b will not be reached any more, and put itself back after {CONNECTIVITY_TIMEOUT:?}."));
+        self.stage.say(&format!(
+            "host-b will not be reached any more, and will put itself back after {CONNECTIVITY_TIMEOUT:?}."
+        ));
         let applied = self.ctl(&["apply", "-f", &file]).await?;
         self.stage.claim("trestlectl tells that a host did not become it", applied.status == Status::Exited(4));
         let undone = |status: &serde_json::Value| status["lastResult"]["outcome"] == "OUTCOME_ROLLED_BACK";
