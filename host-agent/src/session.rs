@@ -176,11 +176,13 @@ impl<H: Site> Session<H> {
         if link.was_steady() {
             self.backoff.reset();
         }
-        if end.code() == Some(Code::Aborted) && self.next.is_none() {
-            error!("fenced by another agent that speaks for this host");
-            self.backoff.exhaust();
-        } else {
-            warn!(error = %chain(end), "session broke");
+        match (end.code(), &self.next) {
+            (Some(Code::Aborted), None) => {
+                error!("fenced by another agent that speaks for this host");
+                self.backoff.exhaust();
+            }
+            (Some(Code::Aborted), Some(_)) => info!("session gives way to a newer one of this agent"),
+            (Some(_) | None, _) => warn!(error = %chain(end), "session broke"),
         }
         if self.next.is_none() {
             self.redial();

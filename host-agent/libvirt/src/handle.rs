@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
-use tracing::{Span, warn};
+use tracing::{Span, debug, warn};
 use trestle_model::{Feature, LibvirtInfo, LibvirtState, Support};
 use trestle_plan::{LibvirtStep, ObserveError};
 
@@ -150,7 +150,7 @@ impl Libvirt {
             }
             let outcome = span.in_scope(|| work(connection, &|| !reply.is_closed()));
             if reply.send(outcome).is_err() {
-                warn!("answer of libvirt came after the caller had gone");
+                debug!("answer of libvirt came after the caller had gone");
             }
         });
         self.enqueue(job)?;
