@@ -6,6 +6,7 @@
 mod owed;
 mod wake;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
 use trestle_model::{
-    Code, ConnectivityCheck, Fence, HostName, NetworkChange, Origin, SetupOptions, SetupRequest, TransactionId,
+    Code, ConnectivityCheck, Fence, HostName, NetworkChange, NetworkName, Origin, SetupOptions, SetupRequest,
+    TransactionId,
 };
 use trestle_proto::session::v1::command::Kind as CommandKind;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
@@ -86,14 +88,7 @@ impl Reconciler {
         }
         // Read first: what is sent is then never older than it says.
         let fence = Fence { epoch: self.store.fencing_epoch(), generation: self.store.revision() };
-        let changes = self.store.read(|fleet| {
-            let wanted = fleet.hosts().get(host).is_some_and(|host| !host.maintenance);
-            let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
-            match reported {
-                Some(reported) if wanted => owed(&fleet.desired_networks(host), reported),
-                Some(_) | None => Vec::new(),
-            }
-        });
+        let changes = self.owed(host);
         if changes.is_empty() {
             return;
         }
@@ -104,7 +99,25 @@ impl Reconciler {
         {
             return;
         }
-        self.send(host, changes, fence);
+        // From here on rules know what is about to be managed. What was decided just before is seen by a second look.
+        self.store.command(host, managed(&changes));
+        if self.owed(host) == changes {
+            self.send(host, changes, fence);
+        } else {
+            self.store.command(host, BTreeSet::new());
+            self.wake.host(host, None);
+        }
+    }
+
+    fn owed(&self, host: &HostName) -> Vec<NetworkChange> {
+        self.store.read(|fleet| {
+            let wanted = fleet.hosts().get(host).is_some_and(|host| !host.maintenance);
+            let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
+            match reported {
+                Some(reported) if wanted => owed(&fleet.desired_networks(host), reported),
+                Some(_) | None => Vec::new(),
+            }
+        })
     }
 
     fn send(&self, host: &HostName, changes: Vec<NetworkChange>, fence: Fence) {
@@ -136,7 +149,16 @@ impl Reconciler {
         let patience = self.connectivity_timeout + PATIENCE;
         match self.board.command(host, message, id, changes, patience) {
             Ok(()) => info!(trestle.host = %host, trestle.command_id = %id, networks, "command sent"),
-            Err(error) => info!(trestle.host = %host, %error, "command not sent"),
+            Err(error) => {
+                self.store.command(host, BTreeSet::new());
+                info!(trestle.host = %host, %error, "command not sent");
+            }
         }
     }
+}
+
+/// Returns the networks whose MAC tables libvirt manages after `changes`.
+fn managed(changes: &[NetworkChange]) -> BTreeSet<NetworkName> {
+    let managed = changes.iter().filter(|change| matches!(change, NetworkChange::Set(spec) if spec.is_managed()));
+    managed.map(|change| change.network().clone()).collect()
 }

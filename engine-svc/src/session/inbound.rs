@@ -1,5 +1,6 @@
 //! One session's incoming messages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,9 @@ impl Inbound {
         // What is kept is then older than what the host is: nothing is concluded from it until the next report.
         match kept {
             Ok(Ok(())) => {
+                if self.board.host(self.host()).in_flight.is_none() {
+                    self.store.command(self.host(), BTreeSet::new());
+                }
                 self.board.reported(self.host(), self.seat.number);
                 self.wake.host(self.host(), None);
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 use trestle_model::fleet::{Fleet, HostRecord};
-use trestle_model::{Code, Findings, HostName, Severity};
+use trestle_model::{Code, Findings, HostName, NetworkName, Severity};
 use uuid::Uuid;
 
 use crate::change::{self, Stamp};
@@ -158,6 +158,12 @@ impl Store {
         }
         self.change(|fleet| fleet.observe(host.clone(), record));
         Ok(())
+    }
+
+    /// Keeps, in memory only, which networks a command under way lets libvirt manage on `host`: rules see them as if the
+    /// host had reported them. None where no command is under way.
+    pub fn command(&self, host: &HostName, managed: BTreeSet<NetworkName>) {
+        self.change(|fleet| fleet.command(host.clone(), managed));
     }
 
     /// Returns the audit events after revision `after`, in order, `limit` at most; they are kept for ever.

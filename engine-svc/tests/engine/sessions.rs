@@ -91,6 +91,56 @@ async fn pushes_what_a_host_is_owed_and_sees_it_in_sync() {
     assert_eq!(status.last_result.unwrap().outcome(), Outcome::Applied);
 }
 
+/// Switches the management of blue's MAC tables off.
+async fn switch_off(engine: &Running) {
+    let name = "networks/blue".to_owned();
+    let blue = engine.networks().get_network(wire::GetNetworkRequest { name }).await.unwrap().into_inner().network;
+    let network = wire::Network { spec: Some(wire::NetworkSpec::default()), ..blue.unwrap() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["spec.manage_macs_with_libvirt".to_owned()] });
+    let request = wire::UpdateNetworkRequest { network: Some(network), update_mask, ..Default::default() };
+    engine.networks().update_network(request).await.unwrap();
+}
+
+/// Asks for a profile on blue that lets guests spoof.
+async fn weaken(engine: &Running) -> Result<(), tonic::Status> {
+    let filter = wire::NetworkFilter { choice: Some(wire::network_filter::Choice::None(true)) };
+    let request = wire::CreateVnicProfileRequest {
+        parent: "networks/blue".to_owned(),
+        vnic_profile_id: "free".to_owned(),
+        vnic_profile: Some(wire::VnicProfile {
+            spec: Some(wire::VnicProfileSpec { network_filter: Some(filter), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    engine.profiles().create_vnic_profile(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn lets_no_profile_be_weakened_while_a_command_may_still_make_the_network_managed() {
+    let engine = Running::start().await;
+    let spec = wire::NetworkSpec { manage_macs_with_libvirt: true, ..Default::default() };
+    engine.furnish("host-a", "blue", spec).await;
+    let mut agent = welcomed(&engine).await;
+    agent.say(report(&[], "empty")).await;
+    let (on, managed) = setup_of(agent.hear().await.unwrap());
+    switch_off(&engine).await;
+    let refused = weaken(&engine).await.unwrap_err();
+    assert_eq!(trestle_proto::status::reason_of(&refused).as_deref(), Some("STILL_MANAGED"));
+
+    agent.say(applied(&on, "managed")).await;
+    assert!(matches!(agent.hear().await.unwrap(), EngineKind::ResultAck(_)));
+    assert!(weaken(&engine).await.is_err(), "the host has not said yet what it is");
+    agent.say(report(&managed.networks, "managed")).await;
+    let (off, plain) = setup_of(agent.hear().await.unwrap());
+    assert!(weaken(&engine).await.is_err(), "the host is managed");
+    agent.say(applied(&off, "plain")).await;
+    assert!(matches!(agent.hear().await.unwrap(), EngineKind::ResultAck(_)));
+    agent.say(report(&plain.networks, "plain")).await;
+    engine.wait_for("host-a", |status| status.sync() == wire::Sync::InSync).await;
+    weaken(&engine).await.unwrap();
+}
+
 #[tokio::test]
 async fn does_not_send_refused_changes_again_at_once() {
     let engine = Running::start().await;

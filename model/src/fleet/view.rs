@@ -31,6 +31,7 @@ pub struct Fleet {
     network_hosts: BTreeMap<NetworkName, BTreeSet<HostName>>,
     cluster_hosts: BTreeMap<ResourceId, BTreeSet<HostName>>,
     managed_reports: BTreeMap<NetworkName, BTreeSet<HostName>>,
+    managed_commands: BTreeMap<HostName, BTreeSet<NetworkName>>,
 }
 
 /// What a host last reported, kept over a restart of the engine. Never part of the desired state.
@@ -104,6 +105,17 @@ impl Fleet {
             self.managed_reports.entry(network.clone()).or_default().insert(host.clone());
         }
         self.observed.insert(host, record);
+    }
+
+    /// Keeps which networks a command under way lets libvirt manage on `host`; none where no command is under way.
+    ///
+    /// Never stored: a command that an engine does not remember is undone by its host.
+    pub fn command(&mut self, host: HostName, managed: BTreeSet<NetworkName>) {
+        if managed.is_empty() {
+            self.managed_commands.remove(&host);
+        } else {
+            self.managed_commands.insert(host, managed);
+        }
     }
 
     /// Returns an entity by its key.
@@ -188,10 +200,11 @@ impl Fleet {
         self.network_hosts.get(network).into_iter().flatten()
     }
 
-    /// Returns the hosts whose last report has libvirt manage the MAC table of `network`, ordered; also hosts that are
-    /// no longer to run it.
-    pub fn hosts_reporting_managed<'a>(&'a self, network: &NetworkName) -> impl Iterator<Item = &'a HostName> {
-        self.managed_reports.get(network).into_iter().flatten()
+    /// Returns the hosts on which libvirt manages the MAC table of `network`, as their last report or a command under way
+    /// has it, ordered; also hosts that are no longer to run it.
+    pub fn hosts_managing<'a>(&'a self, network: &NetworkName) -> BTreeSet<&'a HostName> {
+        let commanded = self.managed_commands.iter().filter(|(_, networks)| networks.contains(network));
+        self.managed_reports.get(network).into_iter().flatten().chain(commanded.map(|(host, _)| host)).collect()
     }
 
     /// Returns the hosts of `cluster`, ordered.
@@ -260,6 +273,7 @@ impl Fleet {
                 self.profiles.remove(&(n.clone(), p.clone()));
             }
             EntityId::Host(h) => {
+                self.managed_commands.remove(h);
                 if let Some(before) = self.hosts.remove(h) {
                     unlink(&mut self.cluster_hosts, &before.cluster, h);
                 }

@@ -98,7 +98,7 @@ pub(crate) fn tagging_unknown(fleet: &Fleet, network: &Network, spot: &Spot, fie
 /// Life cycle: a profile is weakened only after every host has reported its network unmanaged.
 pub(crate) fn still_managed(fleet: &Fleet, network: &Network, spot: &Spot, risk: Risk) -> Option<Finding> {
     let hosts: Vec<String> =
-        fleet.hosts_reporting_managed(&network.id).map(|host| EntityId::Host(host.clone()).to_string()).collect();
+        fleet.hosts_managing(&network.id).into_iter().map(|host| EntityId::Host(host.clone()).to_string()).collect();
     let message = format!(
         "{} still report network {} as managed, and guests of this profile could {}",
         enumerate(&hosts),
