@@ -21,6 +21,7 @@ use trestle_proto::session::v1::command::Kind as CommandKind;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{Command, EngineMessage, TraceContext as WireTrace};
 use trestle_store::Store;
+use trestle_telemetry::names;
 use trestle_telemetry::trace_context::{self, TraceContext, set_parent};
 use uuid::Uuid;
 
@@ -62,7 +63,7 @@ impl Reconciler {
                 _ = sweep.tick() => self.sweep(),
             }
             for (host, cause) in self.wake.take() {
-                let span = info_span!("reconcile", otel.name = "reconcile host", trestle.host = %host);
+                let span = info_span!(names::RECONCILE_SPAN, { names::HOST } = %host);
                 if let Some(cause) = &cause {
                     set_parent(&span, cause);
                 }

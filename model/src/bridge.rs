@@ -43,6 +43,40 @@ pub struct BridgeOptions {
     pub default_pvid: Option<u16>,
 }
 
+/// An option that contradicts a MAC table managed by libvirt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The option's name on the wire.
+    pub option: &'static str,
+    /// Why, for people.
+    pub reason: &'static str,
+}
+
+/// The kernel's ageing time of learned entries, in centiseconds.
+const KERNELS_AGEING_CS: u32 = 30_000;
+
+impl BridgeOptions {
+    /// Finds the options that contradict a MAC table managed by libvirt, in the order of the fields.
+    pub fn contradictions(&self) -> impl Iterator<Item = Contradiction> {
+        let ageing = self.ageing_time_cs.is_some_and(|time| time != KERNELS_AGEING_CS);
+        [
+            (ageing, "ageing_time_cs", "a managed MAC table learns nothing that could age"),
+            (
+                self.vlan_filtering == Some(false),
+                "vlan_filtering",
+                "libvirt filters by VLAN where it manages the table",
+            ),
+            (
+                self.default_pvid == Some(0),
+                "default_pvid",
+                "without a default VLAN a filtering bridge passes no untagged frame",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(contradicts, option, reason)| contradicts.then_some(Contradiction { option, reason }))
+    }
+}
+
 /// A bridge option with a bounded range, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BridgeOption {

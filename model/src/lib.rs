@@ -23,7 +23,7 @@ mod request;
 mod state;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
-pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec};
+pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
 pub use capabilities::{
     Capabilities, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicReport, PortReport,
 };

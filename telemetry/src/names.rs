@@ -15,16 +15,16 @@ pub const OTEL_KIND: &str = "otel.kind";
 /// Sets the status of a span: `ERROR` or `OK` (a field that the tracing bridge understands).
 pub const OTEL_STATUS_CODE: &str = "otel.status_code";
 
-/// Names the span around one push of desired state from the engine to one host.
-pub const PUSH_SPAN: &str = "push";
 /// Names the span around one command that reached a host agent, by session or by local call.
 pub const COMMAND_SPAN: &str = "command";
 /// Names the span around one phase of a transaction on a host.
 pub const PHASE_SPAN: &str = "phase";
 /// Names the span around one step of a plan.
 pub const STEP_SPAN: &str = "step";
-/// Names the span around one run of a reconciler.
-pub const RECONCILE_SPAN: &str = "reconcile";
+/// Names the span around one look of the reconciler at a host.
+pub const RECONCILE_SPAN: &str = "reconcile host";
+/// Names the span around one message of an agent, in the engine.
+pub const AGENT_MESSAGE_SPAN: &str = "agent message";
 
 /// Holds the id of a request, as sent or echoed in `x-request-id`.
 pub const REQUEST_ID: &str = "trestle.request_id";
@@ -32,10 +32,6 @@ pub const REQUEST_ID: &str = "trestle.request_id";
 pub const COMMAND_ID: &str = "trestle.command_id";
 /// Holds the name of the host that a span is about.
 pub const HOST: &str = "trestle.host";
-/// Holds the name of the network that a span is about.
-pub const NETWORK: &str = "trestle.network";
-/// Holds the generation of the desired state that a span works on.
-pub const GENERATION: &str = "trestle.generation";
 /// Holds the phase of a transaction.
 pub const PHASE: &str = "trestle.phase";
 /// Holds the one-line display of a plan's step.

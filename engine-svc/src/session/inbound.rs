@@ -16,6 +16,7 @@ use trestle_proto::session::v1::command_result::End as ResultEnd;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{AgentMessage, CommandResult, EngineMessage, Report, ResultAck};
 use trestle_store::Store;
+use trestle_telemetry::names;
 use trestle_telemetry::trace_context::{TraceContext, set_parent};
 use uuid::Uuid;
 
@@ -58,7 +59,11 @@ impl Inbound {
             };
             match message {
                 Ok(Some(message)) => {
-                    let span = info_span!("agent message", otel.kind = "consumer", trestle.host = %self.host());
+                    let span = info_span!(
+                        names::AGENT_MESSAGE_SPAN,
+                        { names::OTEL_KIND } = "consumer",
+                        { names::HOST } = %self.host()
+                    );
                     if let Some(trace) = &message.trace {
                         let context = TraceContext {
                             traceparent: trace.traceparent.clone(),

@@ -1,12 +1,9 @@
 //! Rows 13, 15, 22 and 23: the bridge below a managed network.
 
 use trestle_model::fleet::{Cluster, EntityId, Network, SwitchType};
-use trestle_model::{BridgeOptions, Code, Finding, MacTableManager};
+use trestle_model::{Code, Contradiction, Finding, MacTableManager};
 
 use crate::spot::{Spot, enumerate};
-
-/// The kernel's ageing time of learned entries, which a managed table keeps.
-const DEFAULT_AGEING_CS: u32 = 30_000;
 
 /// Row 13: the flag is kept, and does nothing, where there is no bridge.
 pub(crate) fn no_effect(network: &Network, before: Option<&Network>, spot: &Spot, field: &str) -> Option<Finding> {
@@ -60,12 +57,6 @@ pub(crate) fn management(network: &Network, clusters: Vec<String>, spot: &Spot, 
     })
 }
 
-/// Row 23: a bridge option that contradicts a managed MAC table, and why.
-struct Contradiction {
-    option: &'static str,
-    reason: &'static str,
-}
-
 /// Row 23 where the network itself changes: one error for each option that contradicts.
 pub(crate) fn contradicting_options(network: &Network, spot: &Spot) -> Vec<Finding> {
     let finding = |Contradiction { option, reason }| {
@@ -73,7 +64,7 @@ pub(crate) fn contradicting_options(network: &Network, spot: &Spot) -> Vec<Findi
         spot.error(Code::BridgeOptsConflict, &field, format!("{option} contradicts MAC table management: {reason}"))
             .remedy(format!("leave {option} unset, or MAC table management off"))
     };
-    contradictions(network).map(finding).collect()
+    network.bridge_options.contradictions().map(finding).collect()
 }
 
 /// Row 23 where managed `networks` meet a cluster or a host: one error that names them.
@@ -82,28 +73,17 @@ pub(crate) fn contradicting_networks<'a>(
     spot: &Spot,
     field: &str,
 ) -> Option<Finding> {
-    let names: Vec<String> =
-        networks.into_iter().filter(|network| contradictions(network).next().is_some()).map(name_of).collect();
+    let names: Vec<String> = networks
+        .into_iter()
+        .filter(|network| network.bridge_options.contradictions().next().is_some())
+        .map(name_of)
+        .collect();
     let message = format!("bridge options of {} contradict their MAC table management", enumerate(&names));
     (!names.is_empty()).then(|| {
         spot.error(Code::BridgeOptsConflict, field, message)
             .related(names)
             .remedy("unset vlan_filtering, default_pvid and ageing_time_cs of the networks")
     })
-}
-
-fn contradictions(network: &Network) -> impl Iterator<Item = Contradiction> {
-    let BridgeOptions { ageing_time_cs, vlan_filtering, default_pvid, .. } = network.bridge_options;
-    let filtering = vlan_filtering == Some(false);
-    let pvid = default_pvid == Some(0);
-    let ageing = ageing_time_cs.is_some_and(|time| time != DEFAULT_AGEING_CS);
-    [
-        (filtering, "vlan_filtering", "libvirt switches VLAN filtering on"),
-        (pvid, "default_pvid", "a filtering bridge without a default VLAN drops all traffic"),
-        (ageing, "ageing_time_cs", "a managed table learns nothing that could age"),
-    ]
-    .into_iter()
-    .filter_map(|(contradicts, option, reason)| contradicts.then_some(Contradiction { option, reason }))
 }
 
 fn name_of(network: &Network) -> String {

@@ -1,6 +1,6 @@
 //! What contradicts itself, whatever the host is.
 
-use trestle_model::{Code, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec};
+use trestle_model::{Code, Contradiction, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec};
 
 use super::{error, sub};
 
@@ -62,22 +62,8 @@ fn mac_table(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
         findings.push(finding.remedy("acknowledge it, or switch it off"));
         return;
     };
-    let options = &bridge.options;
-    let conflicts = [
-        (
-            options.vlan_filtering == Some(false),
-            "vlan_filtering",
-            "libvirt filters by VLAN where it manages the MAC table",
-        ),
-        (
-            options.default_pvid == Some(0),
-            "default_pvid",
-            "without a default VLAN a filtering bridge passes no untagged frame",
-        ),
-        (options.ageing_time_cs.is_some(), "ageing_time_cs", "a managed MAC table learns nothing that could age"),
-    ];
-    for (_, name, message) in conflicts.into_iter().filter(|(conflicts, ..)| *conflicts) {
-        let finding = error(spec, Code::BridgeOptsConflict, field, &format!("bridge_options.{name}"), message);
+    for Contradiction { option, reason } in bridge.options.contradictions() {
+        let finding = error(spec, Code::BridgeOptsConflict, field, &format!("bridge_options.{option}"), reason);
         findings.push(finding.remedy("leave the option out, or do not let libvirt manage the MAC table"));
     }
 }
