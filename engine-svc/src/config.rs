@@ -61,6 +61,9 @@ pub enum ConfigError {
     /// An option is out of range.
     #[error("{0} must be between {1} and {2}")]
     OutOfRange(&'static str, Period, Period),
+    /// Strangers could listen in.
+    #[error("listen has {0}, which is not loopback and needs tls")]
+    Plaintext(SocketAddr),
 }
 
 impl Config {
@@ -73,7 +76,14 @@ impl Config {
         if !(low..=high).contains(&config.hosts.connectivity_timeout) {
             return Err(ConfigError::OutOfRange("hosts.connectivity_timeout", low, high));
         }
-        Ok(config)
+        let open = config.listen.iter().find_map(|address| match address {
+            ListenAddress::Tcp(address) if !address.ip().is_loopback() => Some(*address),
+            ListenAddress::Tcp(_) | ListenAddress::Unix(_) => None,
+        });
+        match open.filter(|_| config.tls.is_none()) {
+            Some(address) => Err(ConfigError::Plaintext(address)),
+            None => Ok(config),
+        }
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
@@ -164,6 +174,15 @@ mod tests {
             let text = format!("{LEAST}[hosts]\nconnectivity_timeout = \"{period}\"");
             assert_eq!(parse(&text).is_ok(), accepted, "{period}");
         }
+    }
+
+    #[test]
+    fn refuses_plaintext_beyond_loopback() {
+        let text = |address: &str| format!("listen = [\"{address}\"]\n{LEAST}");
+        assert!(matches!(parse(&text("0.0.0.0:7443")), Err(ConfigError::Plaintext(_))));
+        assert!(matches!(parse(&text("[2001:db8::1]:7443")), Err(ConfigError::Plaintext(_))));
+        assert!(parse(&text("[::1]:7443")).is_ok());
+        assert!(parse(&text("unix:/run/engine.sock")).is_ok());
     }
 
     #[test]
