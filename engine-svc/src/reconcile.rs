@@ -87,6 +87,9 @@ impl Reconciler {
         if !now.connected || !now.reported || now.in_flight.is_some() {
             return;
         }
+        // No command is under way, and the report is later than the last one. Only this task notes and clears, so that no
+        // report clears what is just being noted.
+        self.store.command(host, BTreeSet::new());
         // Read first: what is sent is then never older than it says.
         let fence = Fence { epoch: self.store.fencing_epoch(), generation: self.store.revision() };
         let changes = self.owed(host);

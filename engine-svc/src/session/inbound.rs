@@ -1,6 +1,5 @@
 //! One session's incoming messages.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,9 +131,6 @@ impl Inbound {
         // What is kept is then older than what the host is: nothing is concluded from it until the next report.
         match kept {
             Ok(Ok(())) => {
-                if self.board.host(self.host()).in_flight.is_none() {
-                    self.store.command(self.host(), BTreeSet::new());
-                }
                 self.board.reported(self.host(), self.seat.number);
                 self.wake.host(self.host(), None);
             }

@@ -163,7 +163,9 @@ impl Store {
     /// Keeps, in memory only, which networks a command under way lets libvirt manage on `host`: rules see them as if the
     /// host had reported them. None where no command is under way.
     pub fn command(&self, host: &HostName, managed: BTreeSet<NetworkName>) {
-        self.change(|fleet| fleet.command(host.clone(), managed));
+        if self.read(|fleet| fleet.commanded(host) != &managed) {
+            self.change(|fleet| fleet.command(host.clone(), managed));
+        }
     }
 
     /// Returns the audit events after revision `after`, in order, `limit` at most; they are kept for ever.

@@ -118,6 +118,12 @@ impl Fleet {
         }
     }
 
+    /// Returns the networks that a command under way lets libvirt manage on `host`.
+    pub fn commanded(&self, host: &HostName) -> &BTreeSet<NetworkName> {
+        static NONE: BTreeSet<NetworkName> = BTreeSet::new();
+        self.managed_commands.get(host).unwrap_or(&NONE)
+    }
+
     /// Returns an entity by its key.
     pub fn entity(&self, id: &EntityId) -> Option<Entity> {
         match id {
