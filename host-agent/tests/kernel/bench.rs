@@ -98,7 +98,9 @@ impl Bench {
 
     /// Waits until the kernel has settled, and returns what `ip` tells.
     pub(crate) async fn settled(&self) -> String {
-        self.wait(|state| !state.contains("tentative")).await
+        let state = self.wait(|state| !state.contains("tentative")).await;
+        assert!(!state.contains("tentative"), "the kernel does not settle: {state}");
+        state
     }
 
     /// Waits until `ip` tells the same as before.
