@@ -73,8 +73,7 @@ impl Api {
     }
 
     fn get<R: Collection>(&self, name: &str) -> Result<R, Status> {
-        let id = engine_wire::parse_name_of::<R>(name, "name").and_then(|_| engine_wire::parse_name(name, "name"));
-        let id = id.map_err(Refusal::malformed)?;
+        let id = named::<R>(name)?;
         let found = self.store.read(|fleet| fleet.entity(&id)).and_then(R::entity_of);
         let entity = found.ok_or_else(|| Refusal::from(engine_wire::missing(&id, "name")))?;
         Ok(R::build(&entity).fill(self))
@@ -166,8 +165,7 @@ impl Api {
     }
 
     async fn delete<R: Collection>(&self, terms: Terms, name: &str, etag: String) -> Result<Vec<WireFinding>, Status> {
-        engine_wire::parse_name_of::<R>(name, "name").map_err(Refusal::malformed)?;
-        let key = engine_wire::parse_name(name, "name").map_err(Refusal::malformed)?;
+        let key = named::<R>(name)?;
         let written = self.writer.write(terms.wish()?, move |fleet| {
             let before = fleet.entity(&key).ok_or_else(|| engine_wire::missing(&key, "name"))?;
             engine_wire::check_etag(&etag, "etag", &key, before.meta())?;
@@ -221,6 +219,12 @@ impl Terms {
             acknowledge,
         })
     }
+}
+
+/// Reads the name that a request is about; it has to be one of the resource's kind.
+fn named<R: Resource>(name: &str) -> Result<EntityId, Refusal> {
+    let id = engine_wire::parse_name_of::<R>(name, "name").map_err(Refusal::malformed)?;
+    Ok(R::entity_id(id))
 }
 
 fn key<R: Resource>(entity: &R::Entity) -> EntityId {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{info, info_span, warn};
 use trestle_model::{
     Code, ConnectivityCheck, Fence, HostName, NetworkChange, NetworkName, Origin, SetupOptions, SetupRequest,
     TransactionId,
@@ -67,7 +67,7 @@ impl Reconciler {
                 if let Some(cause) = &cause {
                     set_parent(&span, cause);
                 }
-                self.reconcile(&host).instrument(span).await;
+                span.in_scope(|| self.reconcile(&host));
             }
         }
     }
@@ -81,8 +81,7 @@ impl Reconciler {
         }
     }
 
-    #[expect(clippy::unused_async, reason = "instrumented as a future, so that the span is entered and left once")]
-    async fn reconcile(&self, host: &HostName) {
+    fn reconcile(&self, host: &HostName) {
         let now = self.board.host(host);
         if !now.connected || !now.reported || now.in_flight.is_some() {
             return;
