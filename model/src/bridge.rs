@@ -123,3 +123,25 @@ impl BridgeOption {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_option_that_contradicts_a_managed_table_and_no_other() {
+        let options = |ageing, filtering, pvid| BridgeOptions {
+            ageing_time_cs: ageing,
+            vlan_filtering: filtering,
+            default_pvid: pvid,
+            ..BridgeOptions::default()
+        };
+        let names = |options: BridgeOptions| options.contradictions().map(|c| c.option).collect::<Vec<_>>();
+        assert_eq!(
+            names(options(Some(100), Some(false), Some(0))),
+            ["ageing_time_cs", "vlan_filtering", "default_pvid"]
+        );
+        assert_eq!(names(options(Some(30_000), Some(true), Some(7))), Vec::<&str>::new());
+        assert_eq!(names(BridgeOptions::default()), Vec::<&str>::new());
+    }
+}
