@@ -40,7 +40,7 @@ impl Story {
     pub async fn tell(&mut self, fact: &str, scene: impl Future<Output = Result<()>>) {
         if let Err(error) = self.need(fact, scene).await {
             println!("{error:#}");
-            self.failed.push(fact.to_owned());
+            self.failed.push(format!("{fact}: {error:#}"));
         }
     }
 
@@ -57,7 +57,7 @@ impl Story {
             println!("--- host-agent on {}\n{}", host.name(), last_lines(&host.agent_log().await));
         }
         outcome?;
-        bail!("{} facts do not hold: {}", self.failed.len(), self.failed.join("; "))
+        bail!("{} facts do not hold:\n{}", self.failed.len(), self.failed.join("\n"))
     }
 }
 
