@@ -9,6 +9,8 @@
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod ownership;
+#[cfg(feature = "testing")]
+pub mod sample;
 pub mod target;
 pub mod transaction;
 pub mod undo;

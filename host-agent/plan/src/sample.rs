@@ -1,0 +1,174 @@
+//! Networks and requests in short words, for tests of this crate and of those that carry its plans out.
+//!
+//! *Panics*: where a test's words are not legal; nothing here is for production.
+
+pub mod random;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use trestle_model::{
+    AddressOrigin, BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName,
+    Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, SetupOptions,
+    SetupRequest, Southbound, StaticIpv4, StaticIpv6, Topology, TransactionId, VlanId,
+};
+use uuid::Uuid;
+
+use crate::PlannedStep;
+
+const LEGAL: &str = "a test's words are legal";
+
+/// A network in the making: bridged, untagged, on nothing, without addresses.
+#[derive(Debug, Clone)]
+pub struct Net(pub NetworkSpec);
+
+/// Begins a network.
+pub fn net(network: &str) -> Net {
+    let bridge = BridgeSpec { name: IfName::for_bridge(&name(network)), stp: false, options: BridgeOptions::default() };
+    Net(NetworkSpec {
+        name: name(network),
+        southbound: None,
+        vlan: None,
+        mtu: Mtu::ETHERNET,
+        topology: Topology::Bridged(bridge),
+        mac_table_manager: MacTableManager::Kernel,
+        ipv4: Ipv4Config::None,
+        ipv6: Ipv6Config::None,
+        default_route: false,
+    })
+}
+
+impl Net {
+    /// Puts it on a NIC.
+    #[must_use]
+    pub fn on(mut self, nic: &str) -> Self {
+        self.0.southbound = Some(Southbound::Nic(if_name(nic)));
+        self
+    }
+
+    /// Tags it.
+    #[must_use]
+    pub fn vlan(mut self, id: u32) -> Self {
+        self.0.vlan = Some(VlanId::try_from(id).expect(LEGAL));
+        self
+    }
+
+    /// Gives it an MTU.
+    #[must_use]
+    pub fn mtu(mut self, bytes: u32) -> Self {
+        self.0.mtu = Mtu::try_from(bytes).expect(LEGAL);
+        self
+    }
+
+    /// Takes its bridge away.
+    #[must_use]
+    pub fn bridgeless(mut self) -> Self {
+        self.0.topology = Topology::Bridgeless;
+        self
+    }
+
+    /// Lets libvirt manage its MAC table.
+    #[must_use]
+    pub fn managed(mut self) -> Self {
+        self.0.mac_table_manager = MacTableManager::Libvirt;
+        self
+    }
+
+    /// Gives it static IPv4 addresses, and a gateway.
+    #[must_use]
+    pub fn ipv4(mut self, addresses: &[&str], gateway: Option<&str>) -> Self {
+        let addresses = addresses.iter().map(|net| net.parse().expect(LEGAL)).collect();
+        let gateway = gateway.map(|gateway| gateway.parse().expect(LEGAL));
+        self.0.ipv4 = Ipv4Config::Static(StaticIpv4::new(addresses, gateway).expect(LEGAL));
+        self
+    }
+
+    /// Gives it static IPv6 addresses, and a gateway.
+    #[must_use]
+    pub fn ipv6(mut self, addresses: &[&str], gateway: Option<&str>) -> Self {
+        let addresses = addresses.iter().map(|net| net.parse().expect(LEGAL)).collect();
+        let gateway = gateway.map(|gateway| gateway.parse().expect(LEGAL));
+        self.0.ipv6 = Ipv6Config::Static(StaticIpv6::new(addresses, gateway).expect(LEGAL));
+        self
+    }
+
+    /// Lets it claim the default route.
+    #[must_use]
+    pub fn default_route(mut self) -> Self {
+        self.0.default_route = true;
+        self
+    }
+
+    /// Changes its bridge, where it has one.
+    #[must_use]
+    pub fn bridge(mut self, change: impl FnOnce(&mut BridgeSpec)) -> Self {
+        if let Topology::Bridged(bridge) = &mut self.0.topology {
+            change(bridge);
+        }
+        self
+    }
+
+    /// Asks for it.
+    pub fn set(self) -> NetworkChange {
+        NetworkChange::Set(self.0)
+    }
+}
+
+/// Asks for a network to go.
+pub fn remove(network: &str) -> NetworkChange {
+    NetworkChange::Remove(name(network))
+}
+
+/// Makes a request of changes, which its local client has to confirm.
+pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest {
+    SetupRequest {
+        changes: changes.into_iter().collect(),
+        options: SetupOptions {
+            transaction: TransactionId(Uuid::from_u128(1)),
+            origin: Origin::Local,
+            connectivity_check: ConnectivityCheck::Local(Duration::from_secs(30)),
+            commit_on_success: false,
+            validate_only: false,
+            acknowledge: vec![Code::NoEffectNotBridged],
+            fence: None,
+        },
+    }
+}
+
+/// Reads a device's name.
+pub fn if_name(name: &str) -> IfName {
+    IfName::parse(name).expect(LEGAL)
+}
+
+/// Reads a network's name.
+pub fn name(name: &str) -> NetworkName {
+    NetworkName::parse(name).expect(LEGAL)
+}
+
+/// Returns the names of a configuration's networks.
+pub fn names(config: &HostConfig) -> BTreeSet<NetworkName> {
+    config.networks.keys().cloned().collect()
+}
+
+/// Returns steps as lines of text.
+pub fn lines(steps: &[PlannedStep]) -> String {
+    steps.iter().map(|planned| planned.step.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// What is left of a state when the kernel's noise is taken out: numbers of devices, carriers, link-local addresses,
+/// leases' remaining time, learned and local entries.
+pub fn settled(mut state: HostState) -> HostState {
+    for link in state.kernel.links.values_mut() {
+        link.index = 0;
+        link.carrier = false;
+        link.promiscuity = 0;
+        link.addresses.retain(|address| address.origin != AddressOrigin::Kernel);
+        for address in &mut link.addresses {
+            address.origin = AddressOrigin::Static;
+        }
+    }
+    let link_local = |route: &Route| route.destination.to_string() == "fe80::/64";
+    state.kernel.routes.retain(|route| !link_local(route));
+    state.kernel.fdb.retain(|entry| entry.state == FdbState::Static);
+    state
+}

@@ -1,0 +1,91 @@
+//! Random hosts and random requests, for the laws that hold of every plan on every host.
+
+use proptest::prelude::*;
+use trestle_model::NetworkChange;
+
+use super::{Net, net, remove};
+
+/// How many NICs a random host has: `eth0`, `eth1`, and so on.
+pub const NICS: usize = 3;
+
+/// A NIC as somebody left it; what a test makes of it is the test's affair, as long as nothing of it is Trestle's.
+#[derive(Debug, Clone)]
+pub struct Nic {
+    /// Whether it is up.
+    pub up: bool,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Its addresses: numbers below 6, each a kind of address.
+    pub addresses: Vec<u8>,
+    /// Whether a default route leads over it.
+    pub default_route: bool,
+    /// Whether a foreign VLAN device stands on it.
+    pub vlan: bool,
+}
+
+/// Changes that are asked for at once, and the guests that then come: each on the bridge of a network, by number.
+pub type Round = (Vec<NetworkChange>, Vec<u8>);
+
+/// Returns the NICs of a host.
+pub fn nics() -> impl Strategy<Value = Vec<Nic>> {
+    proptest::collection::vec(nic(), NICS)
+}
+
+/// Returns what is asked of a host, one round after the other.
+pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
+    let guests = proptest::collection::vec(0_u8..4, 0..3);
+    proptest::collection::vec((proptest::collection::vec(change(), 1..4), guests), 1..4)
+}
+
+fn nic() -> impl Strategy<Value = Nic> {
+    let addresses = proptest::collection::vec(0_u8..6, 0..4);
+    let mtu = prop_oneof![Just(1500), Just(4000)];
+    (any::<bool>(), mtu, addresses, any::<bool>(), any::<bool>())
+        .prop_map(|(up, mtu, addresses, default_route, vlan)| Nic { up, mtu, addresses, default_route, vlan })
+}
+
+fn change() -> impl Strategy<Value = NetworkChange> {
+    prop_oneof![
+        4 => (0_u8..4).prop_flat_map(network).prop_map(Net::set),
+        1 => (0_u8..4).prop_map(|number| remove(&format!("n{number}"))),
+    ]
+}
+
+fn network(number: u8) -> impl Strategy<Value = Net> {
+    let place = (0_u8..5, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
+    let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
+    let address = (0_u8..5, any::<bool>(), any::<bool>());
+    (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), (address, ipv6, default_route))| {
+        let mut network = net(&format!("n{number}")).mtu(mtu);
+        if nic < 4 {
+            network = network.on(&format!("eth{}", nic % 3));
+            network = vlan.into_iter().fold(network, Net::vlan);
+            if topology == 0 {
+                network = network.bridgeless();
+            }
+        }
+        let (first, second) = (format!("10.{number}.0.2/24"), format!("10.{number}.0.3/24"));
+        let gateway = format!("10.{number}.0.1");
+        let gateway = Some(gateway.as_str()).filter(|_| default_route);
+        network = match address {
+            0 => network,
+            1 => network.ipv4(&[&first], gateway),
+            2 => network.ipv4(&[&first, &second], gateway),
+            3 => network.ipv4(&[&second, &first], gateway),
+            _ => network.ipv4(&[&first, &format!("10.{number}.128.1/24"), &second], gateway),
+        };
+        if default_route && address > 0 {
+            network = network.default_route();
+        }
+        if ipv6 && mtu >= 1280 {
+            network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], None);
+        }
+        if managed && topology > 0 {
+            network = network.managed();
+        }
+        network.bridge(|bridge| {
+            bridge.stp = topology == 2;
+            bridge.options.priority = (topology == 3).then_some(4096);
+        })
+    })
+}
