@@ -33,6 +33,7 @@ pub mod engine_wire;
 pub mod finding_wire;
 pub mod host_wire;
 pub mod page;
+pub mod schema;
 pub mod status;
 
 mod form;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 use trestle_proto::engine::v1 as wire;
+use trestle_proto::schema;
 
 use crate::arguments::{Apply, Check, Waiting};
 use crate::context::Context;
@@ -14,8 +15,8 @@ use crate::engine::{Engine, Write, Written, etag_of};
 use crate::failure::{Failure, findings_text};
 use crate::follow::{Follower, Patience};
 use crate::kind::{Kind, id_of, parent_of};
+use crate::output;
 use crate::preview::{self, Preview};
-use crate::{output, schema};
 
 /// How long hosts may take together unless something else is said.
 const PATIENCE: Duration = Duration::from_secs(300);

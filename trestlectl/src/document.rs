@@ -16,11 +16,11 @@ use std::fmt;
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use trestle_proto::host::v1::{Network, SetupNetworksRequest};
+use trestle_proto::schema;
 
 pub use source::{Source, Unreadable};
 
 use crate::kind::Kind;
-use crate::schema;
 use reader::Fault;
 use tree::{Content, Key, Node};
 

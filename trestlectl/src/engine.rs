@@ -13,13 +13,13 @@ use tonic::{Code, Request, Status, Streaming};
 use trestle_proto::engine::v1::host_service_client::HostServiceClient;
 use trestle_proto::engine::v1::{GetHostRequest, Host, ListHostsRequest, WatchHostsRequest, WatchHostsResponse};
 use trestle_proto::finding::v1::Finding;
+use trestle_proto::schema;
 use trestle_serve::Connection;
 use uuid::Uuid;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::kind::Kind;
-use crate::schema;
 
 use codec::DynamicCodec;
 

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn every_kind_is_on_the_wire() {
         for kind in Kind::ALL {
-            let message = crate::schema::message(&format!("trestle.engine.v1.{kind}"));
+            let message = trestle_proto::schema::message(&format!("trestle.engine.v1.{kind}"));
             assert!(message.get_field_by_name("spec").is_some(), "{kind}");
         }
     }

@@ -12,7 +12,6 @@ pub mod follow;
 pub mod kind;
 pub mod output;
 pub mod progress;
-pub mod schema;
 
 mod apply;
 mod delete;

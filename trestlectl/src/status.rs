@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine::v1::{Connection, Host, HostStatus, Sync};
 use trestle_proto::host::v1::SetupNetworksResponse;
+use trestle_proto::schema;
 
 use crate::arguments::{ReportFormat, Status};
 use crate::context::Context;
@@ -15,8 +16,8 @@ use crate::failure::{Failure, findings_text};
 use crate::follow;
 use crate::get::whole;
 use crate::kind::{Kind, id_of};
+use crate::output;
 use crate::progress::{result_text, text};
-use crate::{output, schema};
 
 /// Runs `status`.
 ///

@@ -4,18 +4,13 @@
 //!
 //! *Source*: AIP-134, AIP-161.
 
-use std::sync::LazyLock;
-
-use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 use prost_types::FieldMask;
 use trestle_model::{Code, Finding, Findings};
 
 use super::Resource;
 use crate::form::quoted;
-
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(crate::FILE_DESCRIPTOR_SET).expect("the set was compiled with this crate"));
+use crate::schema;
 
 /// The fields of a resource that clients write.
 const WRITABLE: [&str; 2] = ["labels", "spec"];
@@ -28,9 +23,8 @@ const WRITABLE: [&str; 2] = ["labels", "spec"];
 ///
 /// *Errors*: `FIELD_MASK_INVALID` for each path that does not exist or cannot be written.
 pub(super) fn merge<R: Resource>(existing: &R, given: &R, mask: Option<&FieldMask>) -> Result<R, Findings> {
-    let descriptor = POOL.get_message_by_name(R::FULL_NAME).expect("the set has every resource");
-    let mut merged = dynamic(&descriptor, existing);
-    let given = dynamic(&descriptor, given);
+    let mut merged = schema::dynamic(R::FULL_NAME, existing);
+    let given = schema::dynamic(R::FULL_NAME, given);
     let paths = match mask.map(|mask| mask.paths.as_slice()).unwrap_or_default() {
         [] => present(&given),
         [all] if all == "*" => WRITABLE.map(str::to_owned).to_vec(),
@@ -38,7 +32,7 @@ pub(super) fn merge<R: Resource>(existing: &R, given: &R, mask: Option<&FieldMas
     };
     let mut findings = Vec::new();
     for path in &paths {
-        match resolve(&descriptor, path) {
+        match resolve(&schema::message(R::FULL_NAME), path) {
             Some(fields) => replace(&mut merged, Some(&given), &fields),
             None => {
                 let message = format!("{} is no field of {} that can be written", quoted(path), R::FIELD);
@@ -47,16 +41,7 @@ pub(super) fn merge<R: Resource>(existing: &R, given: &R, mask: Option<&FieldMas
             }
         }
     }
-    if findings.is_empty() {
-        Ok(merged.transcode_to().expect("a message of this type reads as itself"))
-    } else {
-        Err(Findings(findings).sorted())
-    }
-}
-
-fn dynamic(descriptor: &MessageDescriptor, message: &impl Message) -> DynamicMessage {
-    DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice())
-        .expect("a message of this type reads as itself")
+    if findings.is_empty() { Ok(schema::typed(&merged)) } else { Err(Findings(findings).sorted()) }
 }
 
 fn present(given: &DynamicMessage) -> Vec<String> {

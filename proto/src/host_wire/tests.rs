@@ -368,8 +368,7 @@ fn a_read_mask_keeps_what_it_names() {
 
 #[test]
 fn a_read_mask_knows_every_field_of_a_report() {
-    let pool = prost_reflect::DescriptorPool::decode(crate::FILE_DESCRIPTOR_SET).unwrap();
-    let report = pool.get_message_by_name("trestle.host.v1.Capabilities").unwrap();
+    let report = crate::schema::message("trestle.host.v1.Capabilities");
     let fields: Vec<String> = report.fields().map(|field| field.name().to_owned()).collect();
     assert_eq!(fields, ReadMask::FIELDS);
 }

@@ -1,12 +1,9 @@
 //! Messages of any kind, built by their descriptors from random bytes, with values that tend to be interesting.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
-
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(crate::FILE_DESCRIPTOR_SET).unwrap());
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
 const TEXTS: [&str; 30] = [
     "",
@@ -50,7 +47,7 @@ pub(crate) fn dice() -> impl Strategy<Value = Vec<u8>> {
 
 /// Builds a message of the type with this full name.
 pub(crate) fn any_message<M: prost::Message + Default>(full_name: &str, dice: &[u8]) -> M {
-    let descriptor = POOL.get_message_by_name(full_name).unwrap();
+    let descriptor = crate::schema::message(full_name);
     message(&descriptor, &mut dice.iter().copied(), 6).transcode_to().unwrap()
 }
 

@@ -5,11 +5,12 @@ use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_filter::Choice;
 use trestle_proto::engine::v1::{SwitchType, TaggingMode};
 use trestle_proto::host::v1::{ipv4_config, ipv6_config};
+use trestle_proto::schema;
 
 use crate::failure::Failure;
 use crate::kind::Kind;
+use crate::output;
 use crate::status::{connection_text, sync_text};
-use crate::{output, schema};
 
 pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
     match kind {

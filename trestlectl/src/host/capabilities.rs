@@ -2,13 +2,14 @@
 
 use prost_types::FieldMask;
 use trestle_proto::host::v1::{Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport, NicReport, Support};
+use trestle_proto::schema;
 
 use super::{connect, timed};
 use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
 use crate::failure::Failure;
-use crate::{output, schema};
+use crate::output;
 
 /// Runs `host capabilities`.
 pub(super) async fn run(context: &Context, arguments: arguments::Capabilities) -> Result<(), Failure> {

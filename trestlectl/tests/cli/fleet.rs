@@ -20,9 +20,9 @@ use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::host::v1::setup_networks_response::Event as Step;
 use trestle_proto::host::v1::{Outcome, SetupNetworksResponse, SetupNetworksResult, StepDone, TransactionAccepted};
+use trestle_proto::schema;
 use trestle_proto::status::Refusal;
 use trestlectl::kind::{Kind, id_of, parent_of};
-use trestlectl::schema;
 
 use crate::harness::{Running, serve};
 use crate::wire::ServerCodec;
