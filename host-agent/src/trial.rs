@@ -177,6 +177,7 @@ pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod kernel {
     pub(crate) mod bench;
+    mod routing;
 }
 
 use kernel::bench::{BOUND, Bench};

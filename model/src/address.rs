@@ -76,9 +76,7 @@ impl StaticIpv4 {
                 bad.push(BadIpConfig::Twice(net.to_string()));
             }
         }
-        if let Some(gateway) = gateway
-            && !addresses.iter().any(|net| net.contains(&gateway) && net.addr() != gateway)
-        {
+        if let Some(gateway) = gateway.filter(|gateway| !reaches_ipv4(&addresses, *gateway)) {
             bad.push(BadIpConfig::GatewayNotOnLink(gateway.to_string()));
         }
         if bad.is_empty() { Ok(Self { addresses, gateway }) } else { Err(bad) }
@@ -92,6 +90,11 @@ impl StaticIpv4 {
     /// Returns the gateway, if any.
     pub const fn gateway(&self) -> Option<Ipv4Addr> {
         self.gateway
+    }
+
+    /// Tells whether another host's address is on the link of one of the addresses.
+    pub fn reaches(&self, host: Ipv4Addr) -> bool {
+        reaches_ipv4(&self.addresses, host)
     }
 }
 
@@ -120,11 +123,8 @@ impl StaticIpv6 {
                 bad.push(BadIpConfig::Twice(net.to_string()));
             }
         }
-        if let Some(gateway) = gateway {
-            let on_link = addresses.iter().any(|net| net.contains(&gateway) && net.addr() != gateway);
-            if !on_link && !gateway.is_unicast_link_local() {
-                bad.push(BadIpConfig::GatewayNotOnLink(gateway.to_string()));
-            }
+        if let Some(gateway) = gateway.filter(|gateway| !reaches_ipv6(&addresses, *gateway)) {
+            bad.push(BadIpConfig::GatewayNotOnLink(gateway.to_string()));
         }
         if bad.is_empty() { Ok(Self { addresses, gateway }) } else { Err(bad) }
     }
@@ -138,6 +138,21 @@ impl StaticIpv6 {
     pub const fn gateway(&self) -> Option<Ipv6Addr> {
         self.gateway
     }
+
+    /// Tells whether another host's address is on the link of one of the addresses, or link-local.
+    pub fn reaches(&self, host: Ipv6Addr) -> bool {
+        reaches_ipv6(&self.addresses, host)
+    }
+}
+
+fn reaches_ipv4(addresses: &[Ipv4Net], host: Ipv4Addr) -> bool {
+    let is_edge = |net: &Ipv4Net| net.prefix_len() < 31 && (host == net.network() || host == net.broadcast());
+    addresses.iter().any(|net| net.contains(&host) && !is_edge(net)) && addresses.iter().all(|net| net.addr() != host)
+}
+
+fn reaches_ipv6(addresses: &[Ipv6Net], host: Ipv6Addr) -> bool {
+    host.is_unicast_link_local()
+        || (addresses.iter().any(|net| net.contains(&host)) && addresses.iter().all(|net| net.addr() != host))
 }
 
 #[cfg(test)]

@@ -208,6 +208,10 @@ codes! {
     AddressTaken = "ADDRESS_TAKEN", ovirt Some(22);
     /// A gateway is given for a network that does not own the default route.
     GatewayWithoutDefaultRoute = "GATEWAY_WITHOUT_DEFAULT_ROUTE", ovirt None;
+    /// A static route is malformed or contradicts itself.
+    RouteInvalid = "ROUTE_INVALID", ovirt Some(22);
+    /// Another route of the host has the same destination and metric.
+    RouteTaken = "ROUTE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
     /// The NIC is used by something else.

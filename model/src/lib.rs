@@ -20,6 +20,7 @@ mod network;
 mod number;
 mod outcome;
 mod request;
+mod route;
 mod state;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
@@ -36,6 +37,7 @@ pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use request::{ConnectivityCheck, Fence, NetworkChange, SetupOptions, SetupRequest};
+pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,
     LibvirtState, Link, LinkKind, PortFlags, Route,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NetworkName, VlanId};
+use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NetworkName, StaticRoute, VlanId};
 
 /// A network on a host, described whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct NetworkSpec {
     pub ipv6: Ipv6Config,
     /// Whether the network's gateway is the host's default route.
     pub default_route: bool,
+    /// Routes through the network beside the default one, in the order given; each destination and metric once.
+    #[serde(default)]
+    pub routes: Vec<StaticRoute>,
 }
 
 /// What a network stands on.

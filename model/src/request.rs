@@ -18,6 +18,7 @@ pub struct SetupRequest {
 /// What happens to one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a request has few removals, and lives briefly")]
 pub enum NetworkChange {
     /// The network is to be exactly so, whether it exists or not.
     Set(NetworkSpec),

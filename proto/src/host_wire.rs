@@ -10,6 +10,7 @@ mod network;
 mod read_mask;
 mod request;
 mod result;
+mod route;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bridge::{build_options, read_options};
 pub(crate) use network::{check_no_bridge_attribute, manager};
 pub(crate) use request::{read_acknowledged, wire_duration};
+pub(crate) use route::{build_routes, read_routes};

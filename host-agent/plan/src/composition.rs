@@ -2,25 +2,22 @@
 
 mod bridged;
 mod nic;
+mod routes;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, LinkKind, NetworkName,
-    NetworkSpec, Route,
+    NetworkSpec,
 };
 
+pub(crate) use self::routes::{default_routes, routes, static_route};
 use crate::ownership;
 use crate::target::{
     AddressTarget, AliasTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
 };
-
-/// The protocol number of Trestle's routes: set by an administrator (`RTPROT_STATIC`).
-const PROTOCOL_STATIC: u8 = 4;
-/// The metric that the kernel gives an IPv6 route for which none is asked.
-const METRIC_IPV6: u32 = 1024;
 
 /// Composes the target of a change from `running` to `desired`, given what the host is.
 ///
@@ -181,7 +178,7 @@ impl Composition<'_> {
     }
 }
 
-/// Gives a device a network's addresses and default routes, for the host's own use.
+/// Gives a device a network's addresses and routes, for the host's own use.
 fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
     wanted.master = match wanted.kind {
         KindTarget::Bridge(_) => MasterTarget::Leave,
@@ -189,7 +186,7 @@ fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
     };
     wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
     wanted.addresses = AddressTarget::Exactly(addresses(spec));
-    wanted.routes = RouteTarget::Defaults(default_routes(spec));
+    wanted.routes = RouteTarget::Network(routes(spec));
 }
 
 /// Returns a network's static addresses as the kernel will show them.
@@ -215,32 +212,6 @@ pub(crate) fn addresses(spec: &NetworkSpec) -> Vec<Address> {
         addresses.extend(ipv6.addresses().iter().map(|net| address(IpNet::V6(*net), None)));
     }
     addresses
-}
-
-/// Returns the default routes of a network that owns them; none of another network.
-pub(crate) fn default_routes(spec: &NetworkSpec) -> Vec<Route> {
-    let Some(device) = spec.top_device().filter(|_| spec.default_route) else { return Vec::new() };
-    let route = |destination, gateway, metric| Route {
-        destination,
-        gateway: Some(gateway),
-        device: device.clone(),
-        metric,
-        preferred_source: None,
-        protocol: PROTOCOL_STATIC,
-        scope: 0,
-    };
-    let mut routes = Vec::new();
-    if let Ipv4Config::Static(ipv4) = &spec.ipv4
-        && let (Some(gateway), Ok(any)) = (ipv4.gateway(), Ipv4Net::new(Ipv4Addr::UNSPECIFIED, 0))
-    {
-        routes.push(route(IpNet::V4(any), IpAddr::V4(gateway), 0));
-    }
-    if let Ipv6Config::Static(ipv6) = &spec.ipv6
-        && let (Some(gateway), Ok(any)) = (ipv6.gateway(), Ipv6Net::new(Ipv6Addr::UNSPECIFIED, 0))
-    {
-        routes.push(route(IpNet::V6(any), IpAddr::V6(gateway), METRIC_IPV6));
-    }
-    routes
 }
 
 /// Returns the names of the devices that a configuration makes.

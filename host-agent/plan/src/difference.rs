@@ -8,6 +8,7 @@ use trestle_model::{
     LinkKind, PortFlags, Route,
 };
 
+use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{AddressTarget, DefinitionTarget, FdbTarget, KindTarget, RouteTarget};
 use crate::{BridgeChange, PortChange};
 
@@ -95,7 +96,16 @@ pub(crate) fn route_change(target: &RouteTarget, link: &Link, kernel: &KernelSta
     let through = || kernel.routes.iter().filter(|route| route.device == link.name && !is_automatic(route, link));
     let (wanted, has): (&[Route], Vec<&Route>) = match target {
         RouteTarget::Leave => return Change::none(),
-        RouteTarget::Defaults(wanted) => (wanted, through().filter(|route| is_default(route)).collect()),
+        RouteTarget::Without(unwanted) => {
+            let is_unwanted = |route: &&Route| unwanted.iter().any(|unwanted| is_same_path(unwanted, route));
+            (&[], through().filter(is_unwanted).collect())
+        }
+        RouteTarget::Network(wanted) => {
+            // A route in the place of a wanted one makes way, whoever made it.
+            let in_place = |route: &Route| wanted.iter().any(|wanted| is_same_path(wanted, route));
+            let is_ours = |route: &&Route| is_default(route) || route.protocol == ROUTE_PROTOCOL || in_place(route);
+            (wanted, through().filter(is_ours).collect())
+        }
         RouteTarget::Exactly(wanted) => (wanted, through().collect()),
     };
     let mut add: Vec<Route> = wanted.iter().filter(|route| !has.contains(route)).cloned().collect();
@@ -153,6 +163,12 @@ pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) 
 /// Tells whether a route is a default route.
 pub(crate) fn is_default(route: &Route) -> bool {
     route.destination.prefix_len() == 0
+}
+
+/// Tells whether two routes lead the same way to the same destination, so that only one of them can be.
+pub(crate) fn is_same_path(one: &Route, other: &Route) -> bool {
+    (one.destination, one.gateway, &one.device, one.metric)
+        == (other.destination, other.gateway, &other.device, other.metric)
 }
 
 /// Tells whether a route comes and goes by itself: the kernel made it for an address, or a router advertised it.

@@ -1,6 +1,6 @@
 //! Marks: how Trestle tells its own objects from everybody else's.
 //!
-//! A device carries its mark as alias, a libvirt network as name and metadata. What has no mark is foreign: it is
+//! A device carries its mark as alias, a libvirt network as name and metadata, a route as its protocol number. What has no mark is foreign: it is
 //! observed, and never planned over.
 
 use trestle_model::{LibvirtNetwork, Link, NetworkName};
@@ -9,6 +9,12 @@ use trestle_model::{LibvirtNetwork, Link, NetworkName};
 ///
 /// *Source*: `IFALIASZ` (256, with the closing zero) in the kernel's `include/uapi/linux/if.h`.
 const ALIAS_LIMIT: usize = 255;
+
+/// The protocol number of the routes and rules that Trestle makes, by which it knows them again.
+///
+/// *Source*: numbers from 5 on are anybody's (`RTPROT_STATIC` is 4, in the kernel's `include/uapi/linux/rtnetlink.h`);
+/// iproute2's `rt_protos` gives this one to nobody.
+pub const ROUTE_PROTOCOL: u8 = 116;
 
 const PLAIN: &str = "trestle:";
 const HASHED: &str = "trestle#";

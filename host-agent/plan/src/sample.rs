@@ -10,7 +10,7 @@ use std::time::Duration;
 use trestle_model::{
     AddressOrigin, BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName,
     Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, SetupOptions,
-    SetupRequest, Southbound, StaticIpv4, StaticIpv6, Topology, TransactionId, VlanId,
+    SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ pub fn net(network: &str) -> Net {
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
     })
 }
 
@@ -92,6 +93,14 @@ impl Net {
         self
     }
 
+    /// Adds a static route.
+    #[must_use]
+    pub fn route(mut self, destination: &str, next_hop: &str, metric: u32) -> Self {
+        let (destination, next_hop) = (destination.parse().expect(LEGAL), next_hop.parse().expect(LEGAL));
+        self.0.routes.push(StaticRoute::new(destination, next_hop, metric).expect(LEGAL));
+        self
+    }
+
     /// Lets it claim the default route.
     #[must_use]
     pub fn default_route(mut self) -> Self {
@@ -132,6 +141,19 @@ pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest
             acknowledge: vec![Code::NoEffectNotBridged],
             fence: None,
         },
+    }
+}
+
+/// Makes a route as somebody's `ip route add` does.
+pub fn foreign_route(destination: &str, gateway: &str, device: &str, metric: u32) -> Route {
+    Route {
+        destination: destination.parse().expect(LEGAL),
+        gateway: Some(gateway.parse().expect(LEGAL)),
+        device: if_name(device),
+        metric,
+        preferred_source: None,
+        protocol: 3,
+        scope: 0,
     }
 }
 

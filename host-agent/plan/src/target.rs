@@ -118,8 +118,10 @@ pub enum AddressTarget {
 pub enum RouteTarget {
     /// Whatever they are.
     Leave,
-    /// These default routes and no others; any other destination is left alone.
-    Defaults(Vec<Route>),
+    /// Whatever they are, but not these.
+    Without(Vec<Route>),
+    /// These, and no other default route or route of Trestle's; any other route is left alone.
+    Network(Vec<Route>),
     /// These, and no others.
     Exactly(Vec<Route>),
 }

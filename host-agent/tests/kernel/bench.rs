@@ -117,9 +117,9 @@ impl Bench {
     async fn wait(&self, good: impl Fn(&str) -> bool) -> String {
         let until = tokio::time::Instant::now() + BOUND / 3;
         loop {
-            let state =
-                ["-d -j address", "-j -4 route show table all", "-j -6 route show table all"].map(|what| self.ip(what));
-            let state = state.concat();
+            let parts =
+                ["-d -j address", "-j -4 route show table all", "-j -6 route show table all", "rule", "-6 rule"];
+            let state = parts.map(|what| self.ip(what)).concat();
             if good(&state) || tokio::time::Instant::now() > until {
                 return state;
             }
@@ -127,7 +127,8 @@ impl Bench {
         }
     }
 
-    fn ip(&self, arguments: &str) -> String {
+    /// Runs `ip` in the namespace and returns what it printed.
+    pub(crate) fn ip(&self, arguments: &str) -> String {
         succeed(Command::new("ip").args(["-n", &self.namespace]).args(arguments.split(' ')))
     }
 

@@ -372,6 +372,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         ipv4: attachment.ipv4.clone(),
         ipv6: attachment.ipv6.clone(),
         default_route: attachment.default_route,
+        routes: Vec::new(),
     }
 }
 

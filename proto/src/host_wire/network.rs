@@ -5,7 +5,7 @@ use trestle_model::{
     Southbound, Topology,
 };
 
-use super::{build_ipv4, build_ipv6, build_options, read_ipv4, read_ipv6, read_options};
+use super::{build_ipv4, build_ipv6, build_options, build_routes, read_ipv4, read_ipv6, read_options, read_routes};
 use crate::form::Form;
 use crate::host::v1 as wire;
 use crate::host::v1::network::Southbound as WireSouthbound;
@@ -54,6 +54,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         let finding = Finding::error(Code::MtuOutOfRange, format!("{path}.mtu"), message);
         form.note(finding.remedy("give an MTU of 1280 bytes or more, or leave the IPv6 configuration out"));
     }
+    let routes = read_routes(form, &format!("{path}.routes"), &network.routes);
     let topology = if network.bridged.unwrap_or(true) {
         read_bridge(form, path, network, name.as_ref()).map(Topology::Bridged)
     } else {
@@ -73,6 +74,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         ipv4,
         ipv6,
         default_route: network.default_route,
+        routes,
     })
 }
 
@@ -96,6 +98,7 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         ipv6: build_ipv6(&spec.ipv6),
         default_route: spec.default_route,
         remove: false,
+        routes: build_routes(&spec.routes),
     }
 }
 

@@ -513,3 +513,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_fault_of_a_route_is_told_at_its_field() {
+    let route = |destination: &str, next_hop: &str| wire::StaticRoute {
+        destination: destination.to_owned(),
+        next_hop: next_hop.to_owned(),
+        metric: 0,
+    };
+    let cases: [(wire::StaticRoute, &[&str]); 7] = [
+        (route("0.0.0.0/0", "192.0.2.1"), &["ROUTE_INVALID networks[0].routes[1].destination"]),
+        (route("198.51.100.9/24", "192.0.2.1"), &["ROUTE_INVALID networks[0].routes[1].destination"]),
+        (
+            route("198.51.100.0", "192.0.2.1/24"),
+            &["ROUTE_INVALID networks[0].routes[1].destination", "ROUTE_INVALID networks[0].routes[1].next_hop"],
+        ),
+        (
+            route("", ""),
+            &["FIELD_MISSING networks[0].routes[1].destination", "FIELD_MISSING networks[0].routes[1].next_hop"],
+        ),
+        (route("2001:db8::/32", "192.0.2.1"), &["ROUTE_INVALID networks[0].routes[1].next_hop"]),
+        (route("203.0.113.0/24", "192.0.2.2"), &["DUPLICATE networks[0].routes[1]"]),
+        (route("2001:db8::/32", "fe80::1%eth0"), &["ROUTE_INVALID networks[0].routes[1].next_hop"]),
+    ];
+    for (bad, expected) in cases {
+        let network = wire::Network { routes: vec![route("203.0.113.0/24", "192.0.2.1"), bad.clone()], ..blue() };
+        assert_eq!(violations(parse_setup(&request(vec![network]), LOCAL)), expected, "{bad:?}");
+    }
+}

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
     BridgeOptions, BridgeSpec, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, NetworkSpec,
-    Southbound, StaticIpv4, StaticIpv6, Topology, VlanId,
+    Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -53,6 +53,21 @@ pub(crate) fn ipv6() -> impl Strategy<Value = Ipv6Config> {
     prop_oneof![Just(Ipv6Config::None), given]
 }
 
+/// Routes of both families, each to a destination of its own.
+pub(crate) fn routes() -> impl Strategy<Value = Vec<StaticRoute>> {
+    proptest::collection::vec((any::<bool>(), any::<u32>()), 0..4).prop_map(|given| {
+        let route = |(net, (is_v4, metric)): (u16, (bool, u32))| {
+            let (destination, next_hop) = if is_v4 {
+                (format!("10.{}.0.0/16", net % 256), "198.18.0.7".to_owned())
+            } else {
+                (format!("2001:db8:{net:x}::/48"), "fe80::7".to_owned())
+            };
+            StaticRoute::new(destination.parse().unwrap(), next_hop.parse().unwrap(), metric).unwrap()
+        };
+        (1_u16..).zip(given).map(route).collect()
+    })
+}
+
 pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
     let times = (
         option::of(0_u32..100_000),
@@ -88,9 +103,9 @@ pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
 pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
     let bridge =
         (bridge_name(), any::<bool>(), options()).prop_map(|(name, stp, options)| BridgeSpec { name, stp, options });
-    let addresses = (ipv4(), ipv6(), any::<bool>());
+    let addresses = (ipv4(), ipv6(), any::<bool>(), routes());
     (network_name(), option::of(if_name()), option::of(vlan()), mtu(1280), option::of(bridge), manager(), addresses)
-        .prop_map(|(name, nic, vlan, mtu, bridge, mac_table_manager, (ipv4, ipv6, default_route))| {
+        .prop_map(|(name, nic, vlan, mtu, bridge, mac_table_manager, (ipv4, ipv6, default_route, routes))| {
             let topology = match (bridge, &nic) {
                 (Some(bridge), _) => Topology::Bridged(bridge),
                 (None, Some(_)) => Topology::Bridgeless,
@@ -102,6 +117,6 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
             };
             let vlan = vlan.filter(|_| nic.is_some());
             let southbound = nic.map(Southbound::Nic);
-            NetworkSpec { name, southbound, vlan, mtu, topology, mac_table_manager, ipv4, ipv6, default_route }
+            NetworkSpec { name, southbound, vlan, mtu, topology, mac_table_manager, ipv4, ipv6, default_route, routes }
         })
 }

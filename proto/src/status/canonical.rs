@@ -26,6 +26,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::BadAddress
         | Code::GatewayWithoutAddress
         | Code::GatewayNotOnLink
+        | Code::RouteInvalid
         | Code::VlanOutOfRange
         | Code::VlanWithoutSouthbound
         | Code::BridgeNameInvalid
@@ -43,6 +44,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::SouthboundTaken
         | Code::AddressTaken
         | Code::GatewayWithoutDefaultRoute
+        | Code::RouteTaken
         | Code::NicNotFound
         | Code::NicInUse
         | Code::BridgeNameTaken

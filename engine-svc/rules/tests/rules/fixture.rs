@@ -151,6 +151,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
     };
     NetworkReport {
         configured: NetworkEntry { spec, origin: Origin::Engine },

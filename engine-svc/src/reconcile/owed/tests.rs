@@ -25,6 +25,7 @@ fn spec(name: &str) -> NetworkSpec {
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
     }
 }
 

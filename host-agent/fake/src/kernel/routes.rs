@@ -38,16 +38,13 @@ impl Kernel {
         if !is_ipv4(route.destination) && route.metric == 0 {
             route.metric = METRIC_IPV6;
         }
-        self.state.routes.retain(|has| has.destination != route.destination || has.metric != route.metric);
+        self.state.routes.retain(|has| !is_same_path(has, &route));
         self.state.routes.push(route);
         Ok(())
     }
 
     pub(super) fn remove_route(&mut self, route: &Route) -> Answer {
-        self.state.routes.retain(|has| {
-            (has.destination, has.gateway, &has.device, has.metric)
-                != (route.destination, route.gateway, &route.device, route.metric)
-        });
+        self.state.routes.retain(|has| !is_same_path(has, route));
         Ok(())
     }
 
@@ -71,6 +68,11 @@ impl Kernel {
         }
         self.prefix_routes = wanted;
     }
+}
+
+fn is_same_path(one: &Route, other: &Route) -> bool {
+    (one.destination, one.gateway, &one.device, one.metric)
+        == (other.destination, other.gateway, &other.device, other.metric)
 }
 
 fn prefix_routes(link: &Link) -> Vec<Route> {

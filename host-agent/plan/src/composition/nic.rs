@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trestle_model::{HostConfig, IfName, Link, LinkKind, Mtu, NetworkSpec, NicBaseline};
 
-use super::{Composition, addresses, bridged, is_hardware, make_top};
+use super::{Composition, addresses, bridged, is_hardware, make_top, routes};
 use crate::ownership;
 use crate::target::{AddressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget};
 
@@ -56,8 +56,7 @@ impl Composition<'_> {
                 wanted.ipv6_disabled = baseline.as_ref().map(|baseline| baseline.ipv6_disabled);
                 if old.bridge().is_none() {
                     wanted.addresses = AddressTarget::Without(addresses(old));
-                    wanted.routes =
-                        if old.default_route { RouteTarget::Defaults(Vec::new()) } else { RouteTarget::Leave };
+                    wanted.routes = RouteTarget::Without(routes(old));
                 }
             }
             (Role::Base | Role::Unused, Role::Base | Role::Unused) if released && self.is_port_of_ours(name) => {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use trestle_model::{Address, AddressOrigin, IfName, Route};
 
 use super::bench::{Bench, address, same, up};
+use crate::ownership::ROUTE_PROTOCOL;
 use crate::{Host, KernelStep, Step};
 
 const PROTOCOL_KERNEL: u8 = 2;
@@ -74,6 +75,12 @@ pub(super) async fn routes_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(),
         bench.perform([KernelStep::AddRoute { route: route.clone() }]).await?;
     }
     same("routes", &static_routes(bench).await?, &vec![through_gateway.clone(), on_link.clone()])?;
+    let other_hop = Route { gateway: Some(ip("192.0.2.2")?), protocol: ROUTE_PROTOCOL, ..through_gateway.clone() };
+    bench.perform([KernelStep::AddRoute { route: other_hop.clone() }]).await?;
+    let expected = vec![through_gateway.clone(), other_hop.clone(), on_link.clone()];
+    same("routes of two next hops", &static_routes(bench).await?, &expected)?;
+    bench.perform([KernelStep::RemoveRoute { route: other_hop }]).await?;
+    same("routes of one next hop", &static_routes(bench).await?, &vec![through_gateway.clone(), on_link.clone()])?;
     bench.perform([KernelStep::RemoveRoute { route: through_gateway.clone() }]).await?;
     same("routes", &static_routes(bench).await?, &vec![on_link])?;
     let unreachable = Route { gateway: Some(ip("198.51.100.1")?), ..through_gateway };

@@ -21,6 +21,8 @@ pub struct Nic {
     pub default_route: bool,
     /// Whether a foreign VLAN device stands on it.
     pub vlan: bool,
+    /// Whether a foreign static route leads over it, to a destination that networks route to, too.
+    pub route: bool,
 }
 
 /// Changes that are asked for at once, and the guests that then come: each on the bridge of a network, by number.
@@ -40,8 +42,15 @@ pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
 fn nic() -> impl Strategy<Value = Nic> {
     let addresses = proptest::collection::vec(0_u8..6, 0..4);
     let mtu = prop_oneof![Just(1500), Just(4000)];
-    (any::<bool>(), mtu, addresses, any::<bool>(), any::<bool>())
-        .prop_map(|(up, mtu, addresses, default_route, vlan)| Nic { up, mtu, addresses, default_route, vlan })
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (mtu, addresses, flags).prop_map(|(mtu, addresses, (up, default_route, vlan, route))| Nic {
+        up,
+        mtu,
+        addresses,
+        default_route,
+        vlan,
+        route,
+    })
 }
 
 fn change() -> impl Strategy<Value = NetworkChange> {
@@ -54,8 +63,9 @@ fn change() -> impl Strategy<Value = NetworkChange> {
 fn network(number: u8) -> impl Strategy<Value = Net> {
     let place = (0_u8..5, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
     let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
-    let address = (0_u8..5, any::<bool>(), any::<bool>());
-    (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), (address, ipv6, default_route))| {
+    let address = (0_u8..5, any::<bool>(), any::<bool>(), any::<bool>());
+    (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
+        let (address, ipv6, default_route, routed) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
         if nic < 4 {
             network = network.on(&format!("eth{}", nic % 3));
@@ -79,6 +89,14 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         }
         if ipv6 && mtu >= 1280 {
             network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], None);
+        }
+        if routed && address > 0 {
+            let hop = format!("10.{number}.0.7");
+            network = network.route(&format!("100.{}.0.0/16", 64 + number), &hop, 0);
+            network = network.route("100.99.0.0/16", &hop, u32::from(number));
+        }
+        if routed && ipv6 && mtu >= 1280 {
+            network = network.route(&format!("2001:db8:20{number}::/48"), "fe80::7", 0);
         }
         if managed && topology > 0 {
             network = network.managed();

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use trestle_model::{Code, Finding, HostConfig, HostState, IfName, NetworkChange, NetworkSpec, SetupRequest};
+use trestle_model::{Code, Finding, HostConfig, HostState, IfName, NetworkChange, NetworkSpec, Route, SetupRequest};
 
 use super::{error, sub};
-use crate::composition::{addresses, default_routes};
-use crate::difference::is_default;
+use crate::composition::{addresses, default_routes, static_route};
+use crate::difference::{is_automatic, is_default, is_same_path, route_change};
+use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
 
 /// What a network is held against.
@@ -22,6 +23,7 @@ pub(super) struct Rivals<'a> {
 pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     place(spec, field, rivals, findings);
     taken_addresses(spec, field, rivals, findings);
+    routes(spec, field, rivals, findings);
     if spec.default_route {
         default_route(spec, field, rivals, findings);
     }
@@ -122,6 +124,45 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
             let remedy = "remove that route, give it another metric, or put the network on that NIC";
             findings.push(finding.related([rival.device.to_string()]).remedy(remedy));
         }
+    }
+}
+
+fn routes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    for (position, given) in spec.routes.iter().enumerate() {
+        let others = rivals.desired.specs().filter(|other| other.name != spec.name);
+        let mut taken: BTreeSet<String> = others
+            .filter(|other| other.routes.iter().any(|other| other.rivals(given)))
+            .map(|other| format!("network {}", other.name))
+            .collect();
+        let Some(wanted) = static_route(spec, given) else { continue };
+        let foreign = rivals.observed.kernel.routes.iter().filter(|route| {
+            (route.destination, route.metric) == (wanted.destination, wanted.metric)
+                && route.protocol != ROUTE_PROTOCOL
+                && !is_same_path(route, &wanted)
+                && stays(route, rivals)
+        });
+        taken.extend(foreign.map(|route| format!("a route through {}", route.device)));
+        if !taken.is_empty() {
+            let names = taken.iter().cloned().collect::<Vec<_>>().join(", ");
+            let message = format!("{} with metric {} is that of {names}", wanted.destination, wanted.metric);
+            let name = format!("routes[{position}].destination");
+            let finding = error(spec, Code::RouteTaken, field, &name, message).related(taken);
+            findings.push(finding.remedy("give another metric, or remove the other route first"));
+        }
+    }
+}
+
+/// Tells whether a route that somebody made is there after the change, too.
+fn stays(route: &Route, rivals: &Rivals<'_>) -> bool {
+    let kernel = &rivals.observed.kernel;
+    let Some(link) = kernel.links.get(&route.device) else { return false };
+    if is_automatic(route, link) {
+        return false;
+    }
+    match rivals.target.links.get(&route.device) {
+        Some(LinkTarget::Absent { .. }) => false,
+        Some(LinkTarget::Present(wanted)) => !route_change(&wanted.routes, link, kernel).remove.contains(route),
+        None => true,
     }
 }
 

@@ -1,12 +1,18 @@
 //! What contradicts itself, whatever the host is.
 
-use trestle_model::{Code, Contradiction, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec};
+use std::net::IpAddr;
+
+use trestle_model::{
+    Code, Contradiction, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec, StaticRoute,
+};
 
 use super::{error, sub};
+use crate::composition::addresses;
 
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
     southbound(spec, field, findings);
     gateways(spec, field, findings);
+    routes(spec, field, findings);
     mac_table(spec, field, findings);
     if spec.ipv6 != Ipv6Config::None && spec.mtu < Mtu::IPV6_LEAST {
         let message = format!("MTU {} is too small for IPv6, which needs {}", spec.mtu, Mtu::IPV6_LEAST);
@@ -47,6 +53,46 @@ fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
             let message = "a gateway works on the default-route network only";
             let finding = error(spec, Code::GatewayWithoutDefaultRoute, field, name, message);
             findings.push(finding.remedy("claim the default route, or leave the gateway out"));
+        }
+    }
+}
+
+fn routes(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    for (position, route) in spec.routes.iter().enumerate() {
+        let name = |part: &str| format!("routes[{position}].{part}");
+        if spec.routes.iter().take(position).any(|earlier| earlier.rivals(route)) {
+            let message = format!("{} with metric {} is given twice", route.destination(), route.metric());
+            let finding = error(spec, Code::Duplicate, field, &name("destination"), message);
+            findings.push(finding.remedy("give each destination once, or with different metrics"));
+        }
+        if addresses(spec).iter().any(|address| address.net.trunc() == route.destination()) {
+            let message = format!("{} is the network's own prefix, and is reached directly", route.destination());
+            let finding = error(spec, Code::RouteTaken, field, &name("destination"), message);
+            findings.push(finding.remedy("leave the route out"));
+        }
+        next_hop(spec, route, field, &name("next_hop"), findings);
+    }
+}
+
+fn next_hop(spec: &NetworkSpec, route: &StaticRoute, field: &str, name: &str, findings: &mut Vec<Finding>) {
+    let (family, reaches) = match (route.next_hop(), &spec.ipv4, &spec.ipv6) {
+        (IpAddr::V4(hop), Ipv4Config::Static(ipv4), _) => ("IPv4", Some(ipv4.reaches(hop))),
+        (IpAddr::V4(_), Ipv4Config::None, _) => ("IPv4", None),
+        (IpAddr::V6(hop), _, Ipv6Config::Static(ipv6)) => ("IPv6", Some(ipv6.reaches(hop))),
+        (IpAddr::V6(_), _, Ipv6Config::None) => ("IPv6", None),
+    };
+    let hop = route.next_hop();
+    match reaches {
+        Some(true) => {}
+        Some(false) => {
+            let message = format!("next hop {hop} is in none of the addresses' prefixes, or is the host itself");
+            let finding = error(spec, Code::GatewayNotOnLink, field, name, message);
+            findings.push(finding.remedy("give a next hop inside one of the addresses' prefixes"));
+        }
+        None => {
+            let message = format!("next hop {hop} is given, and the network has no {family} address");
+            let finding = error(spec, Code::GatewayWithoutAddress, field, name, message);
+            findings.push(finding.remedy("give the address that reaches the next hop, or leave the route out"));
         }
     }
 }

@@ -12,6 +12,7 @@ mod properties;
 mod refusals;
 mod reports;
 mod restores;
+mod routes;
 mod scenarios;
 mod scene;
 mod undos;

@@ -8,7 +8,7 @@ use trestle_model::{HostState, IfName, NetworkChange, SetupRequest};
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
 use trestle_plan::{Host, Plan, Step, ownership, plan, steps_towards, undo_target, verify};
 
-use super::scene::{Scene, if_name, lines, net, request, settled};
+use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
 fn world(nics: Vec<Nic>) -> World {
     let mut world = World::default()
@@ -33,6 +33,10 @@ fn world(nics: Vec<Nic>) -> World {
         }
         if nic.default_route && nic.up && nic.addresses.iter().any(|address| *address < 3) {
             world = world.default_route(&name, &format!("172.16.{number}.254"), 100 + number);
+        }
+        if nic.route && nic.up && nic.addresses.iter().any(|address| *address < 3) {
+            let gateway = format!("172.16.{number}.254");
+            world = world.route(foreign_route("100.99.0.0/16", &gateway, &name, number));
         }
         if nic.vlan && nic.up {
             world = world.foreign_vlan(&format!("lan{number}"), &name, 99);

@@ -4,7 +4,7 @@ use trestle_fake_host::{FakeHost, World};
 use trestle_model::{HostConfig, Link, NetworkChange, SetupRequest};
 use trestle_plan::{Host, Plan, PlannedStep, Step, compose, plan, steps_towards, verify};
 
-pub(crate) use trestle_plan::sample::{Net, if_name, lines, name, names, net, remove, request, settled};
+pub(crate) use trestle_plan::sample::{Net, foreign_route, if_name, lines, name, names, net, remove, request, settled};
 
 pub(crate) struct Scene {
     pub(crate) host: FakeHost,
