@@ -1,21 +1,34 @@
 //! What a host tells of itself, put together from what is configured and what was observed.
 
+use std::collections::BTreeSet;
+
 use trestle_model::Capabilities;
-use trestle_plan::{network_reports, nic_reports};
+use trestle_plan::{bridge_reports, network_reports, nic_reports, vlan_reports};
 
 use crate::digest;
 use crate::journal::Contents;
-use crate::site::Survey;
+use crate::site::{Part, Survey};
 
 /// The agent's version, as it is reported.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Puts the report together.
-pub(crate) fn of(survey: &Survey, contents: &Contents, boot_id: &str) -> Capabilities {
+/// What a network's report is made of: its drift compares everything that steps can change.
+pub(crate) const NETWORK_PARTS: [Part; 5] =
+    [Part::Addresses, Part::Routes, Part::Forwarding, Part::Guests, Part::Features];
+
+/// Puts the report together; networks are told only where all of their parts were read.
+pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, boot_id: &str) -> Capabilities {
     let (running_hash, persistent_hash) = (digest::of(&contents.running), digest::of(&contents.persistent));
+    let networks = if NETWORK_PARTS.iter().all(|part| parts.contains(part)) {
+        network_reports(&contents.running, &survey.state)
+    } else {
+        Vec::new()
+    };
     Capabilities {
-        networks: network_reports(&contents.running, &survey.state),
-        nics: nic_reports(&survey.state),
+        networks,
+        nics: nic_reports(&survey.state, &survey.hardware),
+        bridges: bridge_reports(&contents.running, &survey.state),
+        vlans: vlan_reports(&contents.running, &survey.state),
         routes: survey.state.kernel.routes.clone(),
         kernel: survey.kernel.clone(),
         libvirt: survey.libvirt.clone(),

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use trestle_libvirt::Libvirt;
 use trestle_model::{Feature, FeatureSet, HostState, KernelInfo, LibvirtInfo, LibvirtState, Support};
-use trestle_netlink::{Change, ConnectError, Kernel, Watch};
+use trestle_netlink::{Change, ConnectError, Kernel, Table, Watch};
 use trestle_plan::{Host, KernelStep, LibvirtStep, ObserveError, Step, StepFailure};
 
-use crate::site::{Site, Survey};
+use crate::site::{Part, Site, Survey};
 
 /// The host that the agent runs on.
 #[derive(Debug)]
@@ -133,15 +133,21 @@ impl Host for RealHost {
 }
 
 impl Site for RealHost {
-    async fn survey(&self) -> Result<Survey, ObserveError> {
-        let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
+    async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
+        let tables = parts.iter().copied().filter_map(table).collect();
+        let guests = async { if parts.contains(&Part::Guests) { self.observe_libvirt().await } else { Ok(None) } };
+        let features =
+            async { if parts.contains(&Part::Features) { self.features().await } else { FeatureSet::default() } };
+        let (look, libvirt, features) = tokio::join!(self.kernel.look(&tables), guests, features);
+        let look = look?;
         let info = match &self.libvirt {
-            Some(libvirt) => libvirt.info().await,
-            None => LibvirtInfo::default(),
+            Some(libvirt) if parts.contains(&Part::Libvirt) => libvirt.info().await,
+            Some(_) | None => LibvirtInfo::default(),
         };
         Ok(Survey {
             // What libvirt says of itself tells why its part is absent.
-            state: HostState { kernel: kernel?, libvirt: libvirt.ok().flatten(), features },
+            state: HostState { kernel: look.state, libvirt: libvirt.ok().flatten(), features },
+            hardware: look.hardware,
             kernel: KernelInfo { release: self.release.clone() },
             libvirt: info,
         })
@@ -179,6 +185,17 @@ impl Notices {
             }
             told.send_modify(|count| *count += 1);
         }
+    }
+}
+
+/// Returns the kernel's table that a part is read from.
+const fn table(part: Part) -> Option<Table> {
+    match part {
+        Part::Addresses => Some(Table::Addresses),
+        Part::Routes => Some(Table::Routes),
+        Part::Forwarding => Some(Table::Forwarding),
+        Part::Hardware => Some(Table::Hardware),
+        Part::Guests | Part::Features | Part::Libvirt => None,
     }
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::site::Site;
 use crate::transaction::{Agent, Caller, Confirmer, Refusal, Running};
-use crate::wire::{refusal, result};
+use crate::wire::{parts, refusal, result};
 
 /// The path of the call that may take longer than any default deadline.
 pub const SETUP_PATH: &str = "/trestle.host.v1.HostAgent/SetupNetworks";
@@ -59,7 +59,7 @@ impl<H: Site> HostAgent for Service<H> {
         admitted(&request)?;
         let mask = host_wire::ReadMask::parse(request.get_ref().read_mask.as_ref());
         let mask = mask.map_err(status::Refusal::malformed)?;
-        let capabilities = self.agent.capabilities().await.map_err(|why| refusal(&why))?;
+        let capabilities = self.agent.capabilities(&parts(&mask)).await.map_err(|why| refusal(&why))?;
         let capabilities = mask.apply(host_wire::build_capabilities(&capabilities));
         Ok(Response::new(wire::GetCapabilitiesResponse { capabilities: Some(capabilities) }))
     }

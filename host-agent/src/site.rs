@@ -1,16 +1,49 @@
 //! The host as the whole agent needs it: what the planner needs, and a look at it that always answers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use trestle_model::{HostState, KernelInfo, LibvirtInfo};
+use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, NicHardware};
 use trestle_plan::{Host, ObserveError};
 
 /// A host that can also be looked at while a part of it is out of order.
 pub trait Site: Host {
     /// Reads what can be read: without an answer of libvirt, its part is absent and the survey says why.
     ///
+    /// Parts that are not among `parts` are not read, and empty.
+    ///
     /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
-    fn survey(&self) -> impl Future<Output = Result<Survey, ObserveError>> + Send;
+    fn survey(&self, parts: &BTreeSet<Part>) -> impl Future<Output = Result<Survey, ObserveError>> + Send;
+}
+
+/// A part of a host that costs something to read; its links are always read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Addresses.
+    Addresses,
+    /// The main routing table.
+    Routes,
+    /// Bridges' forwarding entries.
+    Forwarding,
+    /// What hardware and drivers tell.
+    Hardware,
+    /// libvirt's networks and the interfaces of its domains.
+    Guests,
+    /// What kernel and libvirt can do.
+    Features,
+    /// Whether libvirt answers, and its version.
+    Libvirt,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 7] =
+        [Self::Addresses, Self::Routes, Self::Forwarding, Self::Hardware, Self::Guests, Self::Features, Self::Libvirt];
+
+    /// Returns the parts that a whole look at a host reads.
+    pub fn all() -> BTreeSet<Self> {
+        Self::ALL.into()
+    }
 }
 
 /// What could be read of a host.
@@ -18,6 +51,8 @@ pub trait Site: Host {
 pub struct Survey {
     /// The host's state; libvirt's part is absent where there is none, and where it does not answer.
     pub state: HostState,
+    /// What hardware and drivers tell of the devices that a network can stand on.
+    pub hardware: BTreeMap<IfName, NicHardware>,
     /// The kernel.
     pub kernel: KernelInfo,
     /// libvirt, and whether it answers.

@@ -4,6 +4,7 @@
 //! that finishes or undoes; a caller that goes away changes nothing about a transaction that has begun. Up to
 //! [`QUEUE`] further requests wait; one more is refused as busy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,7 +14,7 @@ use trestle_model::{Capabilities, Finding, Progress, SetupRequest, TransactionId
 use trestle_plan::PlannedStep;
 
 use crate::journal::{Change, Contents, Journal, PersistentChange};
-use crate::site::Site;
+use crate::site::{Part, Site};
 use crate::{capabilities, digest};
 
 mod confirmation;
@@ -154,12 +155,13 @@ impl<H: Site> Agent<H> {
         Ok(digest::of(&self.shared.journal.contents().persistent))
     }
 
-    /// Tells what the host is and can do, also while libvirt does not answer.
+    /// Tells what the host is and can do, also while libvirt does not answer. What needs a part that is not among `parts`
+    /// is not told.
     ///
     /// *Errors*: [`Refusal::Unobservable`]. *Cancel safety*: safe.
-    pub async fn capabilities(&self) -> Result<Capabilities, Refusal> {
-        let survey = self.shared.host.survey().await?;
-        Ok(capabilities::of(&survey, &self.shared.journal.contents(), &self.shared.boot_id))
+    pub async fn capabilities(&self, parts: &BTreeSet<Part>) -> Result<Capabilities, Refusal> {
+        let survey = self.shared.host.survey(parts).await?;
+        Ok(capabilities::of(&survey, parts, &self.shared.journal.contents(), &self.shared.boot_id))
     }
 
     /// Tells where the host stands in the engine's history.

@@ -1,5 +1,6 @@
 //! What the tests of several modules share: hosts in memory, requests, and an agent over them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,15 +9,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Code, ConnectivityCheck, HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo,
-    LibvirtInfo, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, SetupOptions,
-    SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, FeatureSet, HostState, IfName, Ipv4Config,
+    Ipv6Config, KernelInfo, LibvirtInfo, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin,
+    Outcome, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
 };
 use trestle_plan::{Host, ObserveError, Step, StepFailure};
 use uuid::Uuid;
 
 use crate::journal::{Journal, JournalError};
-use crate::site::{Site, Survey};
+use crate::site::{Part, Site, Survey};
 use crate::transaction::{Agent, Answer, Caller, End, Refusal, Running, Writer};
 
 /// How long a test waits for what must happen.
@@ -25,13 +26,23 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 pub(crate) const BOOT: &str = "boot-1";
 
 impl Site for FakeHost {
-    async fn survey(&self) -> Result<Survey, ObserveError> {
+    async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         // An observation that fails is libvirt's fault here: the kernel's part can still be read.
-        let state = match self.observe().await {
+        let mut state = match self.observe().await {
             Ok(state) => state,
             Err(_) => HostState { libvirt: None, ..self.state() },
         };
-        Ok(Survey { state, kernel: KernelInfo::default(), libvirt: LibvirtInfo::default() })
+        for part in Part::ALL.iter().filter(|part| !parts.contains(part)) {
+            match part {
+                Part::Addresses => state.kernel.links.values_mut().for_each(|link| link.addresses.clear()),
+                Part::Routes => state.kernel.routes.clear(),
+                Part::Forwarding => state.kernel.fdb.clear(),
+                Part::Guests => state.libvirt = None,
+                Part::Features => state.features = FeatureSet::default(),
+                Part::Hardware | Part::Libvirt => {}
+            }
+        }
+        Ok(Survey { state, hardware: BTreeMap::new(), kernel: KernelInfo::default(), libvirt: LibvirtInfo::default() })
     }
 }
 
@@ -62,8 +73,8 @@ impl Host for Wayward {
 }
 
 impl Site for Wayward {
-    async fn survey(&self) -> Result<Survey, ObserveError> {
-        self.host.survey().await
+    async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
+        self.host.survey(parts).await
     }
 }
 
@@ -104,6 +115,10 @@ impl<H: Site> Bench<H> {
 
     pub(crate) async fn set_up(&self, request: SetupRequest) -> Result<Answer, Refusal> {
         end_of(self.begin(request)).await
+    }
+
+    pub(crate) async fn capabilities(&self) -> Capabilities {
+        self.agent.capabilities(&Part::all()).await.unwrap()
     }
 
     /// Sets up what must succeed, and returns the report.

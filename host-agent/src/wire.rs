@@ -2,6 +2,7 @@
 //!
 //! Both faces, the local service and the session, say it alike.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tonic::Code;
@@ -9,10 +10,30 @@ use trestle_plan::PlannedStep;
 use trestle_proto::host::v1 as wire;
 use trestle_proto::{host_wire, status};
 
+use crate::capabilities::NETWORK_PARTS;
+use crate::site::Part;
 use crate::transaction::{Answer, End, Refusal};
 
 /// After how long a request that met a stopping agent is worth repeating.
 const RESTART: Duration = Duration::from_secs(2);
+
+/// Returns the parts of the host that have to be read for what is wanted.
+pub(crate) fn parts(mask: &host_wire::ReadMask) -> BTreeSet<Part> {
+    let mut parts = BTreeSet::new();
+    let mut need = |fields: &[&str], needed: &[Part]| {
+        if mask.wants(fields) {
+            parts.extend(needed);
+        }
+    };
+    need(&["networks"], &NETWORK_PARTS);
+    need(&["nics"], &[Part::Addresses, Part::Hardware]);
+    need(&["bridges"], &[Part::Addresses, Part::Guests]);
+    need(&["vlans"], &[Part::Addresses]);
+    need(&["routes"], &[Part::Routes]);
+    need(&["features"], &[Part::Features]);
+    need(&["libvirt"], &[Part::Libvirt]);
+    parts
+}
 
 /// Builds the result of a request.
 pub(crate) fn result(answer: &Answer) -> wire::SetupNetworksResult {

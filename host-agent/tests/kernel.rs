@@ -55,6 +55,10 @@ async fn a_network_on_a_real_kernel_is_set_up_reported_undone_and_removed() {
     assert_eq!(blue.drift, Vec::<String>::new());
     assert_eq!(blue.addresses.iter().filter(|address| address.address == "192.0.2.20/24").count(), 1);
     assert_eq!(blue.ports.iter().map(|port| port.device.as_str()).collect::<Vec<_>>(), ["nic0"]);
+    let [bridge] = &capabilities.bridges[..] else { panic!("{:?}", capabilities.bridges) };
+    assert_eq!((bridge.name.as_str(), bridge.owner(), bridge.network.as_str()), ("blue", wire::Owner::Trestle, "blue"));
+    let nic = capabilities.nics.iter().find(|nic| nic.name == "nic0").unwrap();
+    assert_eq!((nic.speed_mbps, nic.duplex()), (Some(10_000), wire::Duplex::Full), "what veth says of itself");
     assert!(capabilities.dirty && !capabilities.kernel.unwrap().release.is_empty());
 
     let unchanged = agent.set_up(request(network("192.0.2.20/24"), ConnectivityCheck::None)).await;
@@ -115,4 +119,28 @@ async fn the_program_checks_its_configuration_exports_and_imports() {
     std::fs::rename(bench.folder(), bench.folder().with_extension("aside")).unwrap();
     bench.run(&["import", file]);
     assert_eq!(bench.run(&["export"]), exported);
+}
+
+#[tokio::test]
+async fn foreign_bridges_are_reported_and_a_mask_leaves_out_what_is_not_asked_for() {
+    let Some(bench) = Bench::new("foreign").await else { return };
+    for command in [
+        "link add virbr0 type bridge stp_state 1",
+        "link add tap0 type veth peer name tap1",
+        "link set tap0 master virbr0 up",
+        "link set virbr0 up",
+    ] {
+        bench.ip(command);
+    }
+    let mut agent = bench.agent().await;
+    let capabilities = agent.capabilities().await;
+    let [bridge] = &capabilities.bridges[..] else { panic!("{:?}", capabilities.bridges) };
+    assert_eq!((bridge.name.as_str(), bridge.owner(), bridge.network.as_str()), ("virbr0", wire::Owner::Foreign, ""));
+    assert!(bridge.up && bridge.options.unwrap().stp && bridge.ports[0].device == "tap0", "{bridge:?}");
+
+    let masked = agent.masked(&["bridges"]).await;
+    assert_eq!(masked, wire::Capabilities { bridges: capabilities.bridges, ..wire::Capabilities::default() });
+    let nics = agent.masked(&["nics"]).await.nics;
+    assert_eq!(nics, capabilities.nics);
+    agent.terminate().await;
 }

@@ -1,18 +1,27 @@
 //! What a host reports of itself.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bridge, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry, PortFlags, Route,
+    Address, Bridge, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags,
+    Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The networks that the host runs, ordered by name, with what they are in fact.
     pub networks: Vec<NetworkReport>,
     /// Devices that a network can stand on, ordered by name.
     pub nics: Vec<NicReport>,
+    /// Every bridge of the host, whoever made it, ordered by name.
+    #[serde(default)]
+    pub bridges: Vec<BridgeReport>,
+    /// Every 802.1Q VLAN device of the host, whoever made it, ordered by name.
+    #[serde(default)]
+    pub vlans: Vec<VlanReport>,
     /// The main routing table.
     pub routes: Vec<Route>,
     /// The kernel.
@@ -46,6 +55,12 @@ pub struct NetworkReport {
     pub mtu: Option<Mtu>,
     /// The device's addresses.
     pub addresses: Vec<Address>,
+    /// Next hops of the default routes over the device, as they are; ordered.
+    #[serde(default)]
+    pub gateways: Vec<IpAddr>,
+    /// Whether a default route goes over the device, as it is.
+    #[serde(default)]
+    pub default_route: bool,
     /// The bridge's attributes; `None` without a bridge.
     pub bridge: Option<Bridge>,
     /// The bridge's ports; empty without a bridge.
@@ -107,6 +122,93 @@ pub struct NicReport {
     /// Carrier.
     pub carrier: bool,
     /// The bridge or bond that it is a port of.
+    pub master: Option<IfName>,
+    /// Addresses.
+    pub addresses: Vec<Address>,
+    /// What hardware and driver tell.
+    #[serde(default)]
+    pub hardware: NicHardware,
+}
+
+/// What a NIC's hardware and its driver tell; each is none where they do not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NicHardware {
+    /// The driver's name, e.g. `virtio_net`.
+    pub driver: Option<String>,
+    /// Where the device is on its bus, e.g. `0000:00:03.0` on PCI.
+    pub bus_address: Option<String>,
+    /// Speed of the link in Mbit/s; none without a carrier.
+    pub speed_mbps: Option<u32>,
+    /// Duplex of the link; none without a carrier.
+    pub duplex: Option<Duplex>,
+}
+
+/// Whether both ends of a link may send at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplex {
+    /// One at a time.
+    Half,
+    /// Both.
+    Full,
+}
+
+/// Whose a device is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Trestle's, for this network.
+    Network(NetworkName),
+    /// Trestle's, by its mark, for a network that the host is no longer asked for.
+    Trestle,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// A bridge as it is, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeReport {
+    /// Name.
+    pub name: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// MTU.
+    pub mtu: Mtu,
+    /// Administratively up.
+    pub up: bool,
+    /// Carrier: some port has one.
+    pub carrier: bool,
+    /// Attributes.
+    pub options: Bridge,
+    /// Ports, ordered by name.
+    pub ports: Vec<PortReport>,
+    /// Addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// An 802.1Q VLAN device as it is, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VlanReport {
+    /// Name.
+    pub name: IfName,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The device below.
+    pub base: IfName,
+    /// The VLAN.
+    pub id: VlanId,
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// MTU.
+    pub mtu: Mtu,
+    /// Administratively up.
+    pub up: bool,
+    /// Carrier.
+    pub carrier: bool,
+    /// The bridge that it is a port of.
     pub master: Option<IfName>,
     /// Addresses.
     pub addresses: Vec<Address>,

@@ -26,7 +26,8 @@ mod state;
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
 pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
 pub use capabilities::{
-    Capabilities, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicReport, PortReport,
+    BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicHardware,
+    NicReport, Owner, PortReport, VlanReport,
 };
 pub use config::{Baselines, HostConfig, NetworkEntry, NicBaseline, Origin};
 pub use feature::{Feature, FeatureSet, Support};

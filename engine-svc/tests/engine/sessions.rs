@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use tonic::Code;
-use trestle_model::{Capabilities, FeatureSet, KernelInfo, LibvirtInfo, NetworkEntry, NetworkReport, Origin};
+use trestle_model::{Capabilities, FeatureSet, NetworkEntry, NetworkReport, Origin};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::host::v1::{self as host, Outcome, SetupNetworksRequest, SetupNetworksResult};
 use trestle_proto::host_wire;
@@ -21,6 +21,8 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
         device: None,
         mtu: None,
         addresses: Vec::new(),
+        gateways: Vec::new(),
+        default_route: false,
         bridge: None,
         ports: Vec::new(),
         mac_table: None,
@@ -28,10 +30,6 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
     };
     let capabilities = Capabilities {
         networks: networks.iter().map(network).collect(),
-        nics: Vec::new(),
-        routes: Vec::new(),
-        kernel: KernelInfo::default(),
-        libvirt: LibvirtInfo::default(),
         features: FeatureSet::default(),
         agent_version: "1".to_owned(),
         boot_id: "b".to_owned(),
@@ -39,6 +37,7 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
         dirty: false,
         running_hash: hash.to_owned(),
         persistent_hash: hash.to_owned(),
+        ..Capabilities::default()
     };
     AgentKind::Report(Report { capabilities: Some(host_wire::build_capabilities(&capabilities)) })
 }

@@ -1,11 +1,13 @@
 //! One connection to the kernel, and the two things it is for: observing and performing.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use trestle_model::KernelState;
 use trestle_plan::{KernelStep, ObserveError, StepFailure};
 
 use crate::device::Devices;
+use crate::observation::{Look, Table};
 use crate::socket::Socket;
 use crate::watch::Watch;
 use crate::{observation, performance};
@@ -40,6 +42,13 @@ impl Kernel {
     /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
     pub async fn observe(&self) -> Result<KernelState, ObserveError> {
         observation::observe(&self.socket).await
+    }
+
+    /// Reads the links, and of the other tables those that are asked for; what is not asked for is empty.
+    ///
+    /// *Shape*, *errors*, *cancel safety*: as [`Kernel::observe`].
+    pub async fn look(&self, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
+        observation::look(&self.socket, tables).await
     }
 
     /// Performs `steps` in order and stops at the first that fails; each is idempotent.

@@ -2,12 +2,13 @@
 //! the planner's kernel steps one by one, tries what the kernel can do, and tells when something changed.
 //!
 //! Everything goes through rtnetlink, but for the one switch that has no netlink request (`disable_ipv6`), which is
-//! written below `/proc/sys`. No process is started.
+//! written below `/proc/sys`, and for what hardware and drivers tell, which is read below `/sys`. No process is started.
 //!
 //! This crate never decides: a step is performed as it is given, or fails with the kernel's own words.
 
 mod device;
 mod failure;
+mod hardware;
 mod kernel;
 mod observation;
 mod performance;
@@ -17,6 +18,7 @@ mod socket;
 mod watch;
 
 pub use kernel::{ConnectError, Kernel};
+pub use observation::{Look, Table};
 pub use probe::probe;
 pub use scratch::start_in_scratch_namespace;
 pub use watch::{Change, Watch};

@@ -5,12 +5,13 @@ mod forwarding;
 mod links;
 mod routes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use trestle_model::{IfName, KernelState};
+use trestle_model::{IfName, KernelState, NicHardware};
 use trestle_plan::ObserveError;
 
 use crate::failure::Failure;
+use crate::hardware;
 use crate::socket::Socket;
 
 pub(crate) use addresses::{is_tentative, on_device as addresses_on_device};
@@ -18,6 +19,28 @@ pub(crate) use routes::of_family as routes_of_family;
 
 /// Names of devices by index, as one dump of the links told them.
 pub(crate) type Names = BTreeMap<u32, IfName>;
+
+/// A table of the kernel that is read beside the links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Addresses, v4 and v6.
+    Addresses,
+    /// The main routing table.
+    Routes,
+    /// Bridges' forwarding entries.
+    Forwarding,
+    /// What hardware and drivers tell of NICs.
+    Hardware,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Links, and the tables that were asked for.
+    pub state: KernelState,
+    /// What hardware and drivers tell of the devices that a network can stand on; empty unless asked for.
+    pub hardware: BTreeMap<IfName, NicHardware>,
+}
 
 /// Returns the value of the first of `$attributes` that is a `$variant`.
 macro_rules! pick {
@@ -28,16 +51,32 @@ macro_rules! pick {
 pub(crate) use pick;
 
 /// Reads one snapshot.
+pub(crate) async fn observe(socket: &Socket) -> Result<KernelState, ObserveError> {
+    let tables = BTreeSet::from([Table::Addresses, Table::Routes, Table::Forwarding]);
+    Ok(look(socket, &tables).await?.state)
+}
+
+/// Reads the links and `tables`.
 ///
 /// Links come first: what the later dumps tell of a device that the first did not show is left out.
-pub(crate) async fn observe(socket: &Socket) -> Result<KernelState, ObserveError> {
+pub(crate) async fn look(socket: &Socket, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
     let messages = links::dump(socket).await.map_err(reason("links"))?;
     let names = links::names(&messages);
-    let mut links = links::links(&messages, &names);
-    addresses::add_to(&mut links, socket, &names).await.map_err(reason("addresses"))?;
-    let routes = routes::all(socket, &names).await.map_err(reason("routes"))?;
-    let fdb = forwarding::entries(socket, &names).await.map_err(reason("forwarding entries"))?;
-    Ok(KernelState { links, routes, fdb })
+    let mut look = Look::default();
+    look.state.links = links::links(&messages, &names);
+    for table in tables {
+        match table {
+            Table::Addresses => {
+                addresses::add_to(&mut look.state.links, socket, &names).await.map_err(reason("addresses"))?;
+            }
+            Table::Routes => look.state.routes = routes::all(socket, &names).await.map_err(reason("routes"))?,
+            Table::Forwarding => {
+                look.state.fdb = forwarding::entries(socket, &names).await.map_err(reason("forwarding entries"))?;
+            }
+            Table::Hardware => look.hardware = hardware::read(links::places(&messages, &names)).await,
+        }
+    }
+    Ok(look)
 }
 
 /// Reads the names of all devices.

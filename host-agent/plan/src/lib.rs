@@ -30,7 +30,7 @@ pub use composition::compose;
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, StepFailure};
 pub use planning::{Plan, merge, plan};
-pub use report::{network_reports, nic_reports};
+pub use report::{bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
 pub use step::{BridgeChange, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange, Step};
 pub use steps::steps_towards;

@@ -20,7 +20,7 @@ use trestle_telemetry::{names, trace_context};
 use super::message;
 use crate::site::Site;
 use crate::transaction::{Agent, Caller, Refusal};
-use crate::wire::{refusal, result};
+use crate::wire::{parts, refusal, result};
 
 /// How many commands may run or wait for their acknowledgement; one more is refused.
 const LIMIT: usize = 64;
@@ -180,7 +180,8 @@ impl<H: Site> Run<H> {
             Ok(mask) => mask,
             Err(findings) => return refused(&status::Refusal::malformed(findings)),
         };
-        let capabilities = self.agent.capabilities();
+        let parts = parts(&mask);
+        let capabilities = self.agent.capabilities(&parts);
         let capabilities = match self.deadline {
             Some(deadline) => timeout_at(deadline, capabilities).await.unwrap_or(Err(Refusal::Deadline)),
             None => capabilities.await,

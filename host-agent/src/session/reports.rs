@@ -15,7 +15,7 @@ use trestle_proto::session::v1::agent_message::Kind;
 use trestle_telemetry::chain;
 
 use super::message;
-use crate::site::Site;
+use crate::site::{Part, Site};
 use crate::transaction::{Agent, Refusal};
 
 /// How long changes are gathered.
@@ -72,7 +72,7 @@ impl<H: Site> Reports<H> {
                 self.due = now + self.period;
                 self.periodic = self.due;
                 let agent = self.agent.clone();
-                self.gathering.insert(Box::pin(async move { agent.capabilities().await }))
+                self.gathering.insert(Box::pin(async move { agent.capabilities(&Part::all()).await }))
             }
         };
         let gathered = gathering.as_mut().await;

@@ -13,7 +13,7 @@ use super::Shared;
 use super::execution::{adopt, close, take_back};
 use super::performance::perform_all;
 use crate::journal::{Change, JournalError, Open};
-use crate::site::Site;
+use crate::site::{Part, Site};
 
 /// How often the host is asked at a start before libvirt is taken for absent.
 pub(super) const PATIENCE: u32 = 20;
@@ -108,7 +108,7 @@ async fn look<H: Site>(shared: &Shared<H>, patience: u32) -> Option<(HostState, 
             sleep(REST).await;
         }
     }
-    let survey = shared.host.survey().await.ok()?;
+    let survey = shared.host.survey(&Part::all()).await.ok()?;
     Some((survey.state, Restored::WithoutLibvirt))
 }
 

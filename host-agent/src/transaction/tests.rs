@@ -29,7 +29,7 @@ async fn a_request_is_applied_and_reported() {
     assert_eq!(report.outcome, Outcome::Applied);
     assert_eq!(report.steps.len(), host.writes());
 
-    let capabilities = bench.agent.capabilities().await.unwrap();
+    let capabilities = bench.capabilities().await;
     assert_eq!(capabilities.running_hash, report.running_hash);
     assert!(capabilities.dirty, "nothing was committed");
     let [blue] = &capabilities.networks[..] else { panic!("{:?}", capabilities.networks) };
@@ -38,7 +38,7 @@ async fn a_request_is_applied_and_reported() {
 
     let persistent = bench.agent.commit().await.unwrap();
     assert_eq!(persistent, report.running_hash);
-    assert!(!bench.agent.capabilities().await.unwrap().dirty);
+    assert!(!bench.capabilities().await.dirty);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn asking_for_what_is_there_writes_nothing() {
     host.forget();
     let report = bench.apply(committed(set(managed("blue", "eth1", "198.51.100.1/24")))).await;
     assert_eq!((report.outcome, host.writes()), (Outcome::Unchanged, 0));
-    assert!(!bench.agent.capabilities().await.unwrap().dirty, "it was committed all the same");
+    assert!(!bench.capabilities().await.dirty, "it was committed all the same");
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,13 +314,13 @@ async fn a_boot_brings_back_what_was_committed_and_nothing_else() {
     let folder = bench.end().await;
 
     let bench = Bench::start(host.clone(), folder, BOOT).await;
-    assert!(bench.agent.capabilities().await.unwrap().dirty, "the same boot keeps what runs");
+    assert!(bench.capabilities().await.dirty, "the same boot keeps what runs");
     assert_ne!(bench.agent.standing().running_hash, committed_hash);
     let folder = bench.end().await;
 
     host.reboot();
     let bench = Bench::start(host.clone(), folder, "boot-2").await;
-    let capabilities = bench.agent.capabilities().await.unwrap();
+    let capabilities = bench.capabilities().await;
     assert_eq!((capabilities.running_hash, capabilities.dirty), (committed_hash, false));
     let [blue] = &capabilities.networks[..] else { panic!("{:?}", capabilities.networks) };
     assert_eq!(blue.drift, Vec::<String>::new());
@@ -339,7 +339,7 @@ async fn a_restore_skips_a_network_whose_nic_is_gone() {
     host.change(|world| world.pull("eth1"));
     host.reboot();
     let bench = Bench::start(host.clone(), folder, "boot-2").await;
-    let networks = bench.agent.capabilities().await.unwrap().networks;
+    let networks = bench.capabilities().await.networks;
     let drift: Vec<(&str, bool)> =
         networks.iter().map(|report| (report.configured.spec.name.as_str(), report.drift.is_empty())).collect();
     assert_eq!(drift, [("blue", false), ("red", true)]);
@@ -403,8 +403,7 @@ async fn crash_everywhere(asked: SetupRequest, prepare: &[SetupRequest]) -> (usi
             assert_eq!(essence(&host), old.0, "after {count} polls");
             olds += 1;
         } else {
-            let drift: Vec<String> =
-                bench.agent.capabilities().await.unwrap().networks.into_iter().flat_map(|n| n.drift).collect();
+            let drift: Vec<String> = bench.capabilities().await.networks.into_iter().flat_map(|n| n.drift).collect();
             assert_eq!(drift, Vec::<String>::new(), "after {count} polls");
             news += 1;
         }
@@ -485,7 +484,7 @@ async fn a_reboot_inside_the_wait_comes_up_with_what_was_committed() {
     host.reboot();
 
     let bench = Bench::start(host.clone(), folder, "boot-2").await;
-    let networks = bench.agent.capabilities().await.unwrap().networks;
+    let networks = bench.capabilities().await.networks;
     let [blue] = &networks[..] else { panic!("{networks:?}") };
     assert_eq!(blue.drift, Vec::<String>::new());
     let past = bench.set_up(asked).await.unwrap();

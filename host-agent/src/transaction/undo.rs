@@ -12,7 +12,7 @@ use trestle_plan::{Drift, ObserveError, Snapshot, Target, steps_towards, undo_ta
 use trestle_telemetry::{chain, names};
 
 use super::performance::perform_all;
-use crate::site::Site;
+use crate::site::{Part, Site};
 
 /// The rests between the rounds; after the last round, what differs is left over.
 const RESTS: [Duration; 5] = [
@@ -72,7 +72,7 @@ async fn look<H: Site>(host: &H) -> Result<(HostState, Option<ObserveError>), Ob
         Ok(observed) => Ok((observed, None)),
         Err(error) => {
             warn!(error = %chain(&error), "host not observed whole, the kernel's part alone is put back");
-            Ok((host.survey().await?.state, Some(error)))
+            Ok((host.survey(&Part::all()).await?.state, Some(error)))
         }
     }
 }

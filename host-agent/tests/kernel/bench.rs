@@ -169,6 +169,12 @@ impl Agent {
         self.client.get_capabilities(request).await.unwrap().into_inner().capabilities.unwrap()
     }
 
+    pub(crate) async fn masked(&mut self, fields: &[&str]) -> wire::Capabilities {
+        let paths = fields.iter().map(|field| (*field).to_owned()).collect();
+        let request = wire::GetCapabilitiesRequest { read_mask: Some(prost_types::FieldMask { paths }) };
+        self.client.get_capabilities(request).await.unwrap().into_inner().capabilities.unwrap()
+    }
+
     /// Ends the program as an init system does, and waits for its end.
     pub(crate) async fn terminate(mut self) {
         self.signal(Signal::SIGTERM);

@@ -4,6 +4,7 @@
 //! none and zero. A feature that a newer agent knows and this version does not is left out.
 
 mod build;
+mod devices;
 mod parse;
 
 pub use build::build_capabilities;

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 12] = [
+    pub const FIELDS: [&'static str; 14] = [
         "networks",
         "nics",
         "routes",
@@ -29,6 +29,8 @@ impl ReadMask {
         "dirty",
         "running_hash",
         "persistent_hash",
+        "bridges",
+        "vlans",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -55,6 +57,11 @@ impl ReadMask {
         if findings.is_empty() { Ok(Self { wanted }) } else { Err(Findings(findings).sorted()) }
     }
 
+    /// Tells whether some of `fields` are wanted.
+    pub fn wants(&self, fields: &[&str]) -> bool {
+        fields.iter().any(|field| self.wanted.contains(field))
+    }
+
     /// Empties the fields that are not wanted.
     #[must_use]
     pub fn apply(&self, report: Capabilities) -> Capabilities {
@@ -71,6 +78,8 @@ impl ReadMask {
             dirty: self.keep("dirty", report.dirty),
             running_hash: self.keep("running_hash", report.running_hash),
             persistent_hash: self.keep("persistent_hash", report.persistent_hash),
+            bridges: self.keep("bridges", report.bridges),
+            vlans: self.keep("vlans", report.vlans),
         }
     }
 

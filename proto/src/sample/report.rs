@@ -6,9 +6,9 @@ use ipnet::IpNet;
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, Capabilities, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, KernelInfo,
-    LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicReport, Origin, PortFlags, PortReport, Route,
-    Support,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, FeatureSet,
+    GuestPort, KernelInfo, LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport,
+    Origin, Owner, PortFlags, PortReport, Route, Support, VlanId, VlanReport,
 };
 
 use super::network_spec;
@@ -89,8 +89,9 @@ fn network() -> impl Strategy<Value = NetworkReport> {
     let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
     let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
     let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()));
-    (network_spec(), origin, device, ports, proptest::collection::vec(".{0,20}", 0..3)).prop_map(
-        |(spec, origin, (device, mtu, addresses, bridge), (ports, mac_table), drift)| {
+    let out = (proptest::collection::vec(net().prop_map(|net| net.addr()), 0..3), any::<bool>());
+    (network_spec(), origin, device, ports, out, proptest::collection::vec(".{0,20}", 0..3)).prop_map(
+        |(spec, origin, (device, mtu, addresses, bridge), (ports, mac_table), (gateways, default_route), drift)| {
             // A MAC table is one of the network's own bridge.
             let mac_table = mac_table.zip(spec.bridge()).map(|(mut table, bridge)| {
                 table.entries.iter_mut().for_each(|entry| entry.bridge = bridge.name.clone());
@@ -101,6 +102,8 @@ fn network() -> impl Strategy<Value = NetworkReport> {
                 device,
                 mtu,
                 addresses,
+                gateways,
+                default_route,
                 bridge,
                 ports,
                 mac_table,
@@ -112,8 +115,9 @@ fn network() -> impl Strategy<Value = NetworkReport> {
 
 fn nic() -> impl Strategy<Value = NicReport> {
     let macs = (option::of(mac()), option::of(mac()));
-    (if_name(), macs, mtu(68), option::of(any::<u32>()), any::<[bool; 2]>(), option::of(if_name()), addresses())
-        .prop_map(|(name, (mac, permanent_mac), mtu, max_mtu, [up, carrier], master, addresses)| NicReport {
+    let limits = (mtu(68), option::of(any::<u32>()));
+    (if_name(), macs, limits, any::<[bool; 2]>(), option::of(if_name()), addresses(), hardware()).prop_map(
+        |(name, (mac, permanent_mac), (mtu, max_mtu), [up, carrier], master, addresses, hardware)| NicReport {
             name,
             mac,
             permanent_mac,
@@ -123,7 +127,55 @@ fn nic() -> impl Strategy<Value = NicReport> {
             carrier,
             master,
             addresses,
-        })
+            hardware,
+        },
+    )
+}
+
+fn hardware() -> impl Strategy<Value = NicHardware> {
+    let duplex = option::of(prop_oneof![Just(Duplex::Half), Just(Duplex::Full)]);
+    let text = || option::of("[a-z0-9:.]{1,12}");
+    (text(), text(), option::of(any::<u32>()), duplex)
+        .prop_map(|(driver, bus_address, speed_mbps, duplex)| NicHardware { driver, bus_address, speed_mbps, duplex })
+}
+
+fn owner() -> impl Strategy<Value = Owner> {
+    prop_oneof![network_spec().prop_map(|spec| Owner::Network(spec.name)), Just(Owner::Trestle), Just(Owner::Foreign)]
+}
+
+fn bridge_device() -> impl Strategy<Value = BridgeReport> {
+    let link = (if_name(), owner(), option::of(mac()), mtu(68), any::<[bool; 2]>());
+    (link, bridge(), proptest::collection::vec(port(), 0..3), addresses()).prop_map(
+        |((name, owner, mac, mtu, [up, carrier]), options, ports, addresses)| BridgeReport {
+            name,
+            owner,
+            mac,
+            mtu,
+            up,
+            carrier,
+            options,
+            ports,
+            addresses,
+        },
+    )
+}
+
+fn vlan_device() -> impl Strategy<Value = VlanReport> {
+    let link = (if_name(), owner(), option::of(mac()), mtu(68), any::<[bool; 2]>());
+    (link, if_name(), 0_u32..=4094, option::of(if_name()), addresses()).prop_map(
+        |((name, owner, mac, mtu, [up, carrier]), base, id, master, addresses)| VlanReport {
+            name,
+            owner,
+            base,
+            id: VlanId::try_from(id).unwrap(),
+            mac,
+            mtu,
+            up,
+            carrier,
+            master,
+            addresses,
+        },
+    )
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -156,23 +208,28 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
         proptest::collection::vec(nic(), 0..3),
         proptest::collection::vec(route(), 0..3),
         features(),
+        (proptest::collection::vec(bridge_device(), 0..3), proptest::collection::vec(vlan_device(), 0..3)),
     );
     let texts = (any::<[bool; 2]>(), any::<u64>(), proptest::collection::vec(".{0,12}", 8));
-    (lists, texts).prop_map(|((networks, nics, routes, features), ([dirty, connected], generation, texts))| {
-        let text = |position: usize| texts[position].clone();
-        Capabilities {
-            networks,
-            nics,
-            routes,
-            kernel: KernelInfo { release: text(0) },
-            libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3) },
-            features,
-            agent_version: text(4),
-            boot_id: text(5),
-            generation,
-            dirty,
-            running_hash: text(6),
-            persistent_hash: text(7),
-        }
-    })
+    (lists, texts).prop_map(
+        |((networks, nics, routes, features, (bridges, vlans)), ([dirty, connected], generation, texts))| {
+            let text = |position: usize| texts[position].clone();
+            Capabilities {
+                networks,
+                nics,
+                bridges,
+                vlans,
+                routes,
+                kernel: KernelInfo { release: text(0) },
+                libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3) },
+                features,
+                agent_version: text(4),
+                boot_id: text(5),
+                generation,
+                dirty,
+                running_hash: text(6),
+                persistent_hash: text(7),
+            }
+        },
+    )
 }

@@ -1,7 +1,12 @@
 //! `host capabilities`: shows what a host is and can do.
 
+use std::collections::BTreeSet;
+
 use prost_types::FieldMask;
-use trestle_proto::host::v1::{Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport, NicReport, Support};
+use trestle_proto::host::v1::{
+    AddressReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport, NicReport, Owner,
+    Support, VlanDevice,
+};
 use trestle_proto::schema;
 
 use super::{connect, timed};
@@ -34,7 +39,18 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
     }
     if !capabilities.nics.is_empty() {
         output::data("")?;
-        output::table(["NIC", "MAC", "MTU", "UP", "CARRIER", "MASTER"], capabilities.nics.iter().map(nic))?;
+        let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER"];
+        output::table(heads, capabilities.nics.iter().map(nic))?;
+    }
+    if !capabilities.bridges.is_empty() {
+        output::data("")?;
+        let heads = ["BRIDGE", "OF", "UP", "STP", "VLAN FILTER", "PORTS", "GUESTS", "ADDRESSES"];
+        output::table(heads, capabilities.bridges.iter().map(bridge))?;
+    }
+    if !capabilities.vlans.is_empty() {
+        output::data("")?;
+        let heads = ["VLAN", "OF", "BASE", "ID", "UP", "MASTER", "ADDRESSES"];
+        output::table(heads, capabilities.vlans.iter().map(vlan))?;
     }
     if !capabilities.features.is_empty() {
         output::data("")?;
@@ -72,7 +88,6 @@ fn facts(capabilities: &Capabilities) -> Result<(), Failure> {
 
 fn network(report: &NetworkReport) -> [String; 7] {
     let configured = report.configured.clone().unwrap_or_default();
-    let addresses: Vec<_> = report.addresses.iter().map(|address| address.address.as_str()).collect();
     let macs = match (report.manage_macs_with_libvirt, &report.mac_table) {
         (false, _) => "no".to_owned(),
         (true, Some(table)) if table.manager == "libvirt" && table.active => "yes".to_owned(),
@@ -85,20 +100,67 @@ fn network(report: &NetworkReport) -> [String; 7] {
         yes(configured.bridged.unwrap_or(true)),
         or_dash(report.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
         macs,
-        or_dash(addresses.join(",")),
+        or_dash(addresses(&report.addresses)),
         or_dash(report.drift.join("; ")),
     ]
 }
 
-fn nic(report: &NicReport) -> [String; 6] {
+fn nic(report: &NicReport) -> [String; 9] {
     [
         report.name.clone(),
         or_dash(report.mac.clone()),
         report.mtu.to_string(),
         yes(report.up),
         yes(report.carrier),
+        or_dash(report.speed_mbps.map(|speed| speed.to_string()).unwrap_or_default()),
+        or_dash(report.driver.clone()),
+        or_dash(report.bus_address.clone()),
         or_dash(report.master.clone()),
     ]
+}
+
+fn bridge(report: &BridgeDevice) -> [String; 8] {
+    let options = report.options.unwrap_or_default();
+    let guests: BTreeSet<&str> =
+        report.ports.iter().map(|port| port.guest.as_str()).filter(|guest| !guest.is_empty()).collect();
+    [
+        report.name.clone(),
+        owner(report.owner(), &report.network),
+        yes(report.up),
+        yes(options.stp),
+        yes(options.vlan_filtering),
+        or_dash(joined(report.ports.iter().map(|port| port.device.as_str()))),
+        or_dash(joined(guests)),
+        or_dash(addresses(&report.addresses)),
+    ]
+}
+
+fn vlan(report: &VlanDevice) -> [String; 7] {
+    [
+        report.name.clone(),
+        owner(report.owner(), &report.network),
+        report.base.clone(),
+        report.vlan_id.to_string(),
+        yes(report.up),
+        or_dash(report.master.clone()),
+        or_dash(addresses(&report.addresses)),
+    ]
+}
+
+fn owner(owner: Owner, network: &str) -> String {
+    match owner {
+        Owner::Trestle if network.is_empty() => "Trestle".to_owned(),
+        Owner::Trestle => network.to_owned(),
+        Owner::Foreign | Owner::Unspecified => "foreign".to_owned(),
+    }
+}
+
+fn addresses(addresses: &[AddressReport]) -> String {
+    joined(addresses.iter().map(|address| address.address.as_str()))
+}
+
+fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().collect::<Vec<_>>().join(",")
 }
 
 fn feature(report: &FeatureReport) -> [String; 3] {

@@ -5,9 +5,9 @@ use trestle_model::fleet::{
     NetworkAttachment, NetworkFilter, SwitchType, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
-    LibvirtInfo, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin,
-    ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId,
+    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager,
+    MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin, ResourceId, Severity,
+    StaticIpv4, StaticIpv6, Support, Topology, VlanId,
 };
 
 pub(crate) fn id(text: &str) -> ResourceId {
@@ -124,10 +124,6 @@ pub(crate) fn without(feature: Feature) -> FeatureSet {
 pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> HostRecord {
     let capabilities = Capabilities {
         networks,
-        nics: Vec::new(),
-        routes: Vec::new(),
-        kernel: KernelInfo::default(),
-        libvirt: LibvirtInfo::default(),
         features,
         agent_version: String::new(),
         boot_id: String::new(),
@@ -135,6 +131,7 @@ pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> Host
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: 1 }
 }
@@ -158,6 +155,8 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         device: None,
         mtu: None,
         addresses: Vec::new(),
+        gateways: Vec::new(),
+        default_route: false,
         bridge: None,
         ports: Vec::new(),
         mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new() }),

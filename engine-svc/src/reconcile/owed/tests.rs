@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use trestle_model::{
-    BridgeSpec, FeatureSet, Findings, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, MacTableManager, Mtu,
-    NetworkEntry, Southbound, Topology,
+    BridgeSpec, FeatureSet, Findings, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkEntry, Southbound,
+    Topology,
 };
 
 use super::*;
@@ -39,6 +39,8 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         device: None,
         mtu: None,
         addresses: Vec::new(),
+        gateways: Vec::new(),
+        default_route: false,
         bridge: None,
         ports: Vec::new(),
         mac_table: None,
@@ -46,10 +48,6 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
     };
     Capabilities {
         networks: specs.iter().map(report).collect(),
-        nics: Vec::new(),
-        routes: Vec::new(),
-        kernel: KernelInfo::default(),
-        libvirt: LibvirtInfo::default(),
         features: FeatureSet::default(),
         agent_version: String::new(),
         boot_id: String::new(),
@@ -57,6 +55,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        ..Capabilities::default()
     }
 }
 

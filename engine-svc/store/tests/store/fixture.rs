@@ -8,7 +8,7 @@ use trestle_model::fleet::{
 };
 use trestle_model::{
     BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
-    LibvirtInfo, MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
+    MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
 };
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use uuid::Uuid;
@@ -110,10 +110,7 @@ pub(crate) fn one_of_each() -> Vec<Entity> {
 pub(crate) fn record(generation: u64) -> HostRecord {
     let capabilities = Capabilities {
         networks: Vec::new(),
-        nics: Vec::new(),
-        routes: Vec::new(),
         kernel: KernelInfo { release: "6.1".to_owned() },
-        libvirt: LibvirtInfo::default(),
         features: FeatureSet::default(),
         agent_version: "1".to_owned(),
         boot_id: "b".to_owned(),
@@ -121,6 +118,7 @@ pub(crate) fn record(generation: u64) -> HostRecord {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: NOW_MS }
 }

@@ -11,6 +11,7 @@ use trestle_model::{Bridge, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, Vla
 
 use super::{Names, pick};
 use crate::failure::Failure;
+use crate::hardware::Place;
 use crate::socket::Socket;
 
 /// Dumps all links, without their counters.
@@ -33,6 +34,26 @@ pub(super) fn names(messages: &[LinkMessage]) -> Names {
             Some((message.header.index, IfName::parse(name).ok()?))
         })
         .collect()
+}
+
+/// Returns where to look for what hardware and drivers tell of a device; only of those that are no bridge, no VLAN
+/// device, no tap and no loopback.
+pub(super) fn places(messages: &[LinkMessage], names: &Names) -> Vec<Place> {
+    let place = |message: &LinkMessage| {
+        let parent = pick!(message.attributes, LinkAttribute::ParentDevBusName)
+            .zip(pick!(message.attributes, LinkAttribute::ParentDevName));
+        let name = names.get(&message.header.index)?.clone();
+        Some(Place {
+            name,
+            index: message.header.index,
+            parent: parent.map(|(bus, device)| (bus.clone(), device.clone())),
+        })
+    };
+    let may_have = |message: &&LinkMessage| match kind(message, names) {
+        LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_) => true,
+        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Loopback => false,
+    };
+    messages.iter().filter(may_have).filter_map(place).collect()
 }
 
 /// Reads links, without addresses.

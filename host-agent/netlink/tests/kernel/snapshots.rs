@@ -1,9 +1,10 @@
 //! Snapshots hold while the kernel's tables change.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use trestle_model::{KernelState, LinkKind};
-use trestle_netlink::Kernel;
+use trestle_model::{KernelState, LinkKind, NicHardware};
+use trestle_netlink::{Kernel, Table};
 
 use crate::scene::{create_bridge, delete, in_namespace, name};
 
@@ -55,5 +56,22 @@ fn are_read_side_by_side_and_after_one_that_was_given_up() {
             assert!(given_up.is_err(), "a snapshot takes longer than this");
             scene.state().await;
         }
+    });
+}
+
+#[test]
+fn hold_only_the_tables_that_are_asked_for() {
+    in_namespace(async |scene| {
+        scene.bridge_with_two_ports().await;
+        let whole = scene.state().await;
+        let look = scene.kernel.look(&BTreeSet::new()).await.unwrap();
+        assert_eq!(look.state.links.keys().collect::<Vec<_>>(), whole.links.keys().collect::<Vec<_>>());
+        assert!(look.state.fdb.is_empty() && look.state.routes.is_empty() && look.hardware.is_empty());
+        assert!(look.state.links.values().all(|link| link.addresses.is_empty()));
+        let look = scene.kernel.look(&[Table::Forwarding, Table::Hardware].into()).await.unwrap();
+        assert!(!look.state.fdb.is_empty());
+        // The thread's /sys shows another namespace, whose devices of the same name are not believed.
+        assert_eq!(look.hardware.get(&name("p1")), Some(&NicHardware::default()));
+        assert!(!look.hardware.contains_key(&name("br0")));
     });
 }

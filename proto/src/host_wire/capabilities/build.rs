@@ -1,8 +1,8 @@
 //! Builds a report.
 
 use trestle_model::{
-    Address, AddressOrigin, Bridge, Capabilities, FdbEntry, FdbState, Feature, MacTableManager, MacTableReport,
-    NetworkReport, NicReport, Origin, PortReport, Route, Support,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, MacTableManager,
+    MacTableReport, NetworkReport, NicReport, Origin, Owner, PortReport, Route, Support, VlanReport,
 };
 
 use super::super::build_network;
@@ -28,6 +28,8 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         dirty: report.dirty,
         running_hash: report.running_hash.clone(),
         persistent_hash: report.persistent_hash.clone(),
+        bridges: report.bridges.iter().map(build_bridge_device).collect(),
+        vlans: report.vlans.iter().map(build_vlan_device).collect(),
     }
 }
 
@@ -48,6 +50,8 @@ fn build_report(report: &NetworkReport) -> wire::NetworkReport {
         ports: report.ports.iter().map(build_port).collect(),
         mac_table: report.mac_table.as_ref().map(build_mac_table),
         drift: report.drift.clone(),
+        gateways: report.gateways.iter().map(ToString::to_string).collect(),
+        default_route: report.default_route,
     }
 }
 
@@ -114,6 +118,47 @@ fn build_entry(entry: &FdbEntry) -> wire::FdbEntryReport {
     }
 }
 
+fn build_bridge_device(bridge: &BridgeReport) -> wire::BridgeDevice {
+    let (owner, network) = build_owner(&bridge.owner);
+    wire::BridgeDevice {
+        name: bridge.name.to_string(),
+        owner: owner.into(),
+        network,
+        mac: text_of(bridge.mac),
+        mtu: bridge.mtu.get(),
+        up: bridge.up,
+        carrier: bridge.carrier,
+        options: Some(build_bridge(&bridge.options)),
+        ports: bridge.ports.iter().map(build_port).collect(),
+        addresses: bridge.addresses.iter().map(build_address).collect(),
+    }
+}
+
+fn build_vlan_device(vlan: &VlanReport) -> wire::VlanDevice {
+    let (owner, network) = build_owner(&vlan.owner);
+    wire::VlanDevice {
+        name: vlan.name.to_string(),
+        owner: owner.into(),
+        network,
+        base: vlan.base.to_string(),
+        vlan_id: vlan.id.into(),
+        mac: text_of(vlan.mac),
+        mtu: vlan.mtu.get(),
+        up: vlan.up,
+        carrier: vlan.carrier,
+        master: text_of(vlan.master.as_ref()),
+        addresses: vlan.addresses.iter().map(build_address).collect(),
+    }
+}
+
+fn build_owner(owner: &Owner) -> (wire::Owner, String) {
+    match owner {
+        Owner::Network(network) => (wire::Owner::Trestle, network.to_string()),
+        Owner::Trestle => (wire::Owner::Trestle, String::new()),
+        Owner::Foreign => (wire::Owner::Foreign, String::new()),
+    }
+}
+
 fn build_nic(nic: &NicReport) -> wire::NicReport {
     wire::NicReport {
         name: nic.name.to_string(),
@@ -125,6 +170,18 @@ fn build_nic(nic: &NicReport) -> wire::NicReport {
         carrier: nic.carrier,
         master: text_of(nic.master.as_ref()),
         addresses: nic.addresses.iter().map(build_address).collect(),
+        speed_mbps: nic.hardware.speed_mbps,
+        duplex: build_duplex(nic.hardware.duplex).into(),
+        driver: nic.hardware.driver.clone().unwrap_or_default(),
+        bus_address: nic.hardware.bus_address.clone().unwrap_or_default(),
+    }
+}
+
+const fn build_duplex(duplex: Option<Duplex>) -> wire::Duplex {
+    match duplex {
+        Some(Duplex::Half) => wire::Duplex::Half,
+        Some(Duplex::Full) => wire::Duplex::Full,
+        None => wire::Duplex::Unspecified,
     }
 }
 

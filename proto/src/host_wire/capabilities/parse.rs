@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use trestle_model::{
     Address, AddressOrigin, Bridge, Capabilities, Code, FdbEntry, FdbState, Feature, FeatureSet, Finding, Findings,
-    GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkReport,
-    NicReport, Origin, PortFlags, PortReport, Route, Support,
+    GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkReport, Origin,
+    PortFlags, PortReport, Route, Support,
 };
 
 use super::super::network::read_network;
+use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -23,6 +24,8 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
     let read = Capabilities {
         networks: read_all(&mut form, "networks", &report.networks, read_report),
         nics: read_all(&mut form, "nics", &report.nics, read_nic),
+        bridges: read_all(&mut form, "bridges", &report.bridges, read_bridge_device),
+        vlans: read_all(&mut form, "vlans", &report.vlans, read_vlan_device),
         routes: read_all(&mut form, "routes", &report.routes, read_route),
         kernel: KernelInfo { release: report.kernel.clone().unwrap_or_default().release },
         libvirt: LibvirtInfo {
@@ -74,11 +77,15 @@ fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Opt
         bridge,
         ports,
         mac_table,
+        gateways: read_all(form, &format!("{path}.gateways"), &report.gateways, |form, path, gateway| {
+            read_required(form, path, gateway, Code::BadAddress)
+        }),
+        default_route: report.default_route,
         drift: report.drift.clone(),
     })
 }
 
-fn read_address(form: &mut Form, path: &str, address: &wire::AddressReport) -> Option<Address> {
+pub(super) fn read_address(form: &mut Form, path: &str, address: &wire::AddressReport) -> Option<Address> {
     let net = read_required(form, &format!("{path}.address"), &address.address, Code::BadAddress);
     let origin = match form.known(&format!("{path}.origin"), address.origin) {
         Some(wire::AddressOrigin::Static) => Some(AddressOrigin::Static),
@@ -90,7 +97,7 @@ fn read_address(form: &mut Form, path: &str, address: &wire::AddressReport) -> O
     Some(Address { net: net?, origin: origin?, broadcast: None, label: None, scope: 0, no_prefix_route: false })
 }
 
-fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeReport) -> Option<Bridge> {
+pub(super) fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeReport) -> Option<Bridge> {
     let priority = read_number(form, &format!("{path}.priority"), bridge.priority, Code::BridgeOptionOutOfRange);
     let group_fwd_mask =
         read_number(form, &format!("{path}.group_fwd_mask"), bridge.group_fwd_mask, Code::BridgeOptionOutOfRange);
@@ -111,7 +118,7 @@ fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeReport) -> Opti
     })
 }
 
-fn read_port(form: &mut Form, path: &str, port: &wire::PortReport) -> Option<PortReport> {
+pub(super) fn read_port(form: &mut Form, path: &str, port: &wire::PortReport) -> Option<PortReport> {
     let device = read_required(form, &format!("{path}.device"), &port.device, Code::NameInvalid);
     let guest = match port.guest.as_str() {
         "" => None,
@@ -172,21 +179,6 @@ fn read_entry(form: &mut Form, path: &str, entry: &wire::FdbEntryReport, bridge:
     Some(FdbEntry { bridge: bridge?.clone(), port: port?, mac: mac?, vlan, state: state?, sticky: entry.sticky })
 }
 
-fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Option<NicReport> {
-    let name = read_required(form, &format!("{path}.name"), &nic.name, Code::NameInvalid);
-    Some(NicReport {
-        mac: read_text(form, &format!("{path}.mac"), &nic.mac, Code::BadAddress),
-        permanent_mac: read_text(form, &format!("{path}.permanent_mac"), &nic.permanent_mac, Code::BadAddress),
-        mtu: form.mtu(&format!("{path}.mtu"), Some(nic.mtu)),
-        max_mtu: nic.max_mtu,
-        up: nic.up,
-        carrier: nic.carrier,
-        master: read_text(form, &format!("{path}.master"), &nic.master, Code::NameInvalid),
-        addresses: read_all(form, &format!("{path}.addresses"), &nic.addresses, read_address),
-        name: name?,
-    })
-}
-
 fn read_route(form: &mut Form, path: &str, route: &wire::RouteReport) -> Option<Route> {
     let destination = read_required(form, &format!("{path}.destination"), &route.destination, Code::BadAddress);
     let gateway = read_text(form, &format!("{path}.gateway"), &route.gateway, Code::BadAddress);
@@ -228,13 +220,23 @@ fn read_features(form: &mut Form, features: &[wire::FeatureReport]) -> FeatureSe
 }
 
 /// Reads each of `items` under its own path.
-fn read_all<W, T>(form: &mut Form, path: &str, items: &[W], read: impl Fn(&mut Form, &str, &W) -> Option<T>) -> Vec<T> {
+pub(super) fn read_all<W, T>(
+    form: &mut Form,
+    path: &str,
+    items: &[W],
+    read: impl Fn(&mut Form, &str, &W) -> Option<T>,
+) -> Vec<T> {
     let indexed = items.iter().enumerate();
     indexed.filter_map(|(position, item)| read(form, &format!("{path}[{position}]"), item)).collect()
 }
 
 /// Reads a text that has to be there; an illegal one is noted as `code`.
-fn read_required<T: FromStr<Err: Display>>(form: &mut Form, path: &str, text: &str, code: Code) -> Option<T> {
+pub(super) fn read_required<T: FromStr<Err: Display>>(
+    form: &mut Form,
+    path: &str,
+    text: &str,
+    code: Code,
+) -> Option<T> {
     if text.is_empty() {
         form.missing(path, "");
         return None;
@@ -243,7 +245,7 @@ fn read_required<T: FromStr<Err: Display>>(form: &mut Form, path: &str, text: &s
 }
 
 /// Reads a text; an empty one is none, and an illegal one is noted as `code`.
-fn read_text<T: FromStr<Err: Display>>(form: &mut Form, path: &str, text: &str, code: Code) -> Option<T> {
+pub(super) fn read_text<T: FromStr<Err: Display>>(form: &mut Form, path: &str, text: &str, code: Code) -> Option<T> {
     if text.is_empty() {
         return None;
     }
@@ -256,7 +258,7 @@ fn read_number<T: TryFrom<u32>>(form: &mut Form, path: &str, number: u32, code: 
 }
 
 /// Notes an enum field that says nothing.
-fn unsaid<T>(form: &mut Form, path: String) -> Option<T> {
+pub(super) fn unsaid<T>(form: &mut Form, path: String) -> Option<T> {
     form.note(Finding::error(Code::EnumUnknown, path, "the field says nothing"));
     None
 }
