@@ -124,7 +124,13 @@ struct Shared {
     folder: PathBuf,
     store: Mutex<Store>,
     contents: watch::Sender<Arc<Contents>>,
+    /// Told of each commit before anything else happens.
+    #[cfg(test)]
+    witness: std::sync::OnceLock<Witness>,
 }
+
+#[cfg(test)]
+type Witness = Box<dyn Fn(Arc<Contents>) + Send + Sync>;
 
 impl Journal {
     /// Opens the store in `folder`, and makes both where they are missing.
@@ -135,7 +141,16 @@ impl Journal {
         blocking(move || {
             let store = Store::open(&folder)?;
             let (contents, _) = watch::channel(Arc::new(store.contents()?));
-            Ok(Self { shared: Arc::new(Shared { folder, store: Mutex::new(store), contents }) })
+            let store = Mutex::new(store);
+            Ok(Self {
+                shared: Arc::new(Shared {
+                    folder,
+                    store,
+                    contents,
+                    #[cfg(test)]
+                    witness: std::sync::OnceLock::new(),
+                }),
+            })
         })
         .await
     }
@@ -159,6 +174,10 @@ impl Journal {
             let change = change.resolved(&shared.contents.borrow().running);
             store.commit(&change)?;
             shared.contents.send_modify(|contents| change.apply_to(Arc::make_mut(contents)));
+            #[cfg(test)]
+            if let Some(witness) = shared.witness.get() {
+                witness(Arc::clone(&shared.contents.borrow()));
+            }
             Ok(())
         })
         .await
@@ -188,6 +207,12 @@ impl Journal {
             Ok(())
         })
         .await
+    }
+
+    /// Lets a test look at the store's folder after each commit, while nobody writes there.
+    #[cfg(test)]
+    pub(crate) fn witness(&self, witness: impl Fn(Arc<Contents>) + Send + Sync + 'static) {
+        assert!(self.shared.witness.set(Box::new(witness)).is_ok(), "one witness is there already");
     }
 
     async fn with_store<T: Send + 'static>(

@@ -209,4 +209,6 @@ impl<H> Clone for Agent<H> {
 }
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;

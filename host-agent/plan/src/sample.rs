@@ -2,6 +2,7 @@
 //!
 //! *Panics*: where a test's words are not legal; nothing here is for production.
 
+pub mod kind;
 pub mod random;
 
 use std::collections::BTreeSet;

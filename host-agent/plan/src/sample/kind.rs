@@ -1,0 +1,67 @@
+//! Each kind of plan once: what tests go through that look at every place where a plan can be broken off.
+
+use trestle_model::NetworkChange;
+
+use super::{Net, net, remove};
+
+/// A kind of plan, on a host with the NICs `eth0`, `eth1` and `eth2`. A new kind is one more line in [`kinds`].
+#[derive(Debug, Clone)]
+pub struct Kind {
+    /// What is done, in words.
+    pub name: &'static str,
+    /// What the host is before.
+    pub before: Vec<NetworkChange>,
+    /// The network on whose bridge a guest then runs, if any.
+    pub guest: Option<&'static str>,
+    /// What is asked for.
+    pub asked: Vec<NetworkChange>,
+}
+
+/// Returns every kind of plan.
+#[rustfmt::skip]
+pub fn kinds() -> Vec<Kind> {
+    let addressed = || net("n0").on("eth0").ipv4(&["192.0.2.10/24", "192.0.2.11/24"], None);
+    let routed = || net("n0").on("eth0").ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route();
+    let other = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], None);
+    let claiming = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], Some("198.51.100.1")).default_route();
+    let six = |network: Net| network.ipv6(&["2001:db8:7::1/64"], None);
+    let stp = |network: Net| network.bridge(|bridge| { bridge.stp = true; bridge.options.priority = Some(4096); });
+    vec![
+        kind("create a bridge on nothing", [], [net("n0").set()]),
+        kind("create a network on a NIC, and take its address over", [], [addressed().set()]),
+        kind("create a network in a VLAN", [], [six(net("n0").on("eth0").vlan(10).mtu(1400)).set()]),
+        kind("create a network without a bridge", [], [six(addressed().bridgeless()).set()]),
+        kind("create a network without a bridge in a VLAN", [], [other().vlan(10).bridgeless().mtu(9000).set()]),
+        kind("create a managed network", [], [addressed().managed().set()]),
+        kind("create a managed network in a VLAN", [], [net("n0").on("eth0").vlan(10).managed().set()]),
+        kind("switch management on with a guest", [net("n0").on("eth0").set()], [net("n0").on("eth0").managed().set()]).with_guest("n0"),
+        kind("switch management off with a guest", [net("n0").on("eth0").managed().set()], [net("n0").on("eth0").set()]).with_guest("n0"),
+        kind("change an MTU", [addressed().set()], [addressed().mtu(4000).set()]),
+        kind("change a base's MTU with its VLAN's", [other().set()], [net("n0").on("eth1").vlan(10).mtu(9000).set()]),
+        kind("change the spanning tree and the priority", [addressed().set()], [stp(addressed()).set()]),
+        kind("change addresses", [six(addressed()).set()], [net("n0").on("eth0").ipv4(&["192.0.2.11/24", "192.0.2.12/24"], None).set()]),
+        kind("change routes", [addressed().route("198.18.0.0/16", "192.0.2.1", 0).set()], [addressed().route("198.19.0.0/16", "192.0.2.2", 7).set()]),
+        kind("move the default route", [routed().set(), other().set()], [claiming().set()]),
+        kind("move a network to another NIC", [addressed().set()], [addressed().on("eth1").set()]),
+        kind("tag a network", [other().set()], [other().vlan(10).set()]),
+        kind("take a bridge away", [routed().set()], [routed().bridgeless().set()]),
+        kind("remove a network", [routed().set()], [remove("n0")]),
+        kind("remove a managed network in a VLAN", [six(net("n0").on("eth0").vlan(10).managed()).set()], [remove("n0")]),
+        kind("swap the NICs of two networks", [addressed().set(), other().managed().set()], [addressed().on("eth1").set(), other().managed().on("eth0").set()]),
+        kind("add, change and remove at once", [addressed().set(), other().vlan(20).set()], [remove("n0"), stp(other().vlan(20).mtu(1400)).set(), net("n2").on("eth0").managed().set()]),
+    ]
+}
+
+fn kind<const BEFORE: usize, const ASKED: usize>(
+    name: &'static str,
+    before: [NetworkChange; BEFORE],
+    asked: [NetworkChange; ASKED],
+) -> Kind {
+    Kind { name, before: before.into(), guest: None, asked: asked.into() }
+}
+
+impl Kind {
+    fn with_guest(self, network: &'static str) -> Self {
+        Self { guest: Some(network), ..self }
+    }
+}
