@@ -15,7 +15,7 @@ use trestle_model::{
 };
 use uuid::Uuid;
 
-use crate::PlannedStep;
+use crate::{Plan, PlannedStep, plan};
 
 const LEGAL: &str = "a test's words are legal";
 
@@ -193,5 +193,34 @@ pub fn settled(mut state: HostState) -> HostState {
     let link_local = |route: &Route| route.destination.to_string() == "fe80::/64";
     state.kernel.routes.retain(|route| !link_local(route));
     state.kernel.fdb.retain(|entry| entry.state == FdbState::Static);
+    state
+}
+
+/// Keeps of changes what the host accepts, one after the other; returns the request of them and its plan.
+pub fn acceptable(changes: Vec<NetworkChange>, running: &HostConfig, observed: &HostState) -> (SetupRequest, Plan) {
+    let mut kept: Vec<NetworkChange> = Vec::new();
+    for change in changes {
+        let mut tried = kept.clone();
+        tried.push(change);
+        if plan(&request(tried.clone()), running, observed).is_ok() {
+            kept = tried;
+        }
+    }
+    let request = request(kept);
+    let plan = plan(&request, running, observed).expect("what was accepted is accepted again");
+    (request, plan)
+}
+
+/// What a plan says nothing of: devices that are not in its target, with their addresses, routes and entries, and
+/// libvirt's networks.
+pub fn untouched(state: HostState, plan: &Plan) -> HostState {
+    let mut state = settled(state);
+    let touched: BTreeSet<IfName> = plan.target.links.keys().cloned().collect();
+    state.kernel.links.retain(|name, _| !touched.contains(name));
+    state.kernel.routes.retain(|route| !touched.contains(&route.device));
+    state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
+    if let Some(libvirt) = &mut state.libvirt {
+        libvirt.networks.retain(|name, _| !plan.target.libvirt.contains_key(name));
+    }
     state
 }

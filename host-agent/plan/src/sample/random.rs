@@ -8,25 +8,58 @@ use super::{Net, net, remove};
 /// How many NICs a random host has: `eth0`, `eth1`, and so on.
 pub const NICS: usize = 3;
 
-/// A NIC as somebody left it; what a test makes of it is the test's affair, as long as nothing of it is Trestle's.
+/// A NIC as somebody left it.
 #[derive(Debug, Clone)]
 pub struct Nic {
     /// Whether it is up.
     pub up: bool,
     /// Its MTU.
     pub mtu: u32,
-    /// Its addresses: numbers below 6, each a kind of address.
-    pub addresses: Vec<u8>,
-    /// Whether a default route leads over it.
-    pub default_route: bool,
-    /// Whether a foreign VLAN device stands on it.
+    /// Whether a foreign VLAN device stands on it, where it is up.
     pub vlan: bool,
-    /// Whether a foreign static route leads over it, to a destination that networks route to, too.
+    /// Whether a default route leads over it, where it has a gateway.
+    pub default_route: bool,
+    /// Whether a foreign static route leads over it, where it has a gateway, to a destination that networks route to, too.
     pub route: bool,
+    /// Numbers below 6, each an address.
+    addresses: Vec<u8>,
+}
+
+/// An address that a NIC has.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The address with its prefix.
+    pub net: String,
+    /// Whether it ends by itself.
+    pub leased: bool,
 }
 
 /// Changes that are asked for at once, and the guests that then come: each on the bridge of a network, by number.
 pub type Round = (Vec<NetworkChange>, Vec<u8>);
+
+impl Nic {
+    /// Returns the addresses of the NIC with this number: of two networks and of both families, some secondary, some
+    /// leased.
+    pub fn held(&self, number: u32) -> Vec<Held> {
+        let held = |address: &u8| {
+            let (net, leased) = match address {
+                0..=2 => (format!("172.16.{number}.{}/24", address + 1), false),
+                3 => (format!("172.17.{number}.9/24"), true),
+                4 => (format!("172.18.{number}.1/30"), false),
+                _ if self.up => (format!("2001:db8:{number}::9/64"), false),
+                _ => return None,
+            };
+            Some(Held { net, leased })
+        };
+        self.addresses.iter().filter_map(held).collect()
+    }
+
+    /// Returns the neighbour of the NIC with this number that routes lead over, where it can have one.
+    pub fn gateway(&self, number: u32) -> Option<String> {
+        let reaches = self.up && self.addresses.iter().any(|address| *address < 3);
+        reaches.then(|| format!("172.16.{number}.254"))
+    }
+}
 
 /// Returns the NICs of a host.
 pub fn nics() -> impl Strategy<Value = Vec<Nic>> {

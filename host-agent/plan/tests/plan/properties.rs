@@ -1,12 +1,11 @@
 //! What holds of every plan on every host.
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 use trestle_fake_host::World;
-use trestle_model::{HostState, IfName, NetworkChange, SetupRequest};
+use trestle_model::IfName;
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
-use trestle_plan::{Host, Plan, Step, ownership, plan, steps_towards, undo_target, verify};
+use trestle_plan::sample::{acceptable, untouched};
+use trestle_plan::{Host, Plan, Step, ownership, steps_towards, undo_target, verify};
 
 use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
@@ -21,43 +20,22 @@ fn world(nics: Vec<Nic>) -> World {
         let name = format!("eth{number}");
         world = if nic.up { world.nic(&name) } else { world.idle_nic(&name) };
         world = world.mtu(&name, nic.mtu);
-        for address in &nic.addresses {
-            // Addresses of two networks and of both families, some secondary, some leased.
-            world = match address {
-                0..=2 => world.address(&name, &format!("172.16.{number}.{}/24", address + 1)),
-                3 => world.leased_address(&name, &format!("172.17.{number}.9/24")),
-                4 => world.address(&name, &format!("172.18.{number}.1/30")),
-                _ if nic.up => world.address(&name, &format!("2001:db8:{number}::9/64")),
-                _ => world,
-            };
+        for held in nic.held(number) {
+            world = if held.leased { world.leased_address(&name, &held.net) } else { world.address(&name, &held.net) };
         }
-        if nic.default_route && nic.up && nic.addresses.iter().any(|address| *address < 3) {
-            world = world.default_route(&name, &format!("172.16.{number}.254"), 100 + number);
-        }
-        if nic.route && nic.up && nic.addresses.iter().any(|address| *address < 3) {
-            let gateway = format!("172.16.{number}.254");
-            world = world.route(foreign_route("100.99.0.0/16", &gateway, &name, number));
+        if let Some(gateway) = nic.gateway(number) {
+            if nic.default_route {
+                world = world.default_route(&name, &gateway, 100 + number);
+            }
+            if nic.route {
+                world = world.route(foreign_route("100.99.0.0/16", &gateway, &name, number));
+            }
         }
         if nic.vlan && nic.up {
             world = world.foreign_vlan(&format!("lan{number}"), &name, 99);
         }
     }
     world
-}
-
-/// Keeps of a request what the host accepts, one change after the other.
-fn acceptable(scene: &Scene, changes: Vec<NetworkChange>) -> (SetupRequest, Plan) {
-    let mut kept: Vec<NetworkChange> = Vec::new();
-    for change in changes {
-        let mut tried = kept.clone();
-        tried.push(change);
-        if plan(&request(tried.clone()), &scene.running, &scene.host.state()).is_ok() {
-            kept = tried;
-        }
-    }
-    let request = request(kept);
-    let plan = scene.plan(&request);
-    (request, plan)
 }
 
 fn start_guests(scene: &Scene, guests: &[u8], round: usize) {
@@ -70,20 +48,6 @@ fn start_guests(scene: &Scene, guests: &[u8], round: usize) {
             scene.host.change(|world| world.start_guest(&domain, &mac, &tap, &bridge, Some(&network)));
         }
     }
-}
-
-/// What a plan says nothing of: devices that are not in its target, with their addresses, routes and entries, and
-/// libvirt's networks.
-fn untouched(state: HostState, plan: &Plan) -> HostState {
-    let mut state = settled(state);
-    let touched: BTreeSet<IfName> = plan.target.links.keys().cloned().collect();
-    state.kernel.links.retain(|name, _| !touched.contains(name));
-    state.kernel.routes.retain(|route| !touched.contains(&route.device));
-    state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
-    if let Some(libvirt) = &mut state.libvirt {
-        libvirt.networks.retain(|name, _| !plan.target.libvirt.contains_key(name));
-    }
-    state
 }
 
 fn bare(plan: &Plan) -> Vec<Step> {
@@ -101,7 +65,7 @@ async fn go_back(scene: &Scene, plan: &Plan) {
 async fn play(world: World, requests: Vec<Round>) {
     let mut scene = Scene::new(world);
     for (round, (changes, guests)) in requests.into_iter().enumerate() {
-        let (request, plan) = acceptable(&scene, changes);
+        let (request, plan) = acceptable(changes, &scene.running, &scene.host.state());
         let before = scene.host.state();
         let steps = bare(&plan);
         for done in 0..=steps.len() {
