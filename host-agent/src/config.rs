@@ -37,6 +37,9 @@ pub struct Config {
     /// libvirt.
     #[serde(default)]
     pub libvirt: Libvirt,
+    /// The operator's own programs around each transaction.
+    #[serde(default)]
+    pub hooks: Hooks,
     /// What the agent tells about itself.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -77,6 +80,16 @@ pub struct Libvirt {
     pub call_timeout: Period,
     /// How often libvirt is asked what has changed. Default: `"1s"`.
     pub poll_period: Period,
+}
+
+/// The operator's own programs, which are asked before each transaction and told after it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hooks {
+    /// The folder of their sockets, in `before` and `after`; none where it is missing. Default: `/run/trestle/hooks`.
+    pub folder: PathBuf,
+    /// How long one hook may take for its answer. Default: `"10s"`.
+    pub timeout: Period,
 }
 
 /// Whether there is a libvirt, and where.
@@ -139,6 +152,7 @@ impl Config {
             ("stop_timeout", self.stop_timeout),
             ("libvirt.call_timeout", self.libvirt.call_timeout),
             ("libvirt.poll_period", self.libvirt.poll_period),
+            ("hooks.timeout", self.hooks.timeout),
         ]
         .into_iter()
         .chain(report)
@@ -167,6 +181,8 @@ impl Config {
         rows.push(("libvirt.uri", redact(&self.libvirt.uri.to_string())));
         rows.push(("libvirt.call_timeout", self.libvirt.call_timeout.to_string()));
         rows.push(("libvirt.poll_period", self.libvirt.poll_period.to_string()));
+        rows.push(("hooks.folder", self.hooks.folder.display().to_string()));
+        rows.push(("hooks.timeout", self.hooks.timeout.to_string()));
         if let Some(endpoint) = &self.telemetry.otlp_endpoint {
             rows.push(("telemetry.otlp_endpoint", redact(endpoint)));
         }
@@ -215,6 +231,12 @@ impl Default for Libvirt {
             call_timeout: Period(Duration::from_secs(10)),
             poll_period: Period(Duration::from_secs(1)),
         }
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("/run/trestle/hooks"), timeout: Period(Duration::from_secs(10)) }
     }
 }
 

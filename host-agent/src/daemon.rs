@@ -24,6 +24,7 @@ use trestle_serve::{
 use trestle_telemetry::chain;
 
 use crate::config::{Config, Engine, LibvirtUri};
+use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Journal, JournalError};
 use crate::service::{SETUP_PATH, Service};
@@ -83,7 +84,8 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let host = RealHost::connect(surroundings.kernel_release, libvirt_options(&config)).await?;
     let libvirt = host.libvirt();
     let notices = host.notices()?;
-    let (agent, mut writer) = Agent::new(host, journal, surroundings.boot_id);
+    let (agent, writer) = Agent::new(host, journal, surroundings.boot_id);
+    let mut writer = writer.with_hooks(hooks(&config));
 
     // Cancel safety: an interrupted recovery is owed again at the next start.
     let recovered = tokio::select! {
@@ -153,6 +155,10 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, DaemonError> {
         listeners.push(Listener::bind(address, tls.as_ref()).await?);
     }
     Ok(listeners)
+}
+
+fn hooks(config: &Config) -> Hooks {
+    Hooks::new(config.hooks.folder.clone(), config.hooks.timeout.0, config.host.clone())
 }
 
 fn session_options(config: &Config) -> Result<Option<Options>, DaemonError> {

@@ -7,6 +7,7 @@
 pub mod capabilities;
 pub mod config;
 pub mod daemon;
+pub mod hooks;
 pub mod host;
 pub mod journal;
 pub mod service;

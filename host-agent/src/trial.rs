@@ -16,6 +16,7 @@ use trestle_model::{
 use trestle_plan::{Host, ObserveError, Step, StepFailure};
 use uuid::Uuid;
 
+use crate::hooks::Hooks;
 use crate::journal::{Journal, JournalError};
 use crate::site::{Part, Site, Survey};
 use crate::transaction::{Agent, Answer, Caller, End, Refusal, Running, Writer};
@@ -92,9 +93,20 @@ impl<H: Site> Bench<H> {
         Self::start(host, tempfile::tempdir().unwrap(), BOOT).await
     }
 
+    /// Starts an agent with an empty store and with hooks.
+    pub(crate) async fn with_hooks(host: H, hooks: Hooks) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (agent, writer) = assemble(host, folder.path(), BOOT).await;
+        Self::run(agent, writer.with_hooks(hooks), folder).await
+    }
+
     /// Starts an agent, recovers, and lets its writer run.
     pub(crate) async fn start(host: H, folder: TempDir, boot: &str) -> Self {
-        let (agent, mut writer) = assemble(host, folder.path(), boot).await;
+        let (agent, writer) = assemble(host, folder.path(), boot).await;
+        Self::run(agent, writer, folder).await
+    }
+
+    async fn run(agent: Agent<H>, mut writer: Writer<H>, folder: TempDir) -> Self {
         writer.recover().await.unwrap();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

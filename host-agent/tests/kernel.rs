@@ -33,6 +33,11 @@ fn request(network: wire::Network, check: ConnectivityCheck) -> wire::SetupNetwo
     }
 }
 
+/// A hook that asks for another MTU.
+const WIDER: &str = r#"#!/bin/sh
+sed -e 's/.*"networks":\(\[[^]]*\]\).*/{"changed":{"networks":\1}}/' -e 's/"mtu":1500/"mtu":1400/'
+"#;
+
 fn removal() -> wire::Network {
     wire::Network { name: "blue".to_owned(), remove: true, ..wire::Network::default() }
 }
@@ -142,5 +147,33 @@ async fn foreign_bridges_are_reported_and_a_mask_leaves_out_what_is_not_asked_fo
     assert_eq!(masked, wire::Capabilities { bridges: capabilities.bridges, ..wire::Capabilities::default() });
     let nics = agent.masked(&["nics"]).await.nics;
     assert_eq!(nics, capabilities.nics);
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn programs_of_the_operator_are_asked_before_a_change_and_told_after_it() {
+    let Some(bench) = Bench::new("hooks").await else { return };
+    let _wider = bench.hook("before", "10-wider", WIDER).await;
+    let told = bench.hooks().join("told");
+    let _witness = bench.hook("after", "10-witness", &format!("#!/bin/sh\ncat >'{}'\n", told.display())).await;
+    let mut agent = bench.agent().await;
+    let mut asked = wire::Network { name: "blue".to_owned(), ..wire::Network::default() };
+    let result = agent.set_up(request(asked.clone(), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    assert_eq!(result.findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(), ["HOOK_CHANGED"]);
+    assert_eq!(agent.capabilities().await.networks[0].mtu, Some(1400));
+    let told = std::fs::read_to_string(told).unwrap();
+    assert!(told.contains("\"outcome\":\"OUTCOME_APPLIED\"") && told.contains("\"mtu\":1400"), "{told}");
+
+    // A hook that refuses, after the other: nothing is touched.
+    let _gate = bench.hook("before", "20-gate", "#!/bin/sh\necho '{\"refusal\": \"not before midnight\"}'\n").await;
+    asked.mtu = Some(9000);
+    let mut events = agent.client.setup_networks(request(asked, ConnectivityCheck::None)).await.unwrap().into_inner();
+    let refused = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap_err();
+    assert!(
+        refused.message().contains("HOOK_REFUSED") && refused.message().contains("not before midnight"),
+        "{refused}"
+    );
+    assert_eq!(agent.capabilities().await.networks[0].mtu, Some(1400));
     agent.terminate().await;
 }

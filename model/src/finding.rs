@@ -258,6 +258,12 @@ codes! {
     HostUnobservable = "HOST_UNOBSERVABLE", ovirt None;
     /// The agent's store cannot be read or written.
     StoreFailed = "STORE_FAILED", ovirt None;
+    /// A hook refuses the request.
+    HookRefused = "HOOK_REFUSED", ovirt None;
+    /// A hook could not be asked, or did not answer as it should.
+    HookFailed = "HOOK_FAILED", ovirt None;
+    /// A hook changed the request.
+    HookChanged = "HOOK_CHANGED", ovirt None;
 
     // The fleet.
     /// The resource does not exist.

@@ -16,6 +16,9 @@ tls = { ca = "ca.pem", cert = "cert.pem", key = "key.pem" }
 report_period = "10m"
 [libvirt]
 uri = "none"
+[hooks]
+folder = "/srv/hooks"
+timeout = "3s"
 [telemetry]
 otlp_endpoint = "http://127.0.0.1:4317"
 log_format = "json"
@@ -31,6 +34,7 @@ fn a_whole_file_is_read() {
     assert_eq!(config.host.as_str(), "host-a");
     assert_eq!(config.stop_timeout.0, Duration::from_secs(5));
     assert_eq!(config.libvirt.uri, LibvirtUri::None);
+    assert_eq!(config.hooks, Hooks { folder: PathBuf::from("/srv/hooks"), timeout: Period(Duration::from_secs(3)) });
     assert_eq!(config.telemetry.log_format, LogFormat::Json);
     assert_eq!(config.engine.unwrap().report_period.0, Duration::from_secs(600));
 }

@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
-use trestle_model::{Code, Finding, HostState, Outcome, Progress, SetupOptions, SetupRequest, TransactionReport};
+use trestle_model::{
+    Code, Finding, Findings, HostState, Outcome, Progress, SetupOptions, SetupRequest, TransactionReport,
+};
 use trestle_plan::transaction::{Event, Phase, Record};
 use trestle_plan::{Plan, Target, verify};
 use trestle_telemetry::{chain, names};
@@ -17,6 +19,7 @@ use super::undo::undo;
 use super::{Answer, Caller, End, Refusal, Shared};
 use crate::clock;
 use crate::digest;
+use crate::hooks::{Consulted, Hooks};
 use crate::journal::{Change, JournalError, Open, OpenChange, Past, PersistentChange};
 use crate::site::Site;
 
@@ -45,6 +48,7 @@ pub(super) struct Execution<'a, H> {
     pub(super) caller: &'a Caller,
     pub(super) progress: &'a mpsc::Sender<Progress>,
     pub(super) stop: &'a CancellationToken,
+    pub(super) hooks: Option<&'a Hooks>,
 }
 
 impl<H: Site> Execution<'_, H> {
@@ -56,10 +60,12 @@ impl<H: Site> Execution<'_, H> {
             return Ok(answer);
         }
         self.check_fence(&request.options)?;
+        let Consulted { request: consulted, notes } = self.consult(&request).await?;
         let observed = in_phase("observe", self.observe_in_time()).await?;
         let running = self.shared.journal.contents().running.clone();
-        let plan = phase("plan").in_scope(|| trestle_plan::plan(&request, &running, &observed));
-        let plan = plan.map_err(Refusal::Findings)?;
+        let plan = phase("plan").in_scope(|| trestle_plan::plan(&consulted, &running, &observed));
+        let mut plan = plan.map_err(|findings| Refusal::Findings(with(findings, &notes)))?;
+        plan.findings = with(plan.findings, &notes);
         if request.options.validate_only {
             return Ok(Answer {
                 transaction: request.options.transaction,
@@ -67,10 +73,17 @@ impl<H: Site> Execution<'_, H> {
                 end: End::Validated(plan.findings.0),
             });
         }
-        if plan.is_empty() {
-            return self.adopt_unchanged(request, plan).await;
+        let answer = if plan.is_empty() {
+            self.adopt_unchanged(request, plan).await?
+        } else {
+            self.change(request, plan).await?
+        };
+        // Before the answer is given: who has it finds the hooks' work done.
+        if let Some(hooks) = self.hooks {
+            let told = hooks.after(&consulted, &self.caller.actor, &answer);
+            in_phase("hooks after", told).await;
         }
-        self.change(request, plan).await
+        Ok(answer)
     }
 
     /// Answers a repeated request with the first result.
@@ -90,6 +103,13 @@ impl<H: Site> Execution<'_, H> {
             Some(asked) if asked < held => Err(Refusal::Stale { asked, held }),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Asks the hooks what they want of the request; what they change is not part of what is remembered as asked for.
+    async fn consult(&self, request: &SetupRequest) -> Result<Consulted, Refusal> {
+        let Some(hooks) = self.hooks else { return Ok(Consulted { request: request.clone(), notes: Vec::new() }) };
+        let consulted = in_phase("hooks before", hooks.before(request, &self.caller.actor)).await;
+        consulted.map_err(Refusal::Findings)
     }
 
     async fn observe_in_time(&self) -> Result<HostState, Refusal> {
@@ -359,6 +379,11 @@ fn persistence(options: &SetupOptions) -> PersistentChange {
 fn store_failed(error: &JournalError) -> Finding {
     error!(error = %chain(error), "store failed within a transaction");
     Finding::error(Code::StoreFailed, "", error.to_string())
+}
+
+/// Adds what the hooks did to a plan's findings.
+fn with(findings: Findings, notes: &[Finding]) -> Findings {
+    Findings(findings.0.into_iter().chain(notes.iter().cloned()).collect()).sorted()
 }
 
 fn answer(past: &Past) -> Answer {

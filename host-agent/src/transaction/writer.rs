@@ -12,6 +12,7 @@ use trestle_telemetry::{chain, names};
 use super::execution::{Execution, Failure};
 use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot};
 use super::{Job, Refusal, Shared};
+use crate::hooks::Hooks;
 use crate::journal::JournalError;
 use crate::site::Site;
 
@@ -24,6 +25,7 @@ pub struct Writer<H> {
     shared: Arc<Shared<H>>,
     jobs: mpsc::Receiver<Job>,
     restored: Restored,
+    hooks: Option<Hooks>,
 }
 
 /// What the writer does next.
@@ -35,7 +37,13 @@ enum Turn {
 
 impl<H: Site> Writer<H> {
     pub(super) const fn new(shared: Arc<Shared<H>>, jobs: mpsc::Receiver<Job>) -> Self {
-        Self { shared, jobs, restored: Restored::Wholly }
+        Self { shared, jobs, restored: Restored::Wholly, hooks: None }
+    }
+
+    /// Lets the writer ask and tell these hooks; without it there are none.
+    #[must_use]
+    pub fn with_hooks(self, hooks: Hooks) -> Self {
+        Self { hooks: Some(hooks), ..self }
     }
 
     /// Ends what an earlier run left open, and restores the persistent configuration after a boot. Comes before
@@ -105,7 +113,8 @@ impl<H: Site> Writer<H> {
             { names::COMMAND_ID } = %request.options.transaction,
             { names::PEER } = caller.actor,
         );
-        let execution = Execution { shared: &self.shared, caller: &caller, progress: &progress, stop };
+        let hooks = self.hooks.as_ref();
+        let execution = Execution { shared: &self.shared, caller: &caller, progress: &progress, stop, hooks };
         let ended = Box::pin(execution.carry_out(request)).instrument(span).await;
         drop(progress);
         match ended {

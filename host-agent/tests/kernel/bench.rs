@@ -1,7 +1,9 @@
 //! A network namespace with a NIC that has an address, and the program in it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -54,9 +56,10 @@ impl Bench {
         }
         let config = format!(
             "host = \"host-a\"\ndata_dir = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
-             [telemetry]\nlog_filter = \"error\"\n",
+             [hooks]\nfolder = {:?}\n[telemetry]\nlog_filter = \"error\"\n",
             bench.folder(),
-            bench.socket().display()
+            bench.socket().display(),
+            bench.hooks(),
         );
         std::fs::write(bench.config(), config).unwrap();
         Some(bench)
@@ -82,6 +85,30 @@ impl Bench {
         };
         let connection = tokio::time::timeout(BOUND, connected).await.expect("the agent does not serve");
         Agent { process, client: HostAgentClient::new(connection) }
+    }
+
+    /// Returns the folder of the hooks; nobody has made it.
+    pub(crate) fn hooks(&self) -> PathBuf {
+        self.folder.path().join("hooks")
+    }
+
+    /// Makes a program a hook, as a unit of systemd does: for each call it is started with the call on its standard
+    /// input, and what it prints is its answer.
+    pub(crate) async fn hook(&self, phase: &str, name: &str, script: &str) -> Child {
+        let folder = self.hooks().join(phase);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (program, socket) = (folder.join(format!(".{name}")), folder.join(format!("{name}.sock")));
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let mut listener = tokio::process::Command::new("systemd-socket-activate");
+        listener.arg("--accept").arg("--inetd").arg(format!("--listen={}", socket.display())).arg(&program);
+        let listener = listener.stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let until = tokio::time::Instant::now() + BOUND;
+        while !socket.exists() {
+            assert!(tokio::time::Instant::now() < until, "nobody listens at {}", socket.display());
+            tokio::time::sleep(REST).await;
+        }
+        listener
     }
 
     /// Runs the program to its end and returns what it printed.

@@ -57,6 +57,9 @@ pub const fn canonical(code: Code) -> Status {
         | Code::ConfirmationRefused
         | Code::StepFailed
         | Code::VerificationFailed
+        | Code::HookRefused
+        | Code::HookFailed
+        | Code::HookChanged
         | Code::RequestIdReused
         | Code::ReferenceNotFound
         | Code::InUse
