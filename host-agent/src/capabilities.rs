@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::Capabilities;
+use trestle_model::{Capabilities, Route};
 use trestle_plan::{bridge_reports, network_reports, nic_reports, vlan_reports};
 
 use crate::digest;
@@ -29,7 +29,7 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         nics: nic_reports(&survey.state, &survey.hardware),
         bridges: bridge_reports(&contents.running, &survey.state),
         vlans: vlan_reports(&contents.running, &survey.state),
-        routes: survey.state.kernel.routes.clone(),
+        routes: survey.state.kernel.routes.iter().filter(|route| is_of_interest(route)).cloned().collect(),
         kernel: survey.kernel.clone(),
         libvirt: survey.libvirt.clone(),
         features: survey.state.features.clone(),
@@ -40,4 +40,9 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         running_hash,
         persistent_hash,
     }
+}
+
+/// Tells whether a route is one of the main table or of a network's own.
+fn is_of_interest(route: &Route) -> bool {
+    route.is_main() || Route::SOURCE_TABLES.contains(&route.table)
 }

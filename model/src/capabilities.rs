@@ -22,7 +22,7 @@ pub struct Capabilities {
     /// Every 802.1Q VLAN device of the host, whoever made it, ordered by name.
     #[serde(default)]
     pub vlans: Vec<VlanReport>,
-    /// The main routing table.
+    /// The routes of the main table and of those that networks have of their own.
     pub routes: Vec<Route>,
     /// The kernel.
     pub kernel: KernelInfo,

@@ -21,6 +21,8 @@ pub enum Feature {
     FdbSticky,
     /// Bridge ports that accept only known source addresses (`IFLA_BRPORT_LOCKED`, kernel 5.18).
     PortLocked,
+    /// Routing rules and tables beside the main one (`CONFIG_IP_MULTIPLE_TABLES`).
+    PolicyRouting,
     /// libvirt networks with `macTableManager` (libvirt 1.2.11).
     LibvirtMacTableManager,
     /// libvirt networks with VLAN tags on standard bridges (libvirt 11.0).
@@ -46,13 +48,14 @@ pub struct FeatureSet(pub BTreeMap<Feature, Support>);
 
 impl Feature {
     /// Every feature, in the order reported.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Bridge,
         Self::BridgeVlanFiltering,
         Self::VlanDevices,
         Self::Bonding,
         Self::FdbSticky,
         Self::PortLocked,
+        Self::PolicyRouting,
         Self::LibvirtMacTableManager,
         Self::LibvirtBridgeVlan,
     ];
@@ -66,6 +69,7 @@ impl Feature {
             Self::Bonding => "bonding",
             Self::FdbSticky => "fdb_sticky",
             Self::PortLocked => "port_locked",
+            Self::PolicyRouting => "policy_routing",
             Self::LibvirtMacTableManager => "libvirt_mac_table_manager",
             Self::LibvirtBridgeVlan => "libvirt_bridge_vlan",
         }

@@ -212,6 +212,8 @@ codes! {
     RouteInvalid = "ROUTE_INVALID", ovirt Some(22);
     /// Another route of the host has the same destination and metric.
     RouteTaken = "ROUTE_TAKEN", ovirt None;
+    /// The routing table that a network needs is another's.
+    TableTaken = "TABLE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
     /// The NIC is used by something else.

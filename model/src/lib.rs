@@ -41,5 +41,5 @@ pub use request::{ConnectivityCheck, Fence, NetworkChange, SetupOptions, SetupRe
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,
-    LibvirtState, Link, LinkKind, PortFlags, Route,
+    LibvirtState, Link, LinkKind, PortFlags, Route, Rule,
 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,11 @@ pub struct HostState {
 pub struct KernelState {
     /// Links by name.
     pub links: BTreeMap<IfName, Link>,
-    /// Unicast routes of the main table, ordered.
+    /// Unicast routes, ordered by table; those of the kernel's table of local addresses (255) are left out.
     pub routes: Vec<Route>,
+    /// Routing rules with Trestle's mark, ordered.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
     /// Bridge forwarding entries of bridge ports and bridges (master entries only, not a NIC's own filter), ordered.
     pub fdb: Vec<FdbEntry>,
 }
@@ -166,9 +170,12 @@ pub enum AddressOrigin {
     Kernel,
 }
 
-/// A unicast route of the main table.
+/// A unicast route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
+    /// The routing table.
+    #[serde(default = "main_table")]
+    pub table: u32,
     /// Destination; the zero prefix is the default route.
     pub destination: IpNet,
     /// Next hop; none for a directly connected destination.
@@ -183,6 +190,19 @@ pub struct Route {
     pub protocol: u8,
     /// Scope: 0 universe, 253 link, 254 host.
     pub scope: u8,
+}
+
+/// A routing rule: what leaves from a source is looked up in a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rule {
+    /// The source.
+    pub source: IpNet,
+    /// The table.
+    pub table: u32,
+    /// Priority; the lowest comes first.
+    pub priority: u32,
+    /// Who made it: a protocol number, as for routes.
+    pub protocol: u8,
 }
 
 /// An entry of a bridge's forwarding database.
@@ -265,6 +285,22 @@ pub struct GuestInterface {
     pub tap: Option<IfName>,
     /// Whether the domain's CPUs run: only then it has a forwarding entry.
     pub running: bool,
+}
+
+const fn main_table() -> u32 {
+    Route::MAIN
+}
+
+impl Route {
+    /// The main table.
+    pub const MAIN: u32 = 254;
+    /// The tables that networks may have of their own: beyond the kernel's (253 to 255) and what people number by hand.
+    pub const SOURCE_TABLES: Range<u32> = 0x4000_0000..0x8000_0000;
+
+    /// Tells whether the route is in the main table.
+    pub const fn is_main(&self) -> bool {
+        self.table == Self::MAIN
+    }
 }
 
 impl Link {

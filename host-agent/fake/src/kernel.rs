@@ -47,6 +47,8 @@ impl Kernel {
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address)?,
             KernelStep::AddRoute { route } => self.add_route(route)?,
             KernelStep::RemoveRoute { route } => self.remove_route(route)?,
+            KernelStep::AddRule { rule } => self.add_rule(rule, features)?,
+            KernelStep::RemoveRule { rule } => self.state.rules.retain(|has| has != rule),
             KernelStep::ReplaceFdb { entry } => self.replace_entry(entry, features)?,
             KernelStep::RemoveFdb { entry } => self.remove_entry(entry)?,
         }

@@ -96,6 +96,7 @@ impl World {
         let gateway: IpAddr = gateway.parse().expect("the test names an IP address");
         let destination = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         self.route(Route {
+            table: Route::MAIN,
             destination: destination.parse().expect("a zero prefix is a prefix"),
             gateway: Some(gateway),
             device: if_name(device),
@@ -324,6 +325,7 @@ impl World {
             }
         }
         self.kernel.state.routes.clear();
+        self.kernel.state.rules.clear();
         if let Some(libvirt) = &mut self.libvirt {
             libvirt.boot(&mut self.kernel, &self.features);
         }

@@ -4,6 +4,7 @@ mod addresses;
 mod forwarding;
 mod links;
 mod routes;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,7 @@ pub(crate) type Names = BTreeMap<u32, IfName>;
 pub enum Table {
     /// Addresses, v4 and v6.
     Addresses,
-    /// The main routing table.
+    /// Routes, and Trestle's routing rules.
     Routes,
     /// Bridges' forwarding entries.
     Forwarding,
@@ -69,7 +70,10 @@ pub(crate) async fn look(socket: &Socket, tables: &BTreeSet<Table>) -> Result<Lo
             Table::Addresses => {
                 addresses::add_to(&mut look.state.links, socket, &names).await.map_err(reason("addresses"))?;
             }
-            Table::Routes => look.state.routes = routes::all(socket, &names).await.map_err(reason("routes"))?,
+            Table::Routes => {
+                look.state.routes = routes::all(socket, &names).await.map_err(reason("routes"))?;
+                look.state.rules = rules::all(socket).await.map_err(reason("rules"))?;
+            }
             Table::Forwarding => {
                 look.state.fdb = forwarding::entries(socket, &names).await.map_err(reason("forwarding entries"))?;
             }

@@ -7,6 +7,7 @@ mod addresses;
 mod forwarding;
 mod links;
 mod routes;
+mod rules;
 
 use trestle_plan::KernelStep;
 
@@ -33,6 +34,8 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::RemoveAddress { link, address } => addresses::remove(devices, link, address).await,
         KernelStep::AddRoute { route } => routes::add(devices, route).await,
         KernelStep::RemoveRoute { route } => routes::remove(devices, route).await,
+        KernelStep::AddRule { rule } => rules::add(devices, rule).await,
+        KernelStep::RemoveRule { rule } => rules::remove(devices, rule).await,
         KernelStep::ReplaceFdb { entry } => forwarding::replace(devices, entry).await,
         KernelStep::RemoveFdb { entry } => forwarding::remove(devices, entry).await,
     }

@@ -1,11 +1,14 @@
 //! What the kernel can do, found by really trying it where nobody sees.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
-use trestle_model::{FdbEntry, FdbState, Feature, IfName, MacAddr, Support, VlanId};
+use trestle_model::{FdbEntry, FdbState, Feature, IfName, MacAddr, Route, Rule, Support, VlanId};
+use trestle_plan::ownership::ROUTE_PROTOCOL;
 use trestle_plan::{BridgeChange, KernelStep, PortChange};
 
 use crate::device::Devices;
@@ -60,6 +63,7 @@ async fn try_all() -> BTreeMap<Feature, Support> {
         (Feature::FdbSticky, given(&port, try_sticky(&mut devices, &names).await)),
         (Feature::PortLocked, given(&port, try_locked(&mut devices, &names).await)),
         (Feature::BridgeVlanFiltering, given(&bridge, try_filtering(&mut devices, &names).await)),
+        (Feature::PolicyRouting, support(perform(&mut devices, &rule()).await)),
         (Feature::Bridge, support(bridge)),
     ])
 }
@@ -94,6 +98,12 @@ async fn has_module_to_load(file: &str) -> bool {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .any(|(path, _)| path.rsplit('/').next().is_some_and(|name| name.starts_with(file)))
+}
+
+fn rule() -> KernelStep {
+    let source = IpNet::from(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let rule = Rule { source, table: Route::SOURCE_TABLES.start, priority: 30_000, protocol: ROUTE_PROTOCOL };
+    KernelStep::AddRule { rule }
 }
 
 /// Tries a sticky entry; a kernel that does not know the flag ignores it.

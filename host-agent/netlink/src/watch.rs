@@ -20,6 +20,8 @@ pub enum Change {
     Addresses,
     /// Routes came or went.
     Routes,
+    /// Routing rules came or went.
+    Rules,
     /// Forwarding entries that do not age were set, moved or removed.
     Forwarding,
     /// Bridges learned addresses from traffic, or forgot them.
@@ -42,9 +44,10 @@ pub struct Watch {
 /// Room for one datagram; the kernel's notices are of a page or two.
 const DATAGRAM: usize = 64 * 1024;
 
-/// `RTNLGRP_LINK`, `_NEIGH`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV6_IFADDR`, `_IPV6_ROUTE` and `_BRVLAN` of
+/// `RTNLGRP_LINK`, `_NEIGH`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`
+/// and `_BRVLAN` of
 /// `uapi/linux/rtnetlink.h`.
-const GROUPS: [u32; 7] = [1, 3, 5, 7, 9, 11, 33];
+const GROUPS: [u32; 9] = [1, 3, 5, 7, 8, 9, 11, 19, 33];
 
 /// What the messages end at (`NLMSG_ALIGNTO`).
 const ALIGNMENT: usize = 4;
@@ -113,6 +116,8 @@ fn change((kind, payload): (u16, &[u8])) -> Option<Change> {
         20 | 21 => Some(Change::Addresses),
         // RTM_NEWROUTE, RTM_DELROUTE
         24 | 25 => Some(Change::Routes),
+        // RTM_NEWRULE, RTM_DELRULE
+        32 | 33 => Some(Change::Rules),
         // RTM_NEWNEIGH, RTM_DELNEIGH with struct ndmsg: the family at 0, the state at 8.
         28 | 29 if payload.first() == Some(&BRIDGE_FAMILY) => {
             let state = payload.get(8..10)?.try_into().map(u16::from_ne_bytes).ok()?;

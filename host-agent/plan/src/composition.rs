@@ -3,6 +3,7 @@
 mod bridged;
 mod nic;
 mod routes;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use trestle_model::{
 };
 
 pub(crate) use self::routes::{default_routes, routes, static_route};
+pub(crate) use self::sources::is_source_routed;
 use crate::ownership;
 use crate::target::{
     AddressTarget, AliasTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
@@ -89,6 +91,7 @@ impl Composition<'_> {
         }
         let released = self.leftover_links(leftovers);
         self.leftover_networks(leftovers);
+        self.rules(leftovers);
         for nic in self.nics(&released) {
             self.nic(&nic, released.contains(&nic));
         }

@@ -38,6 +38,7 @@ enum Case {
     Ipv4AddressesAreOrdered,
     Ipv6IsSwitchedOffAndOn,
     RoutesAreKept,
+    SourceRoutesAndRulesAreKept,
     DownDropsRoutes,
     FailureTellsItsPosition,
     LibvirtNetworkComesAndGoes,
@@ -46,7 +47,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -61,6 +62,7 @@ impl Case {
         Self::Ipv4AddressesAreOrdered,
         Self::Ipv6IsSwitchedOffAndOn,
         Self::RoutesAreKept,
+        Self::SourceRoutesAndRulesAreKept,
         Self::DownDropsRoutes,
         Self::FailureTellsItsPosition,
         Self::LibvirtNetworkComesAndGoes,
@@ -87,6 +89,7 @@ impl Case {
             | Self::Ipv6IsSwitchedOffAndOn
             | Self::RoutesAreKept
             | Self::DownDropsRoutes => &[],
+            Self::SourceRoutesAndRulesAreKept => &[Feature::PolicyRouting],
             Self::LibvirtManagesMacTable => {
                 &[Feature::Bridge, Feature::BridgeVlanFiltering, Feature::LibvirtMacTableManager]
             }
@@ -125,6 +128,7 @@ impl Case {
             Self::Ipv4AddressesAreOrdered => addresses::ipv4_addresses_are_ordered(bench).await,
             Self::Ipv6IsSwitchedOffAndOn => addresses::ipv6_is_switched_off_and_on(bench).await,
             Self::RoutesAreKept => addresses::routes_are_kept(bench).await,
+            Self::SourceRoutesAndRulesAreKept => addresses::source_routes_and_rules_are_kept(bench).await,
             Self::DownDropsRoutes => addresses::down_drops_routes(bench).await,
             Self::FailureTellsItsPosition => links::failure_tells_its_position(bench).await,
             Self::LibvirtNetworkComesAndGoes => networks::network_comes_and_goes(bench).await,

@@ -5,11 +5,11 @@
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, Feature, FeatureSet, KernelState, LibvirtNetwork, Link,
-    LinkKind, PortFlags, Route,
+    LinkKind, PortFlags, Route, Rule,
 };
 
 use crate::ownership::ROUTE_PROTOCOL;
-use crate::target::{AddressTarget, DefinitionTarget, FdbTarget, KindTarget, RouteTarget};
+use crate::target::{AddressTarget, DefinitionTarget, FdbTarget, KindTarget, RouteTarget, RulesTarget};
 use crate::{BridgeChange, PortChange};
 
 /// The protocol number of routes that the kernel makes for addresses.
@@ -116,6 +116,15 @@ pub(crate) fn route_change(target: &RouteTarget, link: &Link, kernel: &KernelSta
     Change { remove, add }
 }
 
+/// Returns how the rules that lead to `table` have to change.
+pub(crate) fn rule_change(table: u32, target: &RulesTarget, kernel: &KernelState) -> Change<Rule> {
+    let has = || kernel.rules.iter().filter(|rule| rule.table == table);
+    Change {
+        remove: has().filter(|rule| !target.rules.contains(rule)).cloned().collect(),
+        add: target.rules.iter().filter(|rule| !kernel.rules.contains(rule)).cloned().collect(),
+    }
+}
+
 /// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.
 pub(crate) fn fdb_change(target: &FdbTarget, kernel: &KernelState) -> Option<Change<FdbEntry>> {
     let has = kernel.fdb.iter().find(|entry| {
@@ -160,15 +169,15 @@ pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) 
     differing
 }
 
-/// Tells whether a route is a default route.
+/// Tells whether a route is a default route of the host.
 pub(crate) fn is_default(route: &Route) -> bool {
-    route.destination.prefix_len() == 0
+    route.is_main() && route.destination.prefix_len() == 0
 }
 
 /// Tells whether two routes lead the same way to the same destination, so that only one of them can be.
 pub(crate) fn is_same_path(one: &Route, other: &Route) -> bool {
-    (one.destination, one.gateway, &one.device, one.metric)
-        == (other.destination, other.gateway, &other.device, other.metric)
+    (one.table, one.destination, one.gateway, &one.device, one.metric)
+        == (other.table, other.destination, other.gateway, &other.device, other.metric)
 }
 
 /// Tells whether a route comes and goes by itself: the kernel made it for an address, or a router advertised it.

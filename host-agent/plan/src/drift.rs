@@ -3,10 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use trestle_model::{Address, Bridge, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route};
+use trestle_model::{
+    Address, Bridge, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route, Rule,
+};
 
 use crate::difference::{
     address_change, bridge_change, definition_change, fdb_change, is_another_kind, port_change, route_change,
+    rule_change,
 };
 use crate::target::{
     AliasTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, Target,
@@ -36,6 +39,11 @@ pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
     }
     for entry in &target.fdb {
         drift.entry(entry);
+    }
+    for (table, rules) in &target.rules {
+        let change = rule_change(*table, rules, &observed.kernel);
+        let text = |rule: &Rule| format!("from {} priority {}", rule.source, rule.priority);
+        drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
     }
     for (name, network) in &target.libvirt {
         drift.network(name, network);
@@ -200,7 +208,8 @@ impl From<Drift> for Leftover {
 
 fn route_text(route: &Route) -> String {
     let gateway = route.gateway.map(|gateway| format!(" via {gateway}")).unwrap_or_default();
-    format!("{}{gateway} metric {}", route.destination, route.metric)
+    let table = if route.is_main() { String::new() } else { format!(" in table {}", route.table) };
+    format!("{}{gateway} metric {}{table}", route.destination, route.metric)
 }
 
 fn kind_wanted(wanted: &KindTarget) -> String {

@@ -3,7 +3,7 @@
 //! A device carries its mark as alias, a libvirt network as name and metadata, a route as its protocol number. What has no mark is foreign: it is
 //! observed, and never planned over.
 
-use trestle_model::{LibvirtNetwork, Link, NetworkName};
+use trestle_model::{LibvirtNetwork, Link, NetworkName, Route};
 
 /// Longest alias that the kernel keeps, in bytes.
 ///
@@ -31,6 +31,16 @@ pub fn mark(network: &NetworkName) -> String {
     format!("{HASHED}{:016x}", fnv1a(network.as_str().as_bytes()))
 }
 
+/// Returns the number of the routing table that `network` has for its own addresses.
+///
+/// It follows from the name alone, so that it is the same after a restart, a reboot and a restore (D-0020).
+pub fn source_table(network: &NetworkName) -> u32 {
+    let tables = Route::SOURCE_TABLES;
+    let size = u64::from(tables.end - tables.start);
+    let offset = fnv1a(network.as_str().as_bytes()) % size;
+    tables.start + u32::try_from(offset).unwrap_or_default()
+}
+
 /// Returns the name of the libvirt network that serves `network`.
 pub fn libvirt_name(network: &NetworkName) -> String {
     format!("{LIBVIRT}{network}")
@@ -54,6 +64,14 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_stable_and_far_from_what_people_number() {
+        let table = source_table(&NetworkName::parse("blue").unwrap());
+        assert_eq!(table, 1_121_822_285);
+        assert!(Route::SOURCE_TABLES.contains(&table));
+        assert_ne!(table, source_table(&NetworkName::parse("green").unwrap()));
+    }
 
     #[test]
     fn a_mark_always_fits_an_alias() {

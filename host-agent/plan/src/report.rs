@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use trestle_model::{
     BridgeReport, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, MacTableReport, NetworkEntry,
-    NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, VlanReport,
+    NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route, VlanReport,
 };
 
 use crate::composition::is_hardware;
@@ -91,7 +91,8 @@ fn owner(config: &HostConfig, link: &Link) -> Owner {
     }
 }
 
-/// Returns the next hops of the default routes over a device, ordered; a default route without one has none.
+/// Returns the next hops of the default routes over a device, in whichever table, ordered, and whether one of them is the
+/// host's; a default route without a next hop has none.
 fn default_routes(device: Option<&Link>, observed: &HostState) -> (Vec<IpAddr>, bool) {
     let over = observed.kernel.routes.iter().filter(|route| {
         route.destination.prefix_len() == 0 && device.is_some_and(|device| device.name == route.device)
@@ -99,7 +100,8 @@ fn default_routes(device: Option<&Link>, observed: &HostState) -> (Vec<IpAddr>, 
     let mut gateways: Vec<IpAddr> = over.clone().filter_map(|route| route.gateway).collect();
     gateways.sort();
     gateways.dedup();
-    (gateways, over.count() > 0)
+    let is_the_hosts = over.clone().any(Route::is_main);
+    (gateways, is_the_hosts)
 }
 
 fn network_report(config: &HostConfig, entry: &NetworkEntry, observed: &HostState) -> NetworkReport {

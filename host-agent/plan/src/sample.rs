@@ -148,6 +148,7 @@ pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest
 /// Makes a route as somebody's `ip route add` does.
 pub fn foreign_route(destination: &str, gateway: &str, device: &str, metric: u32) -> Route {
     Route {
+        table: Route::MAIN,
         destination: destination.parse().expect(LEGAL),
         gateway: Some(gateway.parse().expect(LEGAL)),
         device: if_name(device),
@@ -218,6 +219,7 @@ pub fn untouched(state: HostState, plan: &Plan) -> HostState {
     let touched: BTreeSet<IfName> = plan.target.links.keys().cloned().collect();
     state.kernel.links.retain(|name, _| !touched.contains(name));
     state.kernel.routes.retain(|route| !touched.contains(&route.device));
+    state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table));
     state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
     if let Some(libvirt) = &mut state.libvirt {
         libvirt.networks.retain(|name, _| !plan.target.libvirt.contains_key(name));

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use trestle_model::{Address, FdbEntry, IfName, MacAddr, MacTableManager, Mtu, Route, VlanId};
+use trestle_model::{Address, FdbEntry, IfName, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId};
 use uuid::Uuid;
 
 /// One idempotent change of a host.
@@ -117,7 +117,7 @@ pub enum KernelStep {
         /// The address.
         address: Address,
     },
-    /// Adds a route to the main table; an equal one is replaced.
+    /// Adds a route to its table; an equal one is replaced.
     AddRoute {
         /// The route.
         route: Route,
@@ -126,6 +126,16 @@ pub enum KernelStep {
     RemoveRoute {
         /// The route.
         route: Route,
+    },
+    /// Adds a routing rule; the same rule is there once.
+    AddRule {
+        /// The rule.
+        rule: Rule,
+    },
+    /// Removes a routing rule; an absent one is fine.
+    RemoveRule {
+        /// The rule.
+        rule: Rule,
     },
     /// Sets a forwarding entry; an entry for the same address and VLAN on another port of the bridge moves here.
     ReplaceFdb {
@@ -309,6 +319,8 @@ impl fmt::Display for KernelStep {
             Self::RemoveAddress { link, address } => write!(f, "remove address {} from {link}", address.net),
             Self::AddRoute { route } => write!(f, "add route {}", RouteWords(route)),
             Self::RemoveRoute { route } => write!(f, "remove route {}", RouteWords(route)),
+            Self::AddRule { rule } => write!(f, "add rule from {} to table {}", rule.source, rule.table),
+            Self::RemoveRule { rule } => write!(f, "remove rule from {} to table {}", rule.source, rule.table),
             Self::ReplaceFdb { entry } => write!(f, "set FDB entry {}", EntryWords(entry)),
             Self::RemoveFdb { entry } => write!(f, "remove FDB entry {}", EntryWords(entry)),
         }
@@ -398,6 +410,9 @@ impl fmt::Display for RouteWords<'_> {
         write!(f, " dev {}", route.device)?;
         if route.metric > 0 {
             write!(f, " metric {}", route.metric)?;
+        }
+        if !route.is_main() {
+            write!(f, " in table {}", route.table)?;
         }
         Ok(())
     }

@@ -62,6 +62,7 @@ impl Draft<'_> {
             | KernelStep::RemoveAddress { link, .. } => self.existed(link),
             KernelStep::SetMtu { link, .. } => self.existed(link) && self.now.link(link).is_some_and(is_hardware),
             KernelStep::RemoveRoute { route } => self.existed(&route.device),
+            KernelStep::RemoveRule { .. } => true,
             KernelStep::SetIpv6Disabled { link, disabled } => {
                 *disabled
                     && self.now.link(link).is_some_and(|link| link.addresses.iter().any(|a| a.net.addr().is_ipv6()))
@@ -76,6 +77,7 @@ impl Draft<'_> {
             | KernelStep::SetPort { .. }
             | KernelStep::AddAddress { .. }
             | KernelStep::AddRoute { .. }
+            | KernelStep::AddRule { .. }
             | KernelStep::ReplaceFdb { .. }
             | KernelStep::RemoveFdb { .. } => false,
         }
@@ -108,7 +110,9 @@ impl Draft<'_> {
                 | KernelStep::AddAddress { .. }
                 | KernelStep::RemoveAddress { .. }
                 | KernelStep::AddRoute { .. }
-                | KernelStep::RemoveRoute { .. } => (None, None, None),
+                | KernelStep::RemoveRoute { .. }
+                | KernelStep::AddRule { .. }
+                | KernelStep::RemoveRule { .. } => (None, None, None),
             },
         };
         let Some(libvirt) = &self.observed.libvirt else { return Guests::new() };

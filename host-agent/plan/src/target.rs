@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{Address, Bridge, FdbEntry, IfName, MacAddr, Mtu, Route, VlanId};
+use trestle_model::{Address, Bridge, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId};
 
 use crate::{NetworkDefinition, PortChange};
 
@@ -17,6 +17,8 @@ pub struct Target {
     pub links: BTreeMap<IfName, LinkTarget>,
     /// Forwarding entries, ordered; each bridge, address and VLAN once.
     pub fdb: Vec<FdbTarget>,
+    /// Routing rules by the table that they lead to.
+    pub rules: BTreeMap<u32, RulesTarget>,
     /// libvirt networks by libvirt's name.
     pub libvirt: BTreeMap<String, LibvirtTarget>,
 }
@@ -137,6 +139,15 @@ pub struct FdbTarget {
     pub vlan: Option<u16>,
     /// The entry; `None` where no static one is to be there.
     pub entry: Option<FdbEntry>,
+}
+
+/// The rules that are to lead to a table: these, and no others of Trestle's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesTarget {
+    /// Why, for people.
+    pub why: String,
+    /// The rules.
+    pub rules: Vec<Rule>,
 }
 
 /// The wanted state of a libvirt network.

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags, Route,
+    FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, Rule,
 };
 
 use crate::PortChange;
 use crate::difference::{is_another_kind, is_automatic, settled};
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
-    LinkWanted, MasterTarget, RouteTarget, Target,
+    LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
 };
 
 const WHY: &str = "undo";
@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub links: BTreeMap<IfName, LinkBefore>,
     /// Routes through those devices that do not come by themselves, ordered.
     pub routes: Vec<Route>,
+    /// Rules by the table that they lead to.
+    #[serde(default)]
+    pub rules: BTreeMap<u32, Vec<Rule>>,
     /// Static forwarding entries, ordered by bridge, MAC and VLAN.
     pub fdb: Vec<EntryBefore>,
     /// libvirt networks by name; `None` where there was none.
@@ -112,6 +115,8 @@ impl Snapshot {
             .cloned()
             .collect();
         routes.sort();
+        let leading = |table: &u32| observed.kernel.rules.iter().filter(|rule| rule.table == *table).cloned().collect();
+        let rules = target.rules.keys().map(|table| (*table, leading(table))).collect();
         let fdb = entries(observed, target, &links);
         let libvirt = target
             .libvirt
@@ -121,7 +126,7 @@ impl Snapshot {
                 (name.clone(), network.cloned())
             })
             .collect();
-        Self { links, routes, fdb, libvirt }
+        Self { links, routes, rules, fdb, libvirt }
     }
 }
 
@@ -154,7 +159,9 @@ pub fn undo_target(snapshot: &Snapshot) -> Target {
         };
         (name.clone(), target)
     });
-    Target { links: links.collect(), fdb: fdb.collect(), libvirt: libvirt.collect() }
+    let rules =
+        snapshot.rules.iter().map(|(table, rules)| (*table, RulesTarget { why: WHY.to_owned(), rules: rules.clone() }));
+    Target { links: links.collect(), fdb: fdb.collect(), rules: rules.collect(), libvirt: libvirt.collect() }
 }
 
 fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {

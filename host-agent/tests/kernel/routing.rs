@@ -59,3 +59,57 @@ async fn static_routes_come_are_missed_and_go() {
     assert!(shown.contains("10.9.0.0/16"), "somebody else's stays: {shown}");
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn a_network_with_a_gateway_of_its_own_answers_through_it() {
+    let Some(bench) = Bench::new("sources").await else { return };
+    bench.ip("rule add from 198.18.0.0/15 lookup 100 priority 99");
+    bench.ip("route add default via 192.0.2.2 table 100");
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let gated = |mut addresses: wire::StaticAddresses, gateway: &str| {
+        addresses.gateway = Some(gateway.to_owned());
+        addresses
+    };
+    let four = gated(addresses(&["192.0.2.20/24"]), "192.0.2.1");
+    let six = gated(addresses(&["2001:db8::20/64"]), "fe80::1");
+    let network = wire::Network {
+        ipv4: Some(wire::Ipv4Config { method: Some(wire::ipv4_config::Method::Static(four)) }),
+        ipv6: Some(wire::Ipv6Config { method: Some(wire::ipv6_config::Method::Static(six)) }),
+        ..blue()
+    };
+    let rules = || bench.ip("rule") + &bench.ip("-6 rule");
+
+    let result = agent.set_up(request(network.clone(), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    bench.until(&before).await;
+
+    let result = agent.set_up(request(network.clone(), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    let unchanged = agent.set_up(request(network.clone(), ConnectivityCheck::None)).await;
+    assert_eq!(unchanged.outcome(), Outcome::Unchanged, "{unchanged:?}");
+    // The kernel's own answer: through the gateway from the network's address, and not at all from another.
+    for (asked, gateway) in
+        [("203.0.113.7 from 192.0.2.20", "192.0.2.1"), ("2001:db8:9::7 from 2001:db8::20", "fe80::1")]
+    {
+        let answer = bench.ip(&format!("route get {asked}"));
+        assert!(answer.contains(&format!("via {gateway} dev blue table")), "{answer}");
+    }
+    let near = bench.ip("route get 192.0.2.77 from 192.0.2.20");
+    assert!(near.contains("dev blue") && !near.contains("via"), "{near}");
+    assert!(!bench.ip("route").contains("default"), "the host has no default route");
+
+    let rule = rules().lines().find(|rule| rule.contains("192.0.2.20")).unwrap().replace(':', "");
+    let (priority, selector) = rule.split_once('\t').unwrap();
+    bench.ip(&format!("rule del {} priority {priority}", selector.trim_end().replace("proto", "protocol")));
+    let drift = agent.capabilities().await.networks.remove(0).drift;
+    assert!(drift.len() == 1 && drift[0].contains("from 192.0.2.20/32 priority 30000, is absent"), "{drift:?}");
+    let mended = agent.set_up(request(network, ConnectivityCheck::None)).await;
+    assert_eq!((mended.outcome(), mended.steps.len()), (Outcome::Applied, 1), "{mended:?}");
+
+    let result = agent.set_up(request(crate::removal(), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    let shown = rules();
+    assert!(!shown.contains("proto 116") && shown.contains("from 198.18.0.0/15 lookup 100"), "{shown}");
+    agent.terminate().await;
+}

@@ -181,6 +181,7 @@ fn vlan_device() -> impl Strategy<Value = VlanReport> {
 fn route() -> impl Strategy<Value = Route> {
     (net(), option::of(net()), if_name(), any::<u32>(), option::of(net()), any::<[u8; 2]>()).prop_map(
         |(destination, gateway, device, metric, source, [protocol, scope])| Route {
+            table: if scope < 128 { Route::MAIN } else { Route::SOURCE_TABLES.start + u32::from(scope) },
             destination,
             gateway: gateway.map(|net| net.addr()),
             device,

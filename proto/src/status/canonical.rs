@@ -45,6 +45,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::AddressTaken
         | Code::GatewayWithoutDefaultRoute
         | Code::RouteTaken
+        | Code::TableTaken
         | Code::NicNotFound
         | Code::NicInUse
         | Code::BridgeNameTaken

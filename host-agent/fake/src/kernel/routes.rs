@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use trestle_model::{Link, Route};
+use trestle_model::{Feature, FeatureSet, Link, Route, Rule};
 
 use super::{Answer, Kernel, is_ipv4};
 
@@ -48,6 +48,17 @@ impl Kernel {
         Ok(())
     }
 
+    pub(super) fn add_rule(&mut self, rule: &Rule, features: &FeatureSet) -> Answer {
+        if !features.has(Feature::PolicyRouting) {
+            return Err("rule: Operation not supported".to_owned());
+        }
+        if !self.state.rules.contains(rule) {
+            self.state.rules.push(rule.clone());
+            self.state.rules.sort();
+        }
+        Ok(())
+    }
+
     fn is_on_link(&self, link: &Link, gateway: IpAddr) -> bool {
         let link_local = matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local());
         let through = |route: &Route| {
@@ -71,8 +82,8 @@ impl Kernel {
 }
 
 fn is_same_path(one: &Route, other: &Route) -> bool {
-    (one.destination, one.gateway, &one.device, one.metric)
-        == (other.destination, other.gateway, &other.device, other.metric)
+    (one.table, one.destination, one.gateway, &one.device, one.metric)
+        == (other.table, other.destination, other.gateway, &other.device, other.metric)
 }
 
 fn prefix_routes(link: &Link) -> Vec<Route> {
@@ -89,6 +100,7 @@ fn prefix_routes(link: &Link) -> Vec<Route> {
             IpNet::V6(_) => (METRIC_IPV6_PREFIX, None, 0),
         };
         routes.push(Route {
+            table: Route::MAIN,
             destination,
             gateway: None,
             device: link.name.clone(),

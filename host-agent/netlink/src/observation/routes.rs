@@ -1,17 +1,18 @@
-//! Unicast routes of the main table, one for each next hop.
+//! Unicast routes of every table but the kernel's own of local addresses, one for each next hop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType, RouteVia,
-};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use trestle_model::Route;
 
 use super::{Names, pick};
 use crate::failure::Failure;
 use crate::socket::Socket;
+
+/// The kernel's own table (`RT_TABLE_LOCAL`).
+const TABLE_LOCAL: u32 = 255;
 
 /// Reads the routes of both families, ordered.
 pub(super) async fn all(socket: &Socket, names: &Names) -> Result<Vec<Route>, Failure> {
@@ -30,16 +31,20 @@ pub(crate) async fn of_family(socket: &Socket, family: AddressFamily, names: &Na
     for answer in &answers {
         let RouteNetlinkMessage::NewRoute(message) = answer else { continue };
         // A kernel without the family answers for all families.
-        if message.header.address_family == family && is_in_main_table(message) {
+        if message.header.address_family == family && is_of_interest(message) {
             routes.extend(hops(message, names));
         }
     }
     Ok(routes)
 }
 
-fn is_in_main_table(message: &RouteMessage) -> bool {
+fn table(message: &RouteMessage) -> u32 {
     let table = pick!(message.attributes, RouteAttribute::Table).copied();
-    table.unwrap_or_else(|| u32::from(message.header.table)) == u32::from(RouteHeader::RT_TABLE_MAIN)
+    table.unwrap_or_else(|| u32::from(message.header.table))
+}
+
+fn is_of_interest(message: &RouteMessage) -> bool {
+    table(message) != TABLE_LOCAL
         && message.header.kind == RouteType::Unicast
         && !message.header.flags.contains(RouteFlags::Cloned)
 }
@@ -64,6 +69,7 @@ fn route(message: &RouteMessage, hop: &[RouteAttribute], device: Option<u32>, na
     let destination = pick!(attributes, RouteAttribute::Destination).and_then(ip).unwrap_or(any);
     let gateway = pick!(hop, RouteAttribute::Gateway).and_then(ip);
     Some(Route {
+        table: table(message),
         destination: IpNet::new(destination, message.header.destination_prefix_length).ok()?,
         gateway: gateway.or_else(|| pick!(hop, RouteAttribute::Via).and_then(via)),
         device: names.get(&device?)?.clone(),

@@ -1,6 +1,6 @@
-//! Routes of the main table.
+//! Routes, of whichever table.
 //!
-//! A route's path is its destination, metric, next hop and device. Another path of the same destination and metric is
+//! A route's path is its table, destination, metric, next hop and device. Another path of the same destination and metric is
 //! another next hop and stays; the same path with other attributes is the route itself, and is replaced. The kernel's
 //! own `NLM_F_REPLACE` cannot be used: it takes the first route of the destination and metric, whatever its next hop.
 
@@ -46,13 +46,13 @@ pub(super) async fn remove(devices: &mut Devices<'_>, route: &Route) -> Result<(
     Ok(())
 }
 
-/// Returns the routes of the main table that have the route's path.
+/// Returns the routes that have the route's path.
 async fn on_same_path(devices: &Devices<'_>, route: &Route) -> Result<Vec<Route>, Failure> {
     let names = observation::names(devices.socket).await?;
     let mut routes = observation::routes_of_family(devices.socket, family(route), &names).await?;
     routes.retain(|there| {
-        (there.destination, there.metric, there.gateway, &there.device)
-            == (route.destination, route.metric, route.gateway, &route.device)
+        (there.table, there.destination, there.metric, there.gateway, &there.device)
+            == (route.table, route.destination, route.metric, route.gateway, &route.device)
     });
     Ok(routes)
 }
@@ -90,7 +90,8 @@ fn message(route: &Route, index: u32) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(route);
     message.header.destination_prefix_length = route.destination.prefix_len();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    // Only small numbers fit the header; the attribute says every one.
+    message.header.table = u8::try_from(route.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     message.header.protocol = route.protocol.into();
     message.header.scope = route.scope.into();
     message.header.kind = RouteType::Unicast;
@@ -100,6 +101,7 @@ fn message(route: &Route, index: u32) -> RouteMessage {
     }
     attributes.extend(route.gateway.map(|gateway| hop(gateway, route.destination.network())));
     attributes.push(RouteAttribute::Oif(index));
+    attributes.push(RouteAttribute::Table(route.table));
     if route.metric > 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }

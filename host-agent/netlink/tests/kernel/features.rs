@@ -30,6 +30,7 @@ fn agrees_with_iproute2() {
         let found = probe().await;
         let cases = [
             (Feature::BridgeVlanFiltering, "link add b0 type bridge vlan_filtering 1"),
+            (Feature::PolicyRouting, "rule add from 192.0.2.1 lookup 1000"),
             (Feature::VlanDevices, "link add link b1 name v1 type vlan id 10"),
         ];
         let ip = |command: &str| Command::new("ip").args(command.split_whitespace()).output();

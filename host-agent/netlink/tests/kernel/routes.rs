@@ -36,6 +36,7 @@ async fn connected(scene: &Scene) {
 
 fn route(destination: &str, gateway: Option<&str>, metric: u32) -> Route {
     Route {
+        table: Route::MAIN,
         destination: destination.parse().unwrap(),
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
         device: name("v0"),

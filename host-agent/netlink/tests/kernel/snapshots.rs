@@ -11,11 +11,11 @@ use crate::scene::{create_bridge, delete, in_namespace, name};
 #[test]
 fn shows_an_empty_namespace_as_one_loopback() {
     in_namespace(async |scene| {
-        let KernelState { links, routes, fdb } = scene.state().await;
+        let KernelState { links, routes, rules, fdb } = scene.state().await;
         assert_eq!(links.len(), 1);
         let lo = &links[&name("lo")];
         assert_eq!((&lo.kind, lo.mac, lo.mtu.get(), lo.up), (&LinkKind::Loopback, None, 65_535, false));
-        assert!(lo.addresses.is_empty() && routes.is_empty() && fdb.is_empty());
+        assert!(lo.addresses.is_empty() && routes.is_empty() && rules.is_empty() && fdb.is_empty());
     });
 }
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use trestle_model::{Address, AddressOrigin, IfName, Route};
+use trestle_model::{Address, AddressOrigin, IfName, Route, Rule};
 
-use super::bench::{Bench, address, same, up};
+use super::bench::{Bench, TABLE, address, same, up};
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::{Host, KernelStep, Step};
 
@@ -55,6 +55,7 @@ pub(super) async fn routes_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(),
     let nic = &bench.nic;
     bench.perform([up(nic), add(nic, &address("192.0.2.10/24")?)]).await?;
     let through_gateway = Route {
+        table: Route::MAIN,
         destination: "198.51.100.0/24".parse().map_err(|_| "no prefix")?,
         gateway: Some(ip("192.0.2.1")?),
         device: nic.clone(),
@@ -64,6 +65,7 @@ pub(super) async fn routes_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(),
         scope: 0,
     };
     let on_link = Route {
+        table: Route::MAIN,
         destination: "203.0.113.0/24".parse().map_err(|_| "no prefix")?,
         gateway: None,
         metric: 0,
@@ -89,6 +91,53 @@ pub(super) async fn routes_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(),
     // With its last address, a device loses every route of the family.
     bench.perform([remove(nic, &address("192.0.2.10/24")?)]).await?;
     same("routes without an address", &static_routes(bench).await?, &Vec::new())
+}
+
+pub(super) async fn source_routes_and_rules_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let nic = &bench.nic;
+    let switch = KernelStep::SetIpv6Disabled { link: nic.clone(), disabled: false };
+    bench.perform([switch.into(), up(nic), add(nic, &address("192.0.2.10/24")?)]).await?;
+    bench.perform([add(nic, &address("2001:db8::10/64")?)]).await?;
+    let route = |destination: &str, gateway: Option<IpAddr>, metric, scope| {
+        let destination = destination.parse().map_err(|_| "no prefix")?;
+        let (device, preferred_source, protocol) = (nic.clone(), None, ROUTE_PROTOCOL);
+        Ok::<_, String>(Route { table: TABLE, destination, gateway, device, metric, preferred_source, protocol, scope })
+    };
+    let routes = [
+        route("192.0.2.0/24", None, 0, 253)?,
+        route("0.0.0.0/0", Some(ip("192.0.2.1")?), 0, 0)?,
+        route("2001:db8::/64", None, 1024, 0)?,
+        route("::/0", Some(ip("fe80::1")?), 1024, 0)?,
+    ];
+    let rule = |source: &str| {
+        let source = source.parse().map_err(|_| "no prefix")?;
+        Ok::<_, String>(Rule { source, table: TABLE, priority: 30_000, protocol: ROUTE_PROTOCOL })
+    };
+    let rules = [rule("192.0.2.10/32")?, rule("2001:db8::10/128")?];
+    bench.perform(routes.iter().map(|route| KernelStep::AddRoute { route: route.clone() })).await?;
+    bench.perform(rules.iter().map(|rule| KernelStep::AddRule { rule: rule.clone() })).await?;
+    let sorted = |mut routes: Vec<Route>| {
+        routes.retain(|route| route.table == TABLE);
+        routes.sort();
+        routes
+    };
+    let state = bench.state().await?.kernel;
+    same("routes", &sorted(state.routes), &sorted(routes.to_vec()))?;
+    same("rules", &of_table(state.rules), &rules.to_vec())?;
+    let [four, six] = rules;
+    bench.perform([KernelStep::RemoveRule { rule: four.clone() }]).await?;
+    same("rules", &of_table(bench.state().await?.kernel.rules), &vec![six.clone()])?;
+    bench.perform([KernelStep::RemoveRule { rule: six }]).await?;
+    let [near, far, ..] = routes;
+    bench.perform([KernelStep::RemoveRoute { route: far }, KernelStep::RemoveRoute { route: near }]).await?;
+    let state = bench.state().await?.kernel;
+    same("rules", &of_table(state.rules), &Vec::new())?;
+    same("IPv4 routes", &sorted(state.routes).iter().filter(|r| r.destination.addr().is_ipv4()).count(), &0)
+}
+
+fn of_table(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.retain(|rule| rule.table == TABLE);
+    rules
 }
 
 pub(super) async fn down_drops_routes<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {

@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 
 use trestle_model::{
-    Address, AddressOrigin, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+    Address, AddressOrigin, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, VlanId,
 };
 
 use crate::target::{
-    AddressTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
+    AddressTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
 };
 use crate::{Host, KernelStep, LibvirtStep, PortChange, Snapshot, Step, steps_towards, undo_target, verify};
 
@@ -109,6 +109,7 @@ impl<'a, H: Host> Bench<'a, H> {
         for made in [&self.bridge, &self.other_bridge, &self.vlan] {
             target.links.insert(made.clone(), LinkTarget::Absent { why: "contract".to_owned() });
         }
+        target.rules.insert(TABLE, RulesTarget { why: "contract".to_owned(), rules: Vec::new() });
         if observed.libvirt.is_some() {
             target.libvirt.insert(NETWORK.to_owned(), LibvirtTarget::Absent { why: "contract".to_owned() });
         }
@@ -116,6 +117,8 @@ impl<'a, H: Host> Bench<'a, H> {
     }
 }
 
+/// The routing table that cases may fill.
+pub(super) const TABLE: u32 = Route::SOURCE_TABLES.start + 77;
 /// The MAC of a case's bridge.
 pub(super) const MAC: MacAddr = MacAddr::new([0x06, 0x52, 0x00, 0xc0, 0x77, 0x01]);
 /// A MAC to change to, and that of a guest.

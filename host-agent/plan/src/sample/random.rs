@@ -96,9 +96,9 @@ fn change() -> impl Strategy<Value = NetworkChange> {
 fn network(number: u8) -> impl Strategy<Value = Net> {
     let place = (0_u8..5, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
     let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
-    let address = (0_u8..5, any::<bool>(), any::<bool>(), any::<bool>());
+    let address = (0_u8..5, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
-        let (address, ipv6, default_route, routed) = address;
+        let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
         if nic < 4 {
             network = network.on(&format!("eth{}", nic % 3));
@@ -109,7 +109,7 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         }
         let (first, second) = (format!("10.{number}.0.2/24"), format!("10.{number}.0.3/24"));
         let gateway = format!("10.{number}.0.1");
-        let gateway = Some(gateway.as_str()).filter(|_| default_route);
+        let gateway = Some(gateway.as_str()).filter(|_| default_route || gated);
         network = match address {
             0 => network,
             1 => network.ipv4(&[&first], gateway),
@@ -121,7 +121,7 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
             network = network.default_route();
         }
         if ipv6 && mtu >= 1280 {
-            network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], None);
+            network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], Some("fe80::1").filter(|_| gated));
         }
         if routed && address > 0 {
             let hop = format!("10.{number}.0.7");

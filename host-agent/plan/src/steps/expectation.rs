@@ -134,6 +134,8 @@ impl Expectation {
                 self.state.kernel.routes.push(route.clone());
             }
             KernelStep::RemoveRoute { route } => self.state.kernel.routes.retain(|has| has != route),
+            KernelStep::AddRule { rule } => self.state.kernel.rules.push(rule.clone()),
+            KernelStep::RemoveRule { rule } => self.state.kernel.rules.retain(|has| has != rule),
             KernelStep::ReplaceFdb { entry } => {
                 self.state
                     .kernel

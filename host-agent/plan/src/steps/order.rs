@@ -3,7 +3,9 @@
 use trestle_model::{IfName, LinkKind};
 
 use super::Draft;
-use crate::difference::{address_change, bridge_change, definition_change, fdb_change, port_change, route_change};
+use crate::difference::{
+    address_change, bridge_change, definition_change, fdb_change, port_change, route_change, rule_change,
+};
 use crate::target::{
     AliasTarget, DefinitionTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget, Target,
 };
@@ -228,8 +230,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Takes routes and addresses away from where they are not wanted.
+    /// Takes rules, routes and addresses away from where they are not wanted.
     fn withdraw(&mut self) {
+        for (table, target) in &self.target.rules {
+            for rule in rule_change(*table, target, &self.now.state.kernel).remove {
+                self.plan_kernel(KernelStep::RemoveRule { rule }, &target.why, "rule is not wanted");
+            }
+        }
         for (name, wanted) in self.target.present() {
             let Some(link) = self.now.link(name) else { continue };
             for route in route_change(&wanted.routes, link, &self.now.state.kernel).remove {
@@ -288,7 +295,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Gives every device its last attributes, its addresses and its routes.
+    /// Gives every device its last attributes, its addresses and its routes, and the host its rules.
     fn settle(&mut self) {
         let target: &Target = self.target;
         // A device's MTU is lowered before that of the device below, and a bridge's is set when its ports are there.
@@ -316,6 +323,11 @@ impl<'a> Draft<'a> {
             let Some(link) = self.now.link(name) else { continue };
             for route in route_change(&wanted.routes, link, &self.now.state.kernel).add {
                 self.plan_kernel(KernelStep::AddRoute { route }, &wanted.why, "route is missing");
+            }
+        }
+        for (table, target) in &target.rules {
+            for rule in rule_change(*table, target, &self.now.state.kernel).add {
+                self.plan_kernel(KernelStep::AddRule { rule }, &target.why, "rule is missing");
             }
         }
     }

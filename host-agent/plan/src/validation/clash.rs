@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use trestle_model::{Code, Finding, HostConfig, HostState, IfName, NetworkChange, NetworkSpec, Route, SetupRequest};
 
 use super::{error, sub};
-use crate::composition::{addresses, default_routes, static_route};
+use crate::composition::{addresses, default_routes, is_source_routed, static_route};
 use crate::difference::{is_automatic, is_default, is_same_path, route_change};
-use crate::ownership::ROUTE_PROTOCOL;
+use crate::ownership::{self, ROUTE_PROTOCOL};
 use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
 
 /// What a network is held against.
@@ -24,6 +24,7 @@ pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, find
     place(spec, field, rivals, findings);
     taken_addresses(spec, field, rivals, findings);
     routes(spec, field, rivals, findings);
+    source_table(spec, field, rivals, findings);
     if spec.default_route {
         default_route(spec, field, rivals, findings);
     }
@@ -136,7 +137,7 @@ fn routes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut V
             .collect();
         let Some(wanted) = static_route(spec, given) else { continue };
         let foreign = rivals.observed.kernel.routes.iter().filter(|route| {
-            (route.destination, route.metric) == (wanted.destination, wanted.metric)
+            (route.table, route.destination, route.metric) == (wanted.table, wanted.destination, wanted.metric)
                 && route.protocol != ROUTE_PROTOCOL
                 && !is_same_path(route, &wanted)
                 && stays(route, rivals)
@@ -149,6 +150,20 @@ fn routes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut V
             let finding = error(spec, Code::RouteTaken, field, &name, message).related(taken);
             findings.push(finding.remedy("give another metric, or remove the other route first"));
         }
+    }
+}
+
+fn source_table(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let table = ownership::source_table(&spec.name);
+    let others = rivals.desired.specs().filter(|other| other.name != spec.name && is_source_routed(other));
+    let taken: Vec<String> = others
+        .filter(|other| ownership::source_table(&other.name) == table)
+        .map(|other| other.name.to_string())
+        .collect();
+    if is_source_routed(spec) && !taken.is_empty() {
+        let message = format!("routing table {table} is that of {}", taken.join(", "));
+        let finding = error(spec, Code::TableTaken, field, "name", message).related(taken);
+        findings.push(finding.remedy("choose another name for the network"));
     }
 }
 

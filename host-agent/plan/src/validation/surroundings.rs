@@ -1,9 +1,9 @@
 //! What the host cannot do, or has given to somebody else.
 
-use trestle_model::{Code, Feature, Finding, HostState, IfName, Link, LinkKind, NetworkSpec, Support};
+use trestle_model::{Code, Feature, Finding, HostState, IfName, Link, LinkKind, NetworkSpec, Route, Support};
 
 use super::error;
-use crate::composition::is_hardware;
+use crate::composition::{is_hardware, is_source_routed};
 use crate::ownership;
 
 /// Judges a network against the host alone; a restore asks this of every network, too.
@@ -11,6 +11,7 @@ pub(crate) fn surroundings(spec: &NetworkSpec, field: &str, observed: &HostState
     nic(spec, field, observed, findings);
     devices(spec, field, observed, findings);
     libvirt_networks(spec, field, observed, findings);
+    source_table(spec, field, observed, findings);
     features(spec, field, observed, findings);
 }
 
@@ -98,12 +99,26 @@ fn libvirt_networks(spec: &NetworkSpec, field: &str, observed: &HostState, findi
     }
 }
 
+/// Finds routes of others in the table that the network has for its own addresses.
+fn source_table(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let table = ownership::source_table(&spec.name);
+    let is_foreign = |route: &&Route| route.table == table && route.protocol != ownership::ROUTE_PROTOCOL;
+    if is_source_routed(spec)
+        && let Some(route) = observed.kernel.routes.iter().find(is_foreign)
+    {
+        let message = format!("routing table {table} has a route through {} that is not Trestle's", route.device);
+        let finding = error(spec, Code::TableTaken, field, "name", message).related([route.device.to_string()]);
+        findings.push(finding.remedy("remove that route, or choose another name for the network"));
+    }
+}
+
 fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
     let options = spec.bridge().map(|bridge| bridge.options).unwrap_or_default();
     let filters = options.vlan_filtering == Some(true);
     let other_pvid = options.default_pvid.is_some_and(|pvid| pvid != 1);
     let needs = [
         (spec.bridge().is_some(), Feature::Bridge, "bridged"),
+        (is_source_routed(spec), Feature::PolicyRouting, "default_route"),
         (spec.vlan.is_some(), Feature::VlanDevices, "vlan_id"),
         (spec.is_managed(), Feature::BridgeVlanFiltering, "manage_macs_with_libvirt"),
         (spec.is_managed(), Feature::LibvirtMacTableManager, "manage_macs_with_libvirt"),

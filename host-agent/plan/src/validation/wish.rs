@@ -45,16 +45,6 @@ fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
         let finding = error(spec, Code::DefaultRouteWithoutGateway, field, "default_route", message);
         findings.push(finding.remedy("give a gateway, or do not claim the default route"));
     }
-    if spec.default_route {
-        return;
-    }
-    for (given, name) in [(ipv4, "ipv4.gateway"), (ipv6, "ipv6.gateway")] {
-        if given {
-            let message = "a gateway works on the default-route network only";
-            let finding = error(spec, Code::GatewayWithoutDefaultRoute, field, name, message);
-            findings.push(finding.remedy("claim the default route, or leave the gateway out"));
-        }
-    }
 }
 
 fn routes(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {

@@ -15,4 +15,5 @@ mod restores;
 mod routes;
 mod scenarios;
 mod scene;
+mod sources;
 mod undos;

@@ -64,7 +64,13 @@ impl Scene {
 
     /// Returns the default routes as `gateway dev device`.
     pub(crate) fn defaults(&self) -> Vec<String> {
-        let routes = self.host.state().kernel.routes.into_iter().filter(|route| route.destination.prefix_len() == 0);
+        let routes = self
+            .host
+            .state()
+            .kernel
+            .routes
+            .into_iter()
+            .filter(|route| route.is_main() && route.destination.prefix_len() == 0);
         routes.map(|route| format!("{} dev {}", route.gateway.expect("a gateway"), route.device)).collect()
     }
 }

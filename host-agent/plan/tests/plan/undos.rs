@@ -17,6 +17,7 @@ async fn undo(scene: &Scene, snapshot: &Snapshot) {
 
 fn lived_in() -> World {
     let static_route = Route {
+        table: Route::MAIN,
         destination: "10.0.0.0/8".parse().unwrap(),
         gateway: Some("192.0.2.254".parse().unwrap()),
         device: if_name("eth0"),

@@ -194,6 +194,7 @@ fn build_route(route: &Route) -> wire::RouteReport {
         protocol: route.protocol.into(),
         preferred_source: text_of(route.preferred_source),
         scope: route.scope.into(),
+        table: route.table,
     }
 }
 

@@ -188,6 +188,7 @@ fn read_route(form: &mut Form, path: &str, route: &wire::RouteReport) -> Option<
     let protocol = read_number(form, &format!("{path}.protocol"), route.protocol, Code::EnumUnknown);
     let scope = read_number(form, &format!("{path}.scope"), route.scope, Code::EnumUnknown);
     Some(Route {
+        table: if route.table == 0 { Route::MAIN } else { route.table },
         destination: destination?,
         gateway,
         device: device?,
