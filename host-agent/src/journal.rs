@@ -63,6 +63,9 @@ pub struct Open {
 pub struct Past {
     /// Who asked for it.
     pub actor: String,
+    /// When it began to change the host, milliseconds since 1970; `None` where nothing had to be changed.
+    #[serde(default)]
+    pub began_ms: Option<u64>,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: u64,
     /// As asked for.
@@ -71,6 +74,15 @@ pub struct Past {
     pub steps: Vec<PlannedStep>,
     /// How it ended.
     pub report: TransactionReport,
+}
+
+/// A part of the history, newest first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HistoryPage {
+    /// Transactions that ended.
+    pub past: Vec<Past>,
+    /// The position of the last one, where older ones follow; `None` at the end.
+    pub more_before: Option<u64>,
 }
 
 /// One atomic change of what is kept; what is `None` stays.
@@ -188,6 +200,14 @@ impl Journal {
     /// *Errors*: [`JournalError`]. *Cancel safety*: safe.
     pub async fn past(&self, transaction: TransactionId) -> Result<Option<Past>, JournalError> {
         self.with_store(move |store, _| store.past(transaction)).await
+    }
+
+    /// Returns up to `limit` transactions that ended before the one at position `before`, newest first; the newest where
+    /// there is no position. A page ends sooner where it would be larger than a message should be.
+    ///
+    /// *Errors*: [`JournalError`]. *Cancel safety*: safe.
+    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<HistoryPage, JournalError> {
+        self.with_store(move |store, _| store.page(before, limit)).await
     }
 
     /// Returns everything that is kept, oldest result first.

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use trestle_model::{Code, Finding, Origin, TransactionId};
 use trestle_proto::host::v1 as wire;
 use trestle_proto::host::v1::host_agent_server::{HostAgent, HostAgentServer};
+use trestle_proto::page::{Page, next_token};
 use trestle_proto::{host_wire, status};
 use trestle_serve::deadline::Deadline;
 use trestle_serve::identity::peer;
@@ -16,10 +17,13 @@ use uuid::Uuid;
 
 use crate::site::Site;
 use crate::transaction::{Agent, Caller, Confirmer, Refusal, Running};
-use crate::wire::{parts, refusal, result};
+use crate::wire::{parts, refusal, result, transaction};
 
 /// The path of the call that may take longer than any default deadline.
 pub const SETUP_PATH: &str = "/trestle.host.v1.HostAgent/SetupNetworks";
+
+/// The list that a page token of the history belongs to.
+const HISTORY: &str = "transactions";
 
 /// The service over the agent's use cases.
 #[derive(Debug)]
@@ -82,6 +86,22 @@ impl<H: Site> HostAgent for Service<H> {
         admitted(&request)?;
         let persistent_hash = self.agent.commit().await.map_err(|why| refusal(&why))?;
         Ok(Response::new(wire::CommitNetworksResponse { persistent_hash }))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<wire::ListTransactionsRequest>,
+    ) -> Result<Response<wire::ListTransactionsResponse>, Status> {
+        admitted(&request)?;
+        let wire::ListTransactionsRequest { page_size, page_token } = request.into_inner();
+        let page = Page::parse(page_size, &page_token, HISTORY).map_err(status::Refusal::malformed)?;
+        // A token that fits this list holds a position that was given out.
+        let before = page.after.and_then(|position| position.parse().ok());
+        let history = self.agent.history(before, page.size).await.map_err(|why| refusal(&why))?;
+        let next_page_token =
+            history.more_before.map(|position| next_token(HISTORY, &position.to_string())).unwrap_or_default();
+        let transactions = history.past.into_iter().map(transaction).collect();
+        Ok(Response::new(wire::ListTransactionsResponse { transactions, next_page_token }))
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::Span;
 use trestle_model::{Capabilities, Finding, Progress, SetupRequest, TransactionId, TransactionReport};
 use trestle_plan::PlannedStep;
 
-use crate::journal::{Change, Contents, Journal, PersistentChange};
+use crate::journal::{Change, Contents, HistoryPage, Journal, PersistentChange};
 use crate::site::{Part, Site};
 use crate::{capabilities, digest};
 
@@ -162,6 +162,13 @@ impl<H: Site> Agent<H> {
     pub async fn capabilities(&self, parts: &BTreeSet<Part>) -> Result<Capabilities, Refusal> {
         let survey = self.shared.host.survey(parts).await?;
         Ok(capabilities::of(&survey, parts, &self.shared.journal.contents(), &self.shared.boot_id))
+    }
+
+    /// Returns up to `limit` transactions that ended before the one at position `before`, newest first.
+    ///
+    /// *Errors*: [`Refusal::Store`]. *Cancel safety*: safe.
+    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<HistoryPage, Refusal> {
+        Ok(self.shared.journal.history(before, limit).await?)
     }
 
     /// Tells where the host stands in the engine's history.

@@ -11,6 +11,7 @@ use trestle_proto::host::v1 as wire;
 use trestle_proto::{host_wire, status};
 
 use crate::capabilities::NETWORK_PARTS;
+use crate::journal::Past;
 use crate::site::Part;
 use crate::transaction::{Answer, End, Refusal};
 
@@ -41,6 +42,29 @@ pub(crate) fn result(answer: &Answer) -> wire::SetupNetworksResult {
     match &answer.end {
         End::Validated(findings) => host_wire::build_validated(answer.transaction, steps, findings),
         End::Finished(report) => wire::SetupNetworksResult { steps, ..host_wire::build_result(report) },
+    }
+}
+
+/// Builds a transaction that ended.
+pub(crate) fn transaction(past: Past) -> wire::Transaction {
+    let request = host_wire::build_setup(&past.request);
+    let Past { actor, began_ms, ended_ms, request: _, steps, report } = past;
+    let transaction = report.transaction;
+    wire::Transaction {
+        transaction_id: transaction.to_string(),
+        actor,
+        begin_time: began_ms.map(timestamp),
+        end_time: Some(timestamp(ended_ms)),
+        request: Some(request),
+        result: Some(result(&Answer { transaction, steps, end: End::Finished(Box::new(report)) })),
+    }
+}
+
+fn timestamp(ms: u64) -> prost_types::Timestamp {
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    prost_types::Timestamp {
+        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        nanos: i32::try_from(ms * 1_000_000).unwrap_or_default(),
     }
 }
 

@@ -227,6 +227,22 @@ pub enum HostCommand {
         #[command(flatten)]
         agent: Agent,
     },
+    /// Show the transactions that ended, newest first
+    History(History),
+}
+
+/// Options of host history.
+#[derive(Debug, Args)]
+pub struct History {
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// How many to show at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: usize,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
 }
 
 /// Options of host setup.

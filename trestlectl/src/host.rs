@@ -1,6 +1,7 @@
 //! `host`: talks to one host's agent, without the engine.
 
 mod capabilities;
+mod history;
 mod setup;
 
 use tonic::Request;
@@ -22,6 +23,7 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
     match command {
         HostCommand::Setup(arguments) => setup::run(context, arguments).await,
         HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
+        HostCommand::History(arguments) => history::run(context, arguments).await,
         HostCommand::Commit(agent) => {
             let client = connect(context, &agent.agent).await?;
             let answer = retry::idempotent(|| async {

@@ -14,9 +14,12 @@ use sled::transaction::{ConflictableTransactionResult, TransactionError, Transac
 use trestle_model::TransactionId;
 
 use super::tally::{Counted, Tally};
-use super::{Archive, Change, Contents, HISTORY_LIMIT, JournalError, OpenChange, Past, frame};
+use super::{Archive, Change, Contents, HISTORY_LIMIT, HistoryPage, JournalError, OpenChange, Past, frame};
 
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A page of the history ends behind the result that makes it this large; the wire's form is smaller than the record's.
+const PAGE_BYTES: usize = 1024 * 1024;
 
 const ACCOUNT: &str = "account";
 const BOOT_ID: &str = "boot_id";
@@ -91,6 +94,23 @@ impl Store {
     /// Reads the history, oldest first.
     pub(super) fn history(&self) -> Result<Vec<Past>, JournalError> {
         (self.account.oldest..self.account.next).map(|position| self.past_at(position)).collect()
+    }
+
+    /// Reads a part of the history, newest first.
+    pub(super) fn page(&self, before: Option<u64>, limit: usize) -> Result<HistoryPage, JournalError> {
+        let end = before.unwrap_or(self.account.next).min(self.account.next);
+        let mut page = HistoryPage::default();
+        let mut bytes = 0;
+        for position in (self.account.oldest..end).rev() {
+            if page.past.len() >= limit || bytes >= PAGE_BYTES {
+                page.more_before = Some(position + 1);
+                break;
+            }
+            let framed = self.framed_past(position)?;
+            bytes += framed.len();
+            page.past.push(self.unwrapped(position, &framed)?);
+        }
+        Ok(page)
     }
 
     pub(super) fn past(&self, transaction: TransactionId) -> Result<Option<Past>, JournalError> {
@@ -222,9 +242,16 @@ impl Store {
     }
 
     fn past_at(&self, position: u64) -> Result<Past, JournalError> {
+        self.unwrapped(position, &self.framed_past(position)?)
+    }
+
+    fn framed_past(&self, position: u64) -> Result<sled::IVec, JournalError> {
         let framed = self.history.get(position.to_be_bytes()).map_err(|error| sled_error(&self.folder, error))?;
-        let framed = framed.ok_or_else(|| self.damaged(format!("result {position} is missing")))?;
-        frame::unwrap(&framed).map_err(|bad| self.damaged(format!("result {position}: {bad}")))
+        framed.ok_or_else(|| self.damaged(format!("result {position} is missing")))
+    }
+
+    fn unwrapped(&self, position: u64, framed: &[u8]) -> Result<Past, JournalError> {
+        frame::unwrap(framed).map_err(|bad| self.damaged(format!("result {position}: {bad}")))
     }
 
     fn value<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {

@@ -39,7 +39,14 @@ fn past(number: u128) -> Past {
         committed: false,
         running_hash: String::new(),
     };
-    Past { actor: "local".to_owned(), ended_ms: 7, request: request(number), steps: Vec::new(), report }
+    Past {
+        actor: "local".to_owned(),
+        began_ms: Some(5),
+        ended_ms: 7,
+        request: request(number),
+        steps: Vec::new(),
+        report,
+    }
 }
 
 fn open(number: u128) -> Open {
@@ -145,6 +152,44 @@ async fn only_the_latest_results_are_remembered() {
 }
 
 #[tokio::test]
+async fn the_history_is_read_newest_first_and_page_by_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    assert_eq!(journal.history(None, 10).await.unwrap(), HistoryPage::default());
+    for number in 0..7 {
+        journal.write(Change { past: Some(past(number)), ..Change::default() }).await.unwrap();
+    }
+    let (mut numbers, mut before) = (Vec::new(), None);
+    loop {
+        let page = journal.history(before, 3).await.unwrap();
+        assert!(page.past.len() <= 3);
+        numbers.extend(page.past.into_iter().map(|past| past.report.transaction));
+        before = page.more_before;
+        if before.is_none() {
+            break;
+        }
+        // What ends meanwhile is on no later page.
+        journal.write(Change { past: Some(past(100)), ..Change::default() }).await.unwrap();
+    }
+    assert_eq!(numbers, (0..7).rev().map(transaction).collect::<Vec<_>>());
+    assert_eq!(journal.history(Some(0), 3).await.unwrap(), HistoryPage::default());
+    assert_eq!(journal.history(Some(u64::MAX), 1).await.unwrap().past, [past(100)]);
+}
+
+#[tokio::test]
+async fn a_page_of_large_results_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    for number in 0..4 {
+        let large = Past { actor: "a".repeat(700_000), ..past(number) };
+        journal.write(Change { past: Some(large), ..Change::default() }).await.unwrap();
+    }
+    let page = journal.history(None, 50).await.unwrap();
+    assert_eq!((page.past.len(), page.more_before), (2, Some(2)));
+    assert_eq!(journal.history(page.more_before, 50).await.unwrap().past.len(), 2);
+}
+
+#[tokio::test]
 async fn an_export_fills_an_empty_store_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(&folder.path().join("old")).await.unwrap();
@@ -156,6 +201,8 @@ async fn an_export_fills_an_empty_store_and_no_other() {
     other.import(archive.clone()).await.unwrap();
     assert_eq!(other.contents(), journal.contents());
     assert_eq!(other.past(transaction(1)).await.unwrap(), Some(past(1)));
+    assert_eq!(other.history(None, 50).await.unwrap(), journal.history(None, 50).await.unwrap());
+    assert_eq!(other.export().await.unwrap(), archive);
     assert!(matches!(other.import(archive).await, Err(JournalError::NotEmpty(_))));
     assert!(matches!(Archive::from_json("{}"), Err(JournalError::NotAnArchive(_))));
     let future = json.replacen("\"format\": 1", "\"format\": 2", 1);

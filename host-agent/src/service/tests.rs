@@ -210,3 +210,47 @@ fn the_agent_of_another_host_is_not_admitted() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_history_tells_who_asked_for_what_and_what_became_of_it() {
+    let host = host();
+    let mut served = serve(host.clone()).await;
+    set_up(&mut served, request([network("blue", "eth1")])).await.unwrap();
+    host.inject(trestle_fake_host::Fault::FailAfter(1));
+    set_up(&mut served, request([network("red", "eth0")])).await.unwrap();
+    set_up(&mut served, request([network("blue", "eth1")])).await.unwrap();
+    set_up(&mut served, request([network("blue", "eth9")])).await.unwrap_err();
+
+    let mut ask = wire::ListTransactionsRequest { page_size: 2, ..Default::default() };
+    let first = served.client.list_transactions(ask.clone()).await.unwrap().into_inner();
+    ask.page_token = first.next_page_token;
+    let second = served.client.list_transactions(ask.clone()).await.unwrap().into_inner();
+    assert_eq!((first.transactions.len(), second.next_page_token.as_str()), (2, ""));
+    let told: Vec<(String, String, Outcome)> = first
+        .transactions
+        .iter()
+        .chain(&second.transactions)
+        .map(|transaction| {
+            let asked = transaction.request.as_ref().unwrap();
+            let result = transaction.result.as_ref().unwrap();
+            assert_eq!(asked.request_id, transaction.transaction_id);
+            assert_eq!(result.transaction_id, transaction.transaction_id);
+            let changed = result.outcome() != Outcome::Unchanged;
+            assert_eq!((transaction.begin_time.is_some(), !result.steps.is_empty()), (changed, changed));
+            assert!(transaction.end_time.is_some_and(|end| end.seconds > 1_700_000_000));
+            (transaction.actor.clone(), asked.networks[0].name.clone(), result.outcome())
+        })
+        .collect();
+    let expected = [("blue", Outcome::Unchanged), ("red", Outcome::RolledBack), ("blue", Outcome::Applied)];
+    let expected = expected.map(|(network, outcome)| ("local".to_owned(), network.to_owned(), outcome));
+    assert_eq!(told, expected, "the refused request is no transaction");
+
+    for bad in [
+        wire::ListTransactionsRequest { page_size: -1, ..Default::default() },
+        wire::ListTransactionsRequest { page_token: "00ff".to_owned(), ..Default::default() },
+    ] {
+        let status = served.client.list_transactions(bad).await.unwrap_err();
+        assert_eq!(status.code(), Grpc::InvalidArgument);
+        assert_eq!(fields(&status).len(), 1);
+    }
+}

@@ -268,7 +268,14 @@ impl<H: Site> Execution<'_, H> {
     }
 
     fn past(&self, request: SetupRequest, steps: &[trestle_plan::PlannedStep], report: TransactionReport) -> Past {
-        Past { actor: self.caller.actor.clone(), ended_ms: clock::now_ms(), request, steps: steps.to_vec(), report }
+        Past {
+            actor: self.caller.actor.clone(),
+            began_ms: None,
+            ended_ms: clock::now_ms(),
+            request,
+            steps: steps.to_vec(),
+            report,
+        }
     }
 
     /// Tells whoever listens; a listener that is slow or gone misses it.
@@ -279,7 +286,7 @@ impl<H: Site> Execution<'_, H> {
 
 /// Takes the transaction's configuration over and closes its record, in one commit.
 pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, JournalError> {
-    let Open { actor, record, .. } = open;
+    let Open { actor, began_ms, record } = open;
     let options = &record.request.options;
     let report = TransactionReport {
         transaction: options.transaction,
@@ -291,6 +298,7 @@ pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, Jo
     };
     let past = Past {
         actor: actor.clone(),
+        began_ms: Some(*began_ms),
         ended_ms: clock::now_ms(),
         request: record.request.clone(),
         steps: record.steps.clone(),
@@ -346,6 +354,7 @@ pub(super) async fn close<H>(shared: &Shared<H>, open: Open, outcome: Outcome) -
     };
     let past = Past {
         actor: open.actor,
+        began_ms: Some(open.began_ms),
         ended_ms: clock::now_ms(),
         request: open.record.request,
         steps: open.record.steps,

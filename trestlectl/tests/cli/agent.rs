@@ -15,8 +15,9 @@ use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
     AwaitingConfirmation, Capabilities, CommitNetworksRequest, CommitNetworksResponse, ConfirmNetworksRequest,
     ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest, GetCapabilitiesResponse,
-    Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest, SetupNetworksResponse, SetupNetworksResult,
-    StepDone, Support, TransactionAccepted, TransactionConfirmed,
+    ListTransactionsRequest, ListTransactionsResponse, Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest,
+    SetupNetworksResponse, SetupNetworksResult, StepDone, Support, Transaction, TransactionAccepted,
+    TransactionConfirmed,
 };
 use trestle_proto::status::Refusal;
 
@@ -146,6 +147,29 @@ impl HostAgent for Agent {
             return Err(Refusal::from(finding).into());
         }
         Ok(Response::new(ConfirmNetworksResponse {}))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<ListTransactionsRequest>,
+    ) -> Result<Response<ListTransactionsResponse>, Status> {
+        let ListTransactionsRequest { page_size, page_token } = request.into_inner();
+        assert!((1..=1000).contains(&page_size), "{page_size}");
+        // Pages of one, whatever is asked for.
+        let (number, next_page_token) =
+            if page_token.is_empty() { (2, "older".to_owned()) } else { (1, String::new()) };
+        let asked = Network { name: format!("net{number}"), remove: number == 2, ..Network::default() };
+        let mut result = SetupNetworksResult { committed: true, ..SetupNetworksResult::default() };
+        result.set_outcome(Outcome::Applied);
+        let transaction = Transaction {
+            transaction_id: format!("id{number}"),
+            actor: "user/ada".to_owned(),
+            end_time: Some(prost_types::Timestamp { seconds: 1_700_000_000 + number, nanos: 0 }),
+            request: Some(SetupNetworksRequest { networks: vec![asked], ..SetupNetworksRequest::default() }),
+            result: Some(result),
+            ..Transaction::default()
+        };
+        Ok(Response::new(ListTransactionsResponse { transactions: vec![transaction], next_page_token }))
     }
 
     async fn commit_networks(

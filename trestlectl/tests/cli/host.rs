@@ -92,3 +92,17 @@ async fn commit_and_confirm_are_commands_of_their_own() {
     assert_eq!(host.run(&["confirm", id], "").await.stdout, format!("{id} confirmed\n"));
     assert_eq!(host.agent.confirmations(), 1);
 }
+
+#[tokio::test]
+async fn the_history_is_shown_page_by_page_newest_first() {
+    let host = Host::start().await;
+    let table = host.run(&["history"], "").await;
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    let rows: Vec<Vec<&str>> = table.stdout.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let row = |end, network, id| vec![end, "user/ada", "applied,", "persistent", network, "0", id, "-"];
+    let expected = [row("2023-11-14T22:13:22Z", "-net2", "id2"), row("2023-11-14T22:13:21Z", "net1", "id1")];
+    assert_eq!(rows, expected, "{}", table.stdout);
+    let json = host.run(&["history", "-o", "json", "--limit", "1"], "").await;
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.as_array().unwrap().len(), &json[0]["result"]["outcome"]), (1, &"OUTCOME_APPLIED".into()));
+}
