@@ -26,9 +26,9 @@ pub(crate) enum Failure {
     /// The kernel did not answer within the deadline.
     #[error("the kernel did not answer within {0} s")]
     Silent(u64),
-    /// The netlink connection is closed.
-    #[error("the netlink connection is closed")]
-    Closed,
+    /// The kernel's answer cannot be read: a bug.
+    #[error("the kernel's answer makes no sense: {0}")]
+    Garbled(String),
 }
 
 /// `ENODEV` as a raw error number; the same on every architecture that Linux has.
@@ -45,7 +45,7 @@ impl Failure {
         match self {
             Self::Refused { code, .. } => Some(Errno::from_raw(*code)),
             Self::Missing(_) => Some(Errno::ENODEV),
-            Self::Mismatch(_) | Self::Unready(_) | Self::Unsteady(_) | Self::Silent(_) | Self::Closed => None,
+            Self::Mismatch(_) | Self::Unready(_) | Self::Unsteady(_) | Self::Silent(_) | Self::Garbled(_) => None,
         }
     }
 
@@ -55,8 +55,8 @@ impl Failure {
             Self::Refused { code, .. } => {
                 matches!(Errno::from_raw(*code), Errno::EBUSY | Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS)
             }
-            Self::Missing(_) | Self::Mismatch(_) => false,
-            Self::Unready(_) | Self::Unsteady(_) | Self::Silent(_) | Self::Closed => true,
+            Self::Missing(_) | Self::Mismatch(_) | Self::Garbled(_) => false,
+            Self::Unready(_) | Self::Unsteady(_) | Self::Silent(_) => true,
         }
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         for (code, transient) in [(16, true), (11, true), (4, true), (105, true), (95, false), (17, false)] {
             assert_eq!(Failure::Refused { code, explanation: None }.is_transient(), transient, "errno {code}");
         }
-        assert!(Failure::Closed.is_transient() && Failure::Silent(1).is_transient());
+        assert!(Failure::Silent(1).is_transient() && !Failure::Garbled(String::new()).is_transient());
         assert!(!Failure::Mismatch(String::new()).is_transient());
     }
 }

@@ -1,39 +1,47 @@
 //! One netlink socket: requests out, answers in, each with a deadline.
+//!
+//! The kernel carries a request out, and queues its answer, before the call that sends it returns. So whoever asks
+//! sends and receives by itself, in its turn: there is no task between, and a request costs two system calls.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use netlink_packet_core::{
-    ErrorMessage, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload, NlasIterator,
+    ErrorMessage, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART,
+    NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
-use nix::errno::Errno;
-use rtnetlink::Handle;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::AsyncSocket;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket};
+use tokio::sync::Mutex;
 
 use crate::failure::Failure;
 
 /// A connection to the kernel's rtnetlink, in the network namespace of the thread that opened it.
-///
-/// The task that drives the connection ends when the socket is dropped.
-#[derive(Debug)]
 pub(crate) struct Socket {
-    handle: Handle,
-    /// The turn to dump: the kernel makes one dump at a time on a socket, and refuses a second with EBUSY.
-    turn: Semaphore,
-    _driver: JoinSet<()>,
+    line: Mutex<Line>,
+}
+
+/// The socket itself, for one request at a time.
+struct Line {
+    socket: TokioSocket,
+    /// The number of the last request; what the kernel says carries its request's.
+    sequence: u32,
+    /// Whether the last request was a dump that was not read to its end: the kernel refuses another before that.
+    dumping: bool,
+    request: Vec<u8>,
+    datagram: Vec<u8>,
 }
 
 /// How long the kernel may take for one answer. It answers in microseconds; a held RTNL lock can delay it.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How often a dump is read again that was interrupted by a change.
 const DUMP_ATTEMPTS: u32 = 16;
-/// How long a dump waits for one before it that nobody waits for any more.
-const DUMP_PAUSE: Duration = Duration::from_millis(20);
+/// Room for one datagram; the kernel makes those of a dump as large as the reader has room for, up to 32 KiB.
+const DATAGRAM: usize = 64 * 1024;
+/// What messages in a datagram end at (`NLMSG_ALIGNTO`).
+const ALIGNMENT: usize = 4;
 /// Length of the netlink header that an error message repeats before its attributes.
 const HEADER_LENGTH: usize = 16;
 /// `NLMSGERR_ATTR_MSG` in `uapi/linux/netlink.h`: the kernel's words for an error.
@@ -44,21 +52,18 @@ impl Socket {
     ///
     /// *Errors*: the operating system's.
     pub(crate) fn open() -> io::Result<Self> {
-        let (mut connection, handle, _unsolicited) = rtnetlink::new_connection()?;
-        // Without these a connection that breaks looks like an answer that is complete.
-        connection.set_forward_ack(true);
-        connection.set_forward_done(true);
-        let socket = connection.socket_mut().socket_mut();
-        socket.set_cap_ack(true)?;
-        socket.set_ext_ack(true)?;
-        let mut driver = JoinSet::new();
-        driver.spawn(connection);
-        Ok(Self { handle, turn: Semaphore::new(1), _driver: driver })
+        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        let inner = socket.socket_mut();
+        inner.bind(&SocketAddr::new(0, 0))?;
+        inner.set_cap_ack(true)?;
+        inner.set_ext_ack(true)?;
+        let datagram = Vec::with_capacity(DATAGRAM);
+        Ok(Self { line: Mutex::new(Line { socket, sequence: 0, dumping: false, request: Vec::new(), datagram }) })
     }
 
     /// Asks for a change and waits until the kernel has made it.
     pub(crate) async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
-        self.exchange(message, NLM_F_ACK | flags).await.map(|_| ())
+        self.exchange(message, NLM_F_ACK | flags).await.map(drop)
     }
 
     /// Asks for one object.
@@ -68,31 +73,76 @@ impl Socket {
 
     /// Asks for a whole table, again and again until no change interrupted the reading of it.
     pub(crate) async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
-        let _turn = self.turn.acquire().await.map_err(|_| Failure::Closed)?;
         for _ in 0..DUMP_ATTEMPTS {
-            match self.exchange(message.clone(), NLM_F_DUMP).await {
-                Ok(answer) if !answer.interrupted => return Ok(answer.messages),
-                Ok(_) => {}
-                // Whoever asked for the dump before this one has gone, and the kernel is still at it.
-                Err(failure) if failure.errno() == Some(Errno::EBUSY) => tokio::time::sleep(DUMP_PAUSE).await,
-                Err(failure) => return Err(failure),
+            let answer = self.exchange(message.clone(), NLM_F_DUMP).await?;
+            if !answer.interrupted {
+                return Ok(answer.messages);
             }
         }
         Err(Failure::Unsteady(DUMP_ATTEMPTS))
     }
 
     async fn exchange(&self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer, Failure> {
+        let mut line = self.line.lock().await;
+        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, flags));
+        exchange.await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
+    }
+}
+
+impl Line {
+    /// Sends a request and receives its answer.
+    ///
+    /// *Cancel safety*: the request is made; what was not received of its answer, the next request passes over.
+    async fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer, Failure> {
+        if self.dumping {
+            // Whoever asked for it has gone. How it went is of no interest, only that it is over.
+            let _abandoned = self.receive(NLM_F_DUMP).await;
+        }
+        self.send(message, flags).await?;
+        self.receive(flags).await
+    }
+
+    async fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
+        self.sequence = self.sequence.wrapping_add(1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
-        let mut parts = self.handle.clone().request(request).map_err(|_| Failure::Closed)?;
-        let receive = async {
-            let mut answer = Answer::default();
-            while let Some(part) = parts.next().await {
-                answer.take(part)?;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        self.request.resize(request.buffer_len(), 0);
+        request.serialize(&mut self.request);
+        self.dumping = flags & NLM_F_DUMP == NLM_F_DUMP;
+        let Self { socket, request, .. } = self;
+        let kernel = SocketAddr::new(0, 0);
+        let sent = poll_fn(|context| socket.poll_send_to(context, request, &kernel)).await;
+        sent.map(drop).map_err(|error| Failure::of_io(&error))
+    }
+
+    /// Receives the answer to the last request, which was made with `flags`.
+    async fn receive(&mut self, flags: u16) -> Result<Answer, Failure> {
+        let mut answer = Answer::default();
+        while !answer.complete {
+            let Self { socket, datagram, .. } = self;
+            datagram.clear();
+            poll_fn(|context| socket.poll_recv(context, datagram)).await.map_err(|error| Failure::of_io(&error))?;
+            let mut rest = self.datagram.as_slice();
+            while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+                let length = usize::try_from(message.length()).unwrap_or(usize::MAX);
+                let bytes = rest.get(..length).unwrap_or(rest);
+                rest = rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+                // Another number is that of a request that nobody waits for any more.
+                if message.sequence_number() == self.sequence {
+                    answer.take(bytes, flags);
+                }
             }
-            if answer.complete { Ok(answer) } else { Err(Failure::Closed) }
-        };
-        tokio::time::timeout(DEADLINE, receive).await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
+        }
+        self.dumping = false;
+        answer.failure.take().map_or(Ok(answer), Err)
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
     }
 }
 
@@ -102,32 +152,51 @@ struct Answer {
     messages: Vec<RouteNetlinkMessage>,
     /// Whether a change happened while a dump was made (`NLM_F_DUMP_INTR`).
     interrupted: bool,
+    failure: Option<Failure>,
     complete: bool,
 }
 
 impl Answer {
-    fn take(&mut self, part: NetlinkMessage<RouteNetlinkMessage>) -> Result<(), Failure> {
-        let (header, payload) = part.into_parts();
+    /// Takes one message of the answer to a request that was made with `flags`.
+    fn take(&mut self, bytes: &[u8], flags: u16) {
+        let message = match NetlinkMessage::deserialize(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                // One object of a table that cannot be read is left out; an answer must not be.
+                if flags & NLM_F_DUMP != NLM_F_DUMP {
+                    self.end(Err(Failure::Garbled(error.to_string())));
+                }
+                return;
+            }
+        };
+        let (header, payload) = message.into_parts();
         self.interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
-        self.complete = true;
         match payload {
-            NetlinkPayload::InnerMessage(message) => self.messages.push(message),
-            NetlinkPayload::Error(error) if error.code.is_some() => {
-                let with_words = header.flags & NLM_F_ACK_TLVS != 0;
-                let explanation = if with_words { explanation(&error) } else { None };
-                return Err(Failure::Refused { code: error.raw_code().saturating_abs(), explanation });
+            NetlinkPayload::InnerMessage(message) => {
+                self.messages.push(message);
+                // One object that was asked for is the whole answer, where no receipt was.
+                self.complete |= header.flags & NLM_F_MULTIPART == 0 && flags & NLM_F_ACK == 0;
             }
-            NetlinkPayload::Done(done) if done.code < 0 => {
-                return Err(Failure::Refused { code: done.code.saturating_abs(), explanation: None });
-            }
+            NetlinkPayload::Error(error) => self.end(match error.code {
+                None => Ok(()),
+                Some(_) => {
+                    let with_words = header.flags & NLM_F_ACK_TLVS != 0;
+                    let explanation = if with_words { explanation(&error) } else { None };
+                    Err(Failure::Refused { code: error.raw_code().saturating_abs(), explanation })
+                }
+            }),
+            NetlinkPayload::Done(done) => self.end(match done.code {
+                0.. => Ok(()),
+                code => Err(Failure::Refused { code: code.saturating_abs(), explanation: None }),
+            }),
             // An overrun has no request to belong to, so it never comes here.
-            NetlinkPayload::Error(_)
-            | NetlinkPayload::Done(_)
-            | NetlinkPayload::Noop
-            | NetlinkPayload::Overrun(_)
-            | _ => {}
+            NetlinkPayload::Noop | NetlinkPayload::Overrun(_) | _ => {}
         }
-        Ok(())
+    }
+
+    fn end(&mut self, outcome: Result<(), Failure>) {
+        self.complete = true;
+        self.failure = outcome.err();
     }
 }
 
@@ -144,6 +213,8 @@ fn explanation(error: &ErrorMessage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::link::LinkMessage;
+
     use super::*;
 
     #[test]
@@ -157,5 +228,21 @@ mod tests {
         assert_eq!(explanation(&error).as_deref(), Some("no"));
         error.header.truncate(3);
         assert_eq!(explanation(&error), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_waited_for_is_passed_over() {
+        let socket = Socket::open().unwrap();
+        let links = || RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let mut loopback = LinkMessage::default();
+        loopback.header.index = 1;
+        let expected = socket.dump(links()).await.unwrap().len();
+        for flags in [NLM_F_DUMP, 0] {
+            let abandoned = if flags == 0 { RouteNetlinkMessage::GetLink(loopback.clone()) } else { links() };
+            socket.line.lock().await.send(abandoned, flags).await.unwrap();
+            assert_eq!(socket.read(RouteNetlinkMessage::GetLink(loopback.clone())).await.unwrap().len(), 1);
+            socket.line.lock().await.send(links(), NLM_F_DUMP).await.unwrap();
+            assert_eq!(socket.dump(links()).await.unwrap().len(), expected);
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Snapshots hold while the kernel's tables change.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use trestle_model::{KernelState, LinkKind, NicHardware};
 use trestle_netlink::{Kernel, Table};
@@ -43,7 +42,7 @@ fn misses_no_device_while_others_come_and_go() {
 }
 
 #[test]
-fn are_read_side_by_side_and_after_one_that_was_given_up() {
+fn are_read_side_by_side() {
     in_namespace(async |scene| {
         let steady: Vec<_> = (0..60).map(|i| create_bridge(&format!("steady{i}"))).collect();
         scene.try_perform(&steady).await.unwrap();
@@ -52,9 +51,6 @@ fn are_read_side_by_side_and_after_one_that_was_given_up() {
                 tokio::join!(scene.kernel.observe(), scene.kernel.observe(), scene.kernel.observe());
             assert_eq!(one.unwrap().links.len(), 61);
             assert!(other.is_ok() && third.is_ok());
-            let given_up = tokio::time::timeout(Duration::from_micros(50), scene.kernel.observe()).await;
-            assert!(given_up.is_err(), "a snapshot takes longer than this");
-            scene.state().await;
         }
     });
 }
