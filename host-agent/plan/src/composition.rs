@@ -10,12 +10,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, LinkKind, NetworkName,
-    NetworkSpec,
+    Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, LibvirtNetwork, Link,
+    LinkKind, NetworkName, NetworkSpec,
 };
 
 pub(crate) use self::routes::{default_routes, routes, static_route};
 pub(crate) use self::sources::is_source_routed;
+use crate::census::Census;
 use crate::ownership;
 use crate::target::{
     AddressTarget, AliasTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
@@ -35,12 +36,28 @@ pub fn compose(
     observed: &HostState,
     named: &BTreeSet<NetworkName>,
 ) -> (Target, Baselines) {
+    compose_on(running, desired, &Census::of(observed), named)
+}
+
+/// Composes as [`compose`] does, on a host whose tables are known already.
+pub(crate) fn compose_on(
+    running: &HostConfig,
+    desired: &HostConfig,
+    census: &Census<'_>,
+    named: &BTreeSet<NetworkName>,
+) -> (Target, Baselines) {
     let touched = touched(running, desired, named);
-    let leftovers = Leftovers::Of(&touched);
-    let target =
-        Composition { running, desired, whole: desired, observed, touched: &touched, target: Target::default() }
-            .target(leftovers);
-    (target, baselines(running, desired, observed))
+    let ground = Ground::of(desired, census);
+    let target = Composition { running, desired, ground: &ground, touched: &touched, target: Target::default() }
+        .target(Leftovers::Of(&touched));
+    (target, baselines(running, desired, census.state))
+}
+
+/// Composes the target of one network of a configuration, as if a request that changes nothing named it.
+pub(crate) fn compose_one(config: &HostConfig, ground: &Ground<'_>, name: &NetworkName) -> Target {
+    let touched = BTreeSet::from([name]);
+    Composition { running: config, desired: config, ground, touched: &touched, target: Target::default() }
+        .target(Leftovers::Of(&touched))
 }
 
 /// Composes the target of a host that is to be as `whole` says and nothing more, as far as it can be: `possible` is
@@ -48,21 +65,21 @@ pub fn compose(
 pub(crate) fn compose_everything(
     whole: &HostConfig,
     possible: &HostConfig,
-    observed: &HostState,
+    census: &Census<'_>,
 ) -> (Target, Baselines) {
     // Nothing is known of what ran before, but for what the NICs were like.
     let running = HostConfig { baselines: whole.baselines.clone(), ..HostConfig::default() };
     let touched = possible.networks.keys().collect();
+    let ground = Ground::of(whole, census);
     let target = Composition {
         running: &running,
         desired: possible,
-        whole,
-        observed,
+        ground: &ground,
         touched: &touched,
         target: Target::default(),
     }
     .target(Leftovers::Everyones);
-    (target, baselines(&running, whole, observed))
+    (target, baselines(&running, whole, census.state))
 }
 
 /// Whose leftovers go.
@@ -72,12 +89,41 @@ enum Leftovers<'a> {
     Everyones,
 }
 
+/// What is composed on: the host, and what of it no network needs.
+pub(crate) struct Ground<'a> {
+    /// What must not be taken for a leftover.
+    whole: &'a HostConfig,
+    pub(crate) census: &'a Census<'a>,
+    /// Devices of Trestle's own that no network of the whole configuration needs.
+    stray_links: Vec<&'a Link>,
+    /// libvirt networks of Trestle's own that none needs.
+    stray_networks: Vec<&'a LibvirtNetwork>,
+}
+
+impl<'a> Ground<'a> {
+    /// Finds what a configuration does not need.
+    pub(crate) fn of(whole: &'a HostConfig, census: &'a Census<'a>) -> Self {
+        let observed = census.state;
+        let needed = devices(whole);
+        let links = observed.kernel.links.values();
+        let bridged = whole.specs().filter(|spec| spec.bridge().is_some());
+        let needed_networks: BTreeSet<String> = bridged.map(|spec| ownership::libvirt_name(&spec.name)).collect();
+        let networks = observed.libvirt.iter().flat_map(|libvirt| libvirt.networks.values());
+        Self {
+            whole,
+            census,
+            stray_links: links.filter(|link| ownership::is_ours(link) && !needed.contains(&link.name)).collect(),
+            stray_networks: networks
+                .filter(|network| ownership::is_our_network(network) && !needed_networks.contains(&network.name))
+                .collect(),
+        }
+    }
+}
+
 struct Composition<'a> {
     running: &'a HostConfig,
     desired: &'a HostConfig,
-    /// What must not be taken for a leftover.
-    whole: &'a HostConfig,
-    observed: &'a HostState,
+    ground: &'a Ground<'a>,
     touched: &'a BTreeSet<&'a NetworkName>,
     target: Target,
 }
@@ -135,35 +181,30 @@ impl Composition<'_> {
     ///
     /// A bridge with a guest's port stays: a change that would take it is refused, and a restore reports it.
     fn leftover_links(&mut self, whose: Leftovers<'_>) -> BTreeSet<IfName> {
-        let needed = devices(self.whole);
-        let links = &self.observed.kernel.links;
         let marks: BTreeSet<String> = match whose {
             Leftovers::Of(networks) => networks.iter().map(|name| ownership::mark(name)).collect(),
-            Leftovers::Everyones => {
-                links.values().filter(|l| ownership::is_ours(l)).filter_map(|l| l.alias.clone()).collect()
-            }
+            Leftovers::Everyones => BTreeSet::new(),
         };
+        let goes = |mark: &String| matches!(whose, Leftovers::Everyones) || marks.contains(mark);
+        let census = self.ground.census;
         let mut released = BTreeSet::new();
-        for link in links.values().filter(|link| !needed.contains(&link.name)) {
-            let Some(mark) = link.alias.as_ref().filter(|alias| marks.contains(*alias)) else { continue };
-            if !guest_ports(self.observed, &link.name).is_empty() {
+        for link in &self.ground.stray_links {
+            let Some(mark) = link.alias.as_ref().filter(|mark| goes(mark)) else { continue };
+            if !guest_ports(census, &link.name).is_empty() {
                 continue;
             }
             self.target.links.insert(link.name.clone(), LinkTarget::Absent { why: format!("leftover of {mark}") });
             if let LinkKind::Vlan { base, .. } = &link.kind {
                 released.insert(base.clone());
             }
-            let ports = links.values().filter(|port| port.master.as_ref() == Some(&link.name));
+            let ports = census.ports(&link.name).iter();
             released.extend(ports.filter(|port| is_hardware(&port.kind)).map(|port| port.name.clone()));
         }
         released
     }
 
     fn leftover_networks(&mut self, whose: Leftovers<'_>) {
-        let bridged = self.whole.specs().filter(|spec| spec.bridge().is_some());
-        let needed: BTreeSet<String> = bridged.map(|spec| ownership::libvirt_name(&spec.name)).collect();
-        let networks = self.observed.libvirt.iter().flat_map(|libvirt| libvirt.networks.values());
-        for network in networks.filter(|network| !needed.contains(&network.name)) {
+        for network in &self.ground.stray_networks {
             let Some(owner) = network.owner.as_deref() else { continue };
             let goes = match whose {
                 Leftovers::Of(networks) => networks.iter().any(|name| name.as_str() == owner),
@@ -174,6 +215,10 @@ impl Composition<'_> {
                 self.target.libvirt.insert(network.name.clone(), LibvirtTarget::Absent { why });
             }
         }
+    }
+
+    const fn observed(&self) -> &HostState {
+        self.ground.census.state
     }
 
     fn is_touched(&self, spec: &NetworkSpec) -> bool {
@@ -237,13 +282,10 @@ pub(crate) fn is_hardware(kind: &LinkKind) -> bool {
 }
 
 /// Returns the ports of guests in a bridge, by name.
-pub(crate) fn guest_ports(observed: &HostState, bridge: &IfName) -> Vec<IfName> {
-    let is_tap_of_guest = |name: &IfName| {
-        observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests).any(|guest| guest.tap.as_ref() == Some(name))
-    };
-    let ports = observed.kernel.links.values().filter(|link| link.master.as_ref() == Some(bridge));
+pub(crate) fn guest_ports(census: &Census<'_>, bridge: &IfName) -> Vec<IfName> {
+    let ports = census.ports(bridge).iter();
     ports
-        .filter(|port| port.kind == LinkKind::Tun || is_tap_of_guest(&port.name))
+        .filter(|port| port.kind == LinkKind::Tun || census.guest(&port.name).is_some())
         .map(|port| port.name.clone())
         .collect()
 }

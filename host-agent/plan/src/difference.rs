@@ -2,10 +2,12 @@
 //!
 //! Planning asks it what to change, verification what differs; both get the same answer.
 
+use std::borrow::Borrow;
+
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, FdbEntry, FdbState, Feature, FeatureSet, KernelState, LibvirtNetwork, Link,
-    LinkKind, PortFlags, Route, Rule,
+    Address, AddressOrigin, Bridge, FdbEntry, FdbState, Feature, FeatureSet, LibvirtNetwork, Link, LinkKind, PortFlags,
+    Route, Rule,
 };
 
 use crate::ownership::ROUTE_PROTOCOL;
@@ -92,8 +94,10 @@ pub(crate) fn address_change(target: &AddressTarget, link: &Link) -> Change<Addr
 }
 
 /// Returns how the routes through `link` have to change.
-pub(crate) fn route_change(target: &RouteTarget, link: &Link, kernel: &KernelState) -> Change<Route> {
-    let through = || kernel.routes.iter().filter(|route| route.device == link.name && !is_automatic(route, link));
+///
+/// `routes` are those through it.
+pub(crate) fn route_change<R: Borrow<Route>>(target: &RouteTarget, link: &Link, routes: &[R]) -> Change<Route> {
+    let through = || routes.iter().map(Borrow::borrow).filter(|route| !is_automatic(route, link));
     let (wanted, has): (&[Route], Vec<&Route>) = match target {
         RouteTarget::Leave => return Change::none(),
         RouteTarget::Without(unwanted) => {
@@ -117,22 +121,22 @@ pub(crate) fn route_change(target: &RouteTarget, link: &Link, kernel: &KernelSta
 }
 
 /// Returns how the rules that lead to `table` have to change.
-pub(crate) fn rule_change(table: u32, target: &RulesTarget, kernel: &KernelState) -> Change<Rule> {
-    let has = || kernel.rules.iter().filter(|rule| rule.table == table);
+pub(crate) fn rule_change(table: u32, target: &RulesTarget, rules: &[Rule]) -> Change<Rule> {
+    let has = || rules.iter().filter(|rule| rule.table == table);
     Change {
         remove: has().filter(|rule| !target.rules.contains(rule)).cloned().collect(),
-        add: target.rules.iter().filter(|rule| !kernel.rules.contains(rule)).cloned().collect(),
+        add: target.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect(),
     }
 }
 
 /// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.
-pub(crate) fn fdb_change(target: &FdbTarget, kernel: &KernelState) -> Option<Change<FdbEntry>> {
-    let has = kernel.fdb.iter().find(|entry| {
-        entry.bridge == target.bridge
-            && entry.mac == target.mac
-            && entry.vlan == target.vlan
-            && entry.state == FdbState::Static
-    });
+///
+/// `entries` are those of the bridge.
+pub(crate) fn fdb_change<E: Borrow<FdbEntry>>(target: &FdbTarget, entries: &[E]) -> Option<Change<FdbEntry>> {
+    let has = entries
+        .iter()
+        .map(Borrow::borrow)
+        .find(|entry| entry.mac == target.mac && entry.vlan == target.vlan && entry.state == FdbState::Static);
     match (&target.entry, has) {
         (Some(wanted), Some(has)) if wanted == has => None,
         (Some(wanted), _) => Some(Change { remove: Vec::new(), add: vec![wanted.clone()] }),

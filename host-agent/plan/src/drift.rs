@@ -7,6 +7,7 @@ use trestle_model::{
     Address, Bridge, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route, Rule,
 };
 
+use crate::census::Census;
 use crate::difference::{
     address_change, bridge_change, definition_change, fdb_change, is_another_kind, port_change, route_change,
     rule_change,
@@ -33,7 +34,12 @@ pub struct Drift {
 /// *Shape*: in the target's order; empty exactly where [`crate::steps_towards`] plans no step, but for what no step
 /// can mend (a NIC that is gone).
 pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
-    let mut drift = Comparison { observed, drift: Vec::new() };
+    verify_on(target, &Census::of(observed))
+}
+
+/// Compares as [`verify`] does, with a host whose tables are known already.
+pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
+    let mut drift = Comparison { census, observed: census.state, drift: Vec::new() };
     for (name, link) in &target.links {
         drift.link(name, link);
     }
@@ -41,7 +47,7 @@ pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
         drift.entry(entry);
     }
     for (table, rules) in &target.rules {
-        let change = rule_change(*table, rules, &observed.kernel);
+        let change = rule_change(*table, rules, &census.state.kernel.rules);
         let text = |rule: &Rule| format!("from {} priority {}", rule.source, rule.priority);
         drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
     }
@@ -52,6 +58,7 @@ pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
 }
 
 struct Comparison<'a> {
+    census: &'a Census<'a>,
     observed: &'a HostState,
     drift: Vec<Drift>,
 }
@@ -122,7 +129,7 @@ impl Comparison<'_> {
         }
         let addresses = address_change(&wanted.addresses, link);
         self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
-        let routes = route_change(&wanted.routes, link, &self.observed.kernel);
+        let routes = route_change(&wanted.routes, link, self.census.routes(&link.name));
         self.lists(object, "route", &routes.add, &routes.remove, route_text);
     }
 
@@ -159,14 +166,21 @@ impl Comparison<'_> {
         let port_is_there = target.entry.as_ref().is_none_or(|entry| {
             self.observed.kernel.links.get(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge))
         });
-        let Some(change) = fdb_change(target, &self.observed.kernel).filter(|_| port_is_there) else { return };
+        let Some(change) = fdb_change(target, self.census.entries(&target.bridge)).filter(|_| port_is_there) else {
+            return;
+        };
         let text = |entry: &FdbEntry| match entry.sticky {
             true => format!("sticky on {}", entry.port),
             false => format!("static on {}", entry.port),
         };
         let at =
             |entry: &FdbEntry| entry.bridge == target.bridge && entry.mac == target.mac && entry.vlan == target.vlan;
-        let has = self.observed.kernel.fdb.iter().find(|entry| at(entry)).map_or_else(|| "absent".to_owned(), text);
+        let has = self
+            .census
+            .entries(&target.bridge)
+            .iter()
+            .find(|entry| at(entry))
+            .map_or_else(|| "absent".to_owned(), |has| text(has));
         let object = match target.vlan {
             Some(vlan) => format!("MAC {} in VLAN {vlan} of {}", target.mac, target.bridge),
             None => format!("MAC {} of {}", target.mac, target.bridge),

@@ -15,6 +15,7 @@ pub mod target;
 pub mod transaction;
 pub mod undo;
 
+mod census;
 mod composition;
 mod difference;
 mod drift;

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use trestle_model::{Findings, HostConfig, HostState, NetworkChange, NetworkEntry, NetworkName, SetupRequest};
 
-use crate::{PlannedStep, Snapshot, Step, Target, compose, steps_towards, validate};
+use crate::census::Census;
+use crate::composition::compose_on;
+use crate::validation::{Rivals, judge};
+use crate::{PlannedStep, Snapshot, Step, Target, steps_towards};
 
 /// All that carrying out a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +40,13 @@ impl Plan {
 ///
 /// *Errors*: all findings, where one of them refuses the request and is not acknowledged in it.
 pub fn plan(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Result<Plan, Findings> {
-    let findings = validate(request, running, observed);
+    let mut desired = merge(running, request);
+    let census = Census::of(observed);
+    let (target, baselines) = compose_on(running, &desired, &census, &named(request));
+    let findings = judge(request, &Rivals::new(request, running, &desired, &census, &target));
     if findings.refuses(&request.options.acknowledge) {
         return Err(findings);
     }
-    let mut desired = merge(running, request);
-    let (target, baselines) = compose(running, &desired, observed, &named(request));
     desired.baselines = baselines;
     let steps = steps_towards(&target, observed);
     let snapshot = Snapshot::of(observed, &target);

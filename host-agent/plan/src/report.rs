@@ -1,21 +1,25 @@
 //! What a host says of its networks and NICs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use trestle_model::{
     BridgeReport, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, MacTableReport, NetworkEntry,
-    NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route, VlanReport,
+    NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route, VlanReport,
 };
 
-use crate::composition::is_hardware;
-use crate::{compose, ownership, verify};
+use crate::census::Census;
+use crate::composition::{Ground, compose_one, is_hardware};
+use crate::drift::verify_on;
+use crate::ownership;
 
 /// Reports every network of a configuration as it is.
 ///
 /// *Shape*: ordered by name. *Units*: drift is one line a difference.
 pub fn network_reports(config: &HostConfig, observed: &HostState) -> Vec<NetworkReport> {
-    config.networks.values().map(|entry| network_report(config, entry, observed)).collect()
+    let census = Census::of(observed);
+    let ground = Ground::of(config, &census);
+    config.networks.values().map(|entry| network_report(config, entry, &ground)).collect()
 }
 
 /// Reports the devices that a network can stand on, ordered by name.
@@ -40,16 +44,17 @@ pub fn nic_reports(observed: &HostState, hardware: &BTreeMap<IfName, NicHardware
 
 /// Reports every bridge, whoever made it, ordered by name.
 pub fn bridge_reports(config: &HostConfig, observed: &HostState) -> Vec<BridgeReport> {
+    let (census, owners) = (Census::of(observed), Owners::of(config));
     let report = |link: &Link| {
         Some(BridgeReport {
             name: link.name.clone(),
-            owner: owner(config, link),
+            owner: owners.owner(link),
             mac: link.mac,
             mtu: link.mtu,
             up: link.up,
             carrier: link.carrier,
             options: *link.bridge()?,
-            ports: ports(&link.name, observed),
+            ports: ports(&link.name, &census),
             addresses: link.addresses.clone(),
         })
     };
@@ -58,10 +63,11 @@ pub fn bridge_reports(config: &HostConfig, observed: &HostState) -> Vec<BridgeRe
 
 /// Reports every 802.1Q VLAN device, whoever made it, ordered by name.
 pub fn vlan_reports(config: &HostConfig, observed: &HostState) -> Vec<VlanReport> {
+    let owners = Owners::of(config);
     let report = |link: &Link| match &link.kind {
         LinkKind::Vlan { base, id } => Some(VlanReport {
             name: link.name.clone(),
-            owner: owner(config, link),
+            owner: owners.owner(link),
             base: base.clone(),
             id: *id,
             mac: link.mac,
@@ -81,22 +87,29 @@ pub fn vlan_reports(config: &HostConfig, observed: &HostState) -> Vec<VlanReport
     observed.kernel.links.values().filter_map(report).collect()
 }
 
-/// Tells whose a device is, by its mark.
-fn owner(config: &HostConfig, link: &Link) -> Owner {
-    let of = |name| link.alias.as_deref() == Some(ownership::mark(name).as_str());
-    match config.networks.keys().find(|name| of(name)) {
-        Some(network) => Owner::Network(network.clone()),
-        None if ownership::is_ours(link) => Owner::Trestle,
-        None => Owner::Foreign,
+/// The networks of a configuration by the marks of their devices.
+struct Owners<'a>(BTreeMap<String, &'a NetworkName>);
+
+impl<'a> Owners<'a> {
+    fn of(config: &'a HostConfig) -> Self {
+        Self(config.networks.keys().map(|name| (ownership::mark(name), name)).collect())
+    }
+
+    /// Tells whose a device is, by its mark.
+    fn owner(&self, link: &Link) -> Owner {
+        match link.alias.as_ref().and_then(|mark| self.0.get(mark)) {
+            Some(network) => Owner::Network((*network).clone()),
+            None if ownership::is_ours(link) => Owner::Trestle,
+            None => Owner::Foreign,
+        }
     }
 }
 
 /// Returns the next hops of the default routes over a device, in whichever table, ordered, and whether one of them is the
 /// host's; a default route without a next hop has none.
-fn default_routes(device: Option<&Link>, observed: &HostState) -> (Vec<IpAddr>, bool) {
-    let over = observed.kernel.routes.iter().filter(|route| {
-        route.destination.prefix_len() == 0 && device.is_some_and(|device| device.name == route.device)
-    });
+fn default_routes(device: Option<&Link>, census: &Census<'_>) -> (Vec<IpAddr>, bool) {
+    let routes = device.map(|device| census.routes(&device.name)).unwrap_or_default().iter().copied();
+    let over = routes.filter(|route| route.destination.prefix_len() == 0);
     let mut gateways: Vec<IpAddr> = over.clone().filter_map(|route| route.gateway).collect();
     gateways.sort();
     gateways.dedup();
@@ -104,13 +117,15 @@ fn default_routes(device: Option<&Link>, observed: &HostState) -> (Vec<IpAddr>, 
     (gateways, is_the_hosts)
 }
 
-fn network_report(config: &HostConfig, entry: &NetworkEntry, observed: &HostState) -> NetworkReport {
+fn network_report(config: &HostConfig, entry: &NetworkEntry, ground: &Ground<'_>) -> NetworkReport {
+    let census = ground.census;
+    let observed = census.state;
     let spec = &entry.spec;
     let device = spec.top_device().and_then(|name| observed.kernel.links.get(&name));
     let bridge =
         spec.bridge().and_then(|bridge| observed.kernel.links.get(&bridge.name)).filter(|l| l.bridge().is_some());
-    let (gateways, default_route) = default_routes(device, observed);
-    let (target, _) = compose(config, config, observed, &BTreeSet::from([spec.name.clone()]));
+    let (gateways, default_route) = default_routes(device, census);
+    let target = compose_one(config, ground, &spec.name);
     NetworkReport {
         configured: entry.clone(),
         device: device.map(|link| link.name.clone()),
@@ -119,17 +134,15 @@ fn network_report(config: &HostConfig, entry: &NetworkEntry, observed: &HostStat
         gateways,
         default_route,
         bridge: bridge.and_then(|link| link.bridge().copied()),
-        ports: bridge.map(|bridge| ports(&bridge.name, observed)).unwrap_or_default(),
-        mac_table: spec.is_managed().then(|| mac_table(spec, observed)),
-        drift: verify(&target, observed).iter().map(ToString::to_string).collect(),
+        ports: bridge.map(|bridge| ports(&bridge.name, census)).unwrap_or_default(),
+        mac_table: spec.is_managed().then(|| mac_table(spec, census)),
+        drift: verify_on(&target, census).iter().map(ToString::to_string).collect(),
     }
 }
 
-fn ports(bridge: &IfName, observed: &HostState) -> Vec<PortReport> {
-    let ports = observed.kernel.links.values().filter(|link| link.master.as_ref() == Some(bridge));
-    let report = |link: &Link| {
-        let mut guests = observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
-        let guest = guests.find(|guest| guest.tap.as_ref() == Some(&link.name));
+fn ports(bridge: &IfName, census: &Census<'_>) -> Vec<PortReport> {
+    let report = |link: &&Link| {
+        let guest = census.guest(&link.name);
         Some(PortReport {
             device: link.name.clone(),
             flags: link.port?,
@@ -137,17 +150,16 @@ fn ports(bridge: &IfName, observed: &HostState) -> Vec<PortReport> {
             guest: guest.map(|guest| GuestPort { domain: guest.domain.clone(), mac: guest.mac }),
         })
     };
-    ports.filter_map(report).collect()
+    census.ports(bridge).iter().filter_map(report).collect()
 }
 
-fn mac_table(spec: &NetworkSpec, observed: &HostState) -> MacTableReport {
+fn mac_table(spec: &NetworkSpec, census: &Census<'_>) -> MacTableReport {
     let name = ownership::libvirt_name(&spec.name);
-    let network = observed.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(&name));
-    let bridge = spec.bridge().map(|bridge| &bridge.name);
-    let entries = observed.kernel.fdb.iter();
+    let network = census.state.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(&name));
+    let entries = spec.bridge().map(|bridge| census.entries(&bridge.name)).unwrap_or_default().iter().copied();
     MacTableReport {
         manager: network.map(|network| network.mac_table_manager),
         active: network.is_some_and(|network| network.active),
-        entries: entries.filter(|e| Some(&e.bridge) == bridge && e.state != FdbState::Local).cloned().collect(),
+        entries: entries.filter(|entry| entry.state != FdbState::Local).cloned().collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 
+use crate::census::Census;
 use crate::composition::{compose_everything, devices, guest_ports};
 use crate::planning::bare;
 use crate::validation::surroundings;
@@ -35,31 +36,33 @@ impl Restoration {
 /// come up. Devices and libvirt networks with Trestle's mark that no network of the configuration needs go: they are
 /// leftovers of changes that were never committed.
 pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoration {
+    let census = Census::of(observed);
     let mut possible = persistent.clone();
     let mut skipped = Vec::new();
     for spec in persistent.specs() {
         let mut findings = Vec::new();
-        surroundings(spec, "", observed, &mut findings);
+        surroundings(spec, "", &census, &mut findings);
         findings.retain(|finding| finding.severity == Severity::Error);
         if !findings.is_empty() {
             possible.networks.remove(&spec.name);
             skipped.append(&mut findings);
         }
     }
-    skipped.extend(held_leftovers(persistent, observed));
-    let (target, baselines) = compose_everything(persistent, &possible, observed);
+    skipped.extend(held_leftovers(persistent, &census));
+    let (target, baselines) = compose_everything(persistent, &possible, &census);
     let steps = steps_towards(&target, observed);
     let snapshot = Snapshot::of(observed, &target);
     Restoration { steps, target, snapshot, desired: HostConfig { baselines, ..persistent.clone() }, skipped }
 }
 
 /// Reports leftover bridges that stay because guests use them.
-fn held_leftovers(persistent: &HostConfig, observed: &HostState) -> Vec<Finding> {
+fn held_leftovers(persistent: &HostConfig, census: &Census<'_>) -> Vec<Finding> {
     let needed = devices(persistent);
-    let links = observed.kernel.links.values().filter(|link| ownership::is_ours(link) && !needed.contains(&link.name));
+    let links =
+        census.state.kernel.links.values().filter(|link| ownership::is_ours(link) && !needed.contains(&link.name));
     links
         .filter_map(|link| {
-            let ports: Vec<IfName> = guest_ports(observed, &link.name);
+            let ports: Vec<IfName> = guest_ports(census, &link.name);
             let message = format!("bridge {} is needed by no network, and guests use it", link.name);
             let finding = Finding::warning(Code::GuestsAttached, "", message).about(&link.name);
             (!ports.is_empty()).then(|| finding.related(ports.iter().map(ToString::to_string)))

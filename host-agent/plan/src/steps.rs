@@ -11,6 +11,7 @@ use trestle_model::{FeatureSet, HostState, IfName, Link};
 
 use self::expectation::Expectation;
 pub(crate) use self::expectation::NEW_BRIDGE;
+use crate::census::Census;
 use crate::target::Target;
 use crate::{Guests, KernelStep, PlannedStep, Step};
 
@@ -18,7 +19,8 @@ use crate::{Guests, KernelStep, PlannedStep, Step};
 ///
 /// *Shape*: in the order in which to perform them; empty exactly where [`crate::verify`] finds no drift.
 pub fn steps_towards(target: &Target, observed: &HostState) -> Vec<PlannedStep> {
-    let mut draft = Draft { target, observed, now: Expectation::new(observed), steps: Vec::new() };
+    let census = Census::of(observed);
+    let mut draft = Draft { target, observed, census, now: Expectation::new(observed), steps: Vec::new() };
     draft.order();
     draft.steps
 }
@@ -27,6 +29,7 @@ pub fn steps_towards(target: &Target, observed: &HostState) -> Vec<PlannedStep> 
 struct Draft<'a> {
     target: &'a Target,
     observed: &'a HostState,
+    census: Census<'a>,
     now: Expectation,
     steps: Vec<PlannedStep>,
 }
@@ -115,17 +118,11 @@ impl Draft<'_> {
                 | KernelStep::RemoveRule { .. } => (None, None, None),
             },
         };
-        let Some(libvirt) = &self.observed.libvirt else { return Guests::new() };
-        let on_bridge = |tap: &IfName| bridge.is_some() && self.now.link(tap).and_then(|l| l.master.as_ref()) == bridge;
-        let mut guests: Guests = libvirt
-            .guests
-            .iter()
-            .filter(|guest| {
-                guest.tap.as_ref().is_some_and(|tap| port == Some(tap) || on_bridge(tap))
-                    || (network.is_some() && guest.tap.is_some() && guest.network.as_deref() == network)
-            })
-            .map(|guest| guest.domain.clone())
-            .collect();
+        let at_port = port.into_iter().flat_map(|port| self.census.behind(port));
+        let ports = bridge.into_iter().flat_map(|bridge| self.now.ports(bridge));
+        let on_bridge = ports.flat_map(|port| self.census.behind(&port.name));
+        let in_network = network.into_iter().flat_map(|network| self.census.served(network));
+        let mut guests: Guests = at_port.chain(on_bridge).chain(in_network).map(|guest| guest.domain.clone()).collect();
         guests.sort();
         guests.dedup();
         guests

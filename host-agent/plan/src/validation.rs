@@ -8,12 +8,16 @@ mod guests;
 mod surroundings;
 mod wish;
 
+use std::collections::BTreeSet;
+
 use trestle_model::{
     Code, Finding, Findings, HostConfig, HostState, NetworkChange, NetworkName, NetworkSpec, SetupRequest,
 };
 
+pub(crate) use self::clash::Rivals;
 pub(crate) use self::surroundings::surroundings;
-use crate::composition::compose;
+use crate::census::Census;
+use crate::composition::compose_on;
 use crate::planning::{merge, named};
 
 /// Judges a request against what runs and what the host is.
@@ -22,40 +26,42 @@ use crate::planning::{merge, named};
 /// its index is the position in the request's changes.
 pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Findings {
     let desired = merge(running, request);
-    let (target, _) = compose(running, &desired, observed, &named(request));
+    let census = Census::of(observed);
+    let (target, _) = compose_on(running, &desired, &census, &named(request));
+    judge(request, &Rivals::new(request, running, &desired, &census, &target))
+}
+
+/// Judges as [`validate`] does, with what the request comes to.
+pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
     let mut findings = Vec::new();
+    let mut named = BTreeSet::new();
     for (position, change) in request.changes.iter().enumerate() {
         let field = format!("networks[{position}]");
-        duplicate(request, position, change.network(), &field, &mut findings);
+        if !named.insert(change.network()) {
+            duplicate(change.network(), &field, &mut findings);
+        }
         match change {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
-                surroundings(spec, &field, observed, &mut findings);
-                clash::clashes(
-                    spec,
-                    &field,
-                    &clash::Rivals { request, running, desired: &desired, observed, target: &target },
-                    &mut findings,
-                );
+                surroundings(spec, &field, rivals.census, &mut findings);
+                clash::clashes(spec, &field, rivals, &mut findings);
             }
             NetworkChange::Remove(name) => {
-                if !running.networks.contains_key(name) {
+                if !rivals.running.networks.contains_key(name) {
                     let finding =
                         Finding::error(Code::NetworkNotFound, sub(&field, "name"), "the host has no such network");
                     findings.push(finding.about(name).remedy("leave it out of the request"));
                 }
             }
         }
-        guests::guests(change.network(), &field, running, &desired, observed, &mut findings);
+        guests::guests(change.network(), &field, rivals, &mut findings);
     }
     Findings(findings).sorted()
 }
 
-fn duplicate(request: &SetupRequest, position: usize, name: &NetworkName, field: &str, findings: &mut Vec<Finding>) {
-    if request.changes.iter().take(position).any(|earlier| earlier.network() == name) {
-        let finding = Finding::error(Code::Duplicate, sub(field, "name"), "the network is named twice in the request");
-        findings.push(finding.about(name).remedy("describe each network once"));
-    }
+fn duplicate(name: &NetworkName, field: &str, findings: &mut Vec<Finding>) {
+    let finding = Finding::error(Code::Duplicate, sub(field, "name"), "the network is named twice in the request");
+    findings.push(finding.about(name).remedy("describe each network once"));
 }
 
 /// Returns the path of a field within an element.

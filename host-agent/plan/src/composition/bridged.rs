@@ -24,7 +24,7 @@ impl Composition<'_> {
     pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
         let attributes = attributes(spec, bridge);
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
-        let southbound = spec.southbound.as_ref().and_then(|nic| self.observed.kernel.links.get(nic.device()));
+        let southbound = spec.southbound.as_ref().and_then(|nic| self.observed().kernel.links.get(nic.device()));
         wanted.mac = southbound.and_then(|nic| nic.mac);
         make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
@@ -33,7 +33,7 @@ impl Composition<'_> {
     }
 
     fn libvirt_network(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
-        let Some(libvirt) = &self.observed.libvirt else { return };
+        let Some(libvirt) = &self.observed().libvirt else { return };
         let name = ownership::libvirt_name(&spec.name);
         let definition = NetworkDefinition {
             name: name.clone(),
@@ -52,13 +52,9 @@ impl Composition<'_> {
     }
 
     fn guests(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec, pvid: u16) {
-        let observed = self.observed;
-        for guest in observed.libvirt.iter().flat_map(|libvirt| &libvirt.guests) {
+        let census = self.ground.census;
+        for guest in census.guests(&bridge.name) {
             let Some(tap) = &guest.tap else { continue };
-            let port = observed.kernel.links.get(tap).filter(|link| link.master.as_ref() == Some(&bridge.name));
-            if port.is_none() {
-                continue;
-            }
             match spec.mac_table_manager {
                 // Where its CPUs stand still, the guest's MAC may live elsewhere: libvirt adds the entry later.
                 MacTableManager::Libvirt if guest.running => self.manage_guest(spec, guest, tap, &bridge.name, pvid),
@@ -93,7 +89,7 @@ impl Composition<'_> {
         let of_guest = |entry: &&FdbEntry| {
             entry.mac == guest.mac && &entry.port == tap && &entry.bridge == bridge && entry.state == FdbState::Static
         };
-        for entry in self.observed.kernel.fdb.iter().filter(of_guest) {
+        for entry in self.ground.census.entries(bridge).iter().copied().filter(of_guest) {
             let target = FdbTarget { bridge: bridge.clone(), mac: guest.mac, vlan: entry.vlan, entry: None };
             self.target.fdb.push(target);
         }

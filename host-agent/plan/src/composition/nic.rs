@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{HostConfig, IfName, Link, LinkKind, Mtu, NetworkSpec, NicBaseline};
+use trestle_model::{HostConfig, IfName, Link, Mtu, NetworkSpec, NicBaseline};
 
 use super::{Composition, addresses, bridged, is_hardware, make_top, routes};
 use crate::ownership;
@@ -27,14 +27,13 @@ pub(super) const fn now(link: &Link) -> NicBaseline {
 impl Composition<'_> {
     /// Returns the NICs below touched networks, before and after, and those that are `released`.
     pub(super) fn nics(&self, released: &BTreeSet<IfName>) -> BTreeSet<IfName> {
-        let touched = |spec: &&NetworkSpec| self.is_touched(spec);
-        let specs = self.running.specs().chain(self.desired.specs()).filter(touched);
+        let specs = self.touched_of(self.running).chain(self.touched_of(self.desired));
         let below = specs.filter_map(|spec| spec.southbound.as_ref()).map(|southbound| southbound.device().clone());
         below.chain(released.iter().cloned()).collect()
     }
 
     pub(super) fn nic(&mut self, name: &IfName, released: bool) {
-        let link = self.observed.kernel.links.get(name);
+        let link = self.observed().kernel.links.get(name);
         let (before, after) = (role(self.running, name), role(self.desired, name));
         let remembered = self.running.baselines.0.get(name).cloned();
         let baseline = remembered.or_else(|| link.filter(|_| before == Role::Unused && !released).map(now));
@@ -74,7 +73,7 @@ impl Composition<'_> {
     fn sibling(&mut self, nic: &IfName, role: Role<'_>, mtu: Option<Mtu>) {
         let Role::Untagged(spec) = role else { return };
         let Some(bridge) = spec.bridge().filter(|_| !self.is_touched(spec)) else { return };
-        let links = &self.observed.kernel.links;
+        let links = &self.observed().kernel.links;
         let Some(has) = links.get(&bridge.name).filter(|link| ownership::is_ours(link)) else { return };
         let has_followed = Some(has.mtu) == mtu;
         if has_followed || links.get(nic).is_some_and(|link| Some(link.mtu) != mtu) {
@@ -98,9 +97,8 @@ impl Composition<'_> {
     }
 
     fn foreign_vlans(&self, nic: &IfName) -> impl Iterator<Item = &Link> {
-        self.observed.kernel.links.values().filter(move |link| {
-            matches!(&link.kind, LinkKind::Vlan { base, .. } if base == nic) && !ownership::is_ours(link)
-        })
+        let vlans = self.ground.census.vlans(nic).iter().copied();
+        vlans.filter(|link| !ownership::is_ours(link))
     }
 
     fn carries_foreign_vlans(&self, nic: &IfName) -> bool {
@@ -108,13 +106,19 @@ impl Composition<'_> {
     }
 
     fn is_port_of_ours(&self, nic: &IfName) -> bool {
-        let links = &self.observed.kernel.links;
+        let links = &self.observed().kernel.links;
         let master = links.get(nic).filter(|link| is_hardware(&link.kind)).and_then(|link| link.master.as_ref());
         master.and_then(|master| links.get(master)).is_some_and(ownership::is_ours)
     }
 
+    /// Returns the touched networks as one of the two configurations has them, by name.
+    fn touched_of<'c>(&self, config: &'c HostConfig) -> impl Iterator<Item = &'c NetworkSpec> {
+        self.touched.iter().filter_map(|name| config.networks.get(*name)).map(|entry| &entry.spec)
+    }
+
     fn why_nic(&self, nic: &IfName) -> String {
-        let of = |config| on_nic(config, nic).find(|spec| self.is_touched(spec)).map(super::why);
+        let on_it = |spec: &&NetworkSpec| spec.southbound.as_ref().is_some_and(|below| below.device() == nic);
+        let of = |config| self.touched_of(config).find(on_it).map(super::why);
         of(self.desired).or_else(|| of(self.running)).unwrap_or_else(|| format!("NIC {nic}"))
     }
 }

@@ -24,13 +24,14 @@ impl Composition<'_> {
             let table = ownership::source_table(name);
             let spec = self.desired.networks.get(*name).map(|entry| &entry.spec);
             let rules = spec.map(source_rules).unwrap_or_default();
-            if !rules.is_empty() || self.observed.kernel.rules.iter().any(|rule| rule.table == table) {
+            if !rules.is_empty() || self.observed().kernel.rules.iter().any(|rule| rule.table == table) {
                 self.target.rules.insert(table, RulesTarget { why: format!("network {name}"), rules });
             }
         }
         if let Leftovers::Everyones = whose {
-            let needed: BTreeSet<u32> = self.whole.specs().map(|spec| ownership::source_table(&spec.name)).collect();
-            for rule in self.observed.kernel.rules.iter().filter(|rule| !needed.contains(&rule.table)) {
+            let needed: BTreeSet<u32> =
+                self.ground.whole.specs().map(|spec| ownership::source_table(&spec.name)).collect();
+            for rule in census.state.kernel.rules.iter().filter(|rule| !needed.contains(&rule.table)) {
                 let nobodys = RulesTarget { why: "leftover".to_owned(), rules: Vec::new() };
                 self.target.rules.insert(rule.table, nobodys);
             }

@@ -3,12 +3,13 @@
 //! It follows the effects that the kernel adds to a step by itself: a device that goes down loses its routes, one that
 //! leaves its bridge loses its flags there. It is no kernel: what no later step asks about is left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, Bridge, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacTableManager, Mtu, PortFlags,
+    Address, Bridge, FdbEntry, HostState, IfName, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu,
+    PortFlags, Route, Rule,
 };
 
 use crate::difference::{is_another_kind, settled};
@@ -17,7 +18,16 @@ use crate::{BridgeChange, KernelStep, LibvirtStep, PortChange, Step};
 
 /// A host as it will be.
 pub(crate) struct Expectation {
-    pub(crate) state: HostState,
+    links: BTreeMap<IfName, Link>,
+    libvirt: Option<LibvirtState>,
+    rules: Vec<Rule>,
+    /// Routes by device.
+    routes: BTreeMap<IfName, Vec<Route>>,
+    /// Forwarding entries by bridge.
+    entries: BTreeMap<IfName, Vec<FdbEntry>>,
+    /// Names of ports by bridge, and of VLAN devices by the device below.
+    ports: BTreeMap<IfName, BTreeSet<IfName>>,
+    vlans: BTreeMap<IfName, BTreeSet<IfName>>,
     /// Devices that the plan makes.
     pub(crate) made: BTreeSet<IfName>,
     /// Bridges whose MTU the kernel may have changed together with their ports.
@@ -57,8 +67,31 @@ pub(crate) const NEW_PORT: PortFlags = PortFlags {
 
 impl Expectation {
     pub(crate) fn new(observed: &HostState) -> Self {
+        let mut routes = BTreeMap::<_, Vec<Route>>::new();
+        for route in &observed.kernel.routes {
+            routes.entry(route.device.clone()).or_default().push(route.clone());
+        }
+        let mut entries = BTreeMap::<_, Vec<FdbEntry>>::new();
+        for entry in &observed.kernel.fdb {
+            entries.entry(entry.bridge.clone()).or_default().push(entry.clone());
+        }
+        let (mut ports, mut vlans) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
+        for link in observed.kernel.links.values() {
+            if let Some(master) = &link.master {
+                ports.entry(master.clone()).or_default().insert(link.name.clone());
+            }
+            if let LinkKind::Vlan { base, .. } = &link.kind {
+                vlans.entry(base.clone()).or_default().insert(link.name.clone());
+            }
+        }
         Self {
-            state: observed.clone(),
+            links: observed.kernel.links.clone(),
+            libvirt: observed.libvirt.clone(),
+            rules: observed.kernel.rules.clone(),
+            routes,
+            entries,
+            ports,
+            vlans,
             made: BTreeSet::new(),
             unsure_of_mtu: BTreeSet::new(),
             sure_of_mtu: BTreeSet::new(),
@@ -66,7 +99,7 @@ impl Expectation {
     }
 
     pub(crate) fn link(&self, name: &IfName) -> Option<&Link> {
-        self.state.kernel.links.get(name)
+        self.links.get(name)
     }
 
     /// Returns the device if it is there and can become what is wanted.
@@ -75,11 +108,25 @@ impl Expectation {
     }
 
     pub(crate) fn network(&self, name: &str) -> Option<&LibvirtNetwork> {
-        self.state.libvirt.as_ref()?.networks.get(name)
+        self.libvirt.as_ref()?.networks.get(name)
     }
 
     pub(crate) fn ports(&self, bridge: &IfName) -> impl Iterator<Item = &Link> {
-        self.state.kernel.links.values().filter(move |link| link.master.as_ref() == Some(bridge))
+        self.ports.get(bridge).into_iter().flatten().filter_map(|name| self.links.get(name))
+    }
+
+    /// Returns the routes through a device.
+    pub(crate) fn routes(&self, device: &IfName) -> &[Route] {
+        self.routes.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Returns the forwarding entries of a bridge.
+    pub(crate) fn entries(&self, bridge: &IfName) -> &[FdbEntry] {
+        self.entries.get(bridge).map_or(&[], Vec::as_slice)
     }
 
     /// Follows the effects of `step`.
@@ -130,25 +177,24 @@ impl Expectation {
             }
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address),
             KernelStep::AddRoute { route } => {
-                self.state.kernel.routes.retain(|has| has != route);
-                self.state.kernel.routes.push(route.clone());
+                let through = self.routes.entry(route.device.clone()).or_default();
+                through.retain(|has| has != route);
+                through.push(route.clone());
             }
-            KernelStep::RemoveRoute { route } => self.state.kernel.routes.retain(|has| has != route),
-            KernelStep::AddRule { rule } => self.state.kernel.rules.push(rule.clone()),
-            KernelStep::RemoveRule { rule } => self.state.kernel.rules.retain(|has| has != rule),
+            KernelStep::RemoveRoute { route } => self.keep_routes(&route.device, |has| has != route),
+            KernelStep::AddRule { rule } => self.rules.push(rule.clone()),
+            KernelStep::RemoveRule { rule } => self.rules.retain(|has| has != rule),
             KernelStep::ReplaceFdb { entry } => {
-                self.state
-                    .kernel
-                    .fdb
-                    .retain(|has| (&has.bridge, has.mac, has.vlan) != (&entry.bridge, entry.mac, entry.vlan));
-                self.state.kernel.fdb.push(entry.clone());
+                let entries = self.entries.entry(entry.bridge.clone()).or_default();
+                entries.retain(|has| (has.mac, has.vlan) != (entry.mac, entry.vlan));
+                entries.push(entry.clone());
             }
-            KernelStep::RemoveFdb { entry } => self.state.kernel.fdb.retain(|has| has != entry),
+            KernelStep::RemoveFdb { entry } => self.keep_entries(&entry.bridge, |has| has != entry),
         }
     }
 
     fn follow_libvirt(&mut self, step: &LibvirtStep) {
-        let Some(libvirt) = &mut self.state.libvirt else { return };
+        let Some(libvirt) = &mut self.libvirt else { return };
         match step {
             LibvirtStep::Define(definition) => {
                 let name = definition.name.clone();
@@ -204,7 +250,7 @@ impl Expectation {
 
     /// Follows a definition from XML: the network is as it was, and does not run by that alone.
     pub(crate) fn define_as(&mut self, before: &LibvirtNetwork) {
-        if let Some(libvirt) = &mut self.state.libvirt {
+        if let Some(libvirt) = &mut self.libvirt {
             let (active, autostart) =
                 libvirt.networks.get(&before.name).map_or((false, false), |has| (has.active, has.autostart));
             let network = LibvirtNetwork { active, autostart, ..before.clone() };
@@ -213,21 +259,21 @@ impl Expectation {
     }
 
     fn change(&mut self, name: &IfName, change: impl FnOnce(&mut Link)) {
-        if let Some(link) = self.state.kernel.links.get_mut(name) {
+        if let Some(link) = self.links.get_mut(name) {
             change(link);
         }
     }
 
     fn insert(&mut self, link: Link) {
         self.made.insert(link.name.clone());
-        self.state.kernel.links.insert(link.name.clone(), link);
+        if let LinkKind::Vlan { base, .. } = &link.kind {
+            self.vlans.entry(base.clone()).or_default().insert(link.name.clone());
+        }
+        self.links.insert(link.name.clone(), link);
     }
 
     fn delete(&mut self, name: &IfName) {
-        let stands_on = |link: &Link| matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name);
-        let above: Vec<IfName> =
-            self.state.kernel.links.values().filter(|link| stands_on(link)).map(|link| link.name.clone()).collect();
-        for vlan in above {
+        for vlan in self.vlans.get(name).cloned().unwrap_or_default() {
             self.delete(&vlan);
         }
         let ports: Vec<IfName> = self.ports(name).map(|port| port.name.clone()).collect();
@@ -235,11 +281,15 @@ impl Expectation {
             self.set_master(&port, None);
         }
         self.set_master(name, None);
-        self.state.kernel.links.remove(name);
+        if let Some(Link { kind: LinkKind::Vlan { base, .. }, .. }) = self.links.remove(name)
+            && let Some(vlans) = self.vlans.get_mut(&base)
+        {
+            vlans.remove(name);
+        }
         self.sure_of_mtu.remove(name);
         self.unsure_of_mtu.remove(name);
-        self.state.kernel.routes.retain(|route| route.device != *name);
-        self.state.kernel.fdb.retain(|entry| entry.bridge != *name && entry.port != *name);
+        self.routes.remove(name);
+        self.entries.remove(name);
     }
 
     fn set_mtu(&mut self, name: &IfName, mtu: Mtu) {
@@ -248,8 +298,8 @@ impl Expectation {
         }
         self.change(name, |link| link.mtu = mtu);
         self.unsure_of_mtu.remove(name);
-        for link in self.state.kernel.links.values_mut() {
-            if matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name) && link.mtu > mtu {
+        for vlan in self.vlans.get(name).into_iter().flatten() {
+            if let Some(link) = self.links.get_mut(vlan).filter(|link| link.mtu > mtu) {
                 link.mtu = mtu;
             }
         }
@@ -278,13 +328,12 @@ impl Expectation {
         if up {
             return;
         }
-        self.state.kernel.routes.retain(|route| route.device != *name);
+        self.routes.remove(name);
         self.change(name, |link| link.addresses.retain(|address| is_ipv4(&address.net)));
-        let stands_on = |link: &Link| link.up && matches!(&link.kind, LinkKind::Vlan { base, .. } if base == name);
-        let above: Vec<IfName> =
-            self.state.kernel.links.values().filter(|link| stands_on(link)).map(|link| link.name.clone()).collect();
-        for vlan in above {
-            self.set_up(&vlan, false);
+        for vlan in self.vlans.get(name).cloned().unwrap_or_default() {
+            if self.link(&vlan).is_some_and(|link| link.up) {
+                self.set_up(&vlan, false);
+            }
         }
     }
 
@@ -297,24 +346,46 @@ impl Expectation {
             link.master = master.cloned();
             link.port = master.map(|_| NEW_PORT);
         });
-        self.state.kernel.fdb.retain(|entry| entry.port != *name);
+        if let Some(before) = &before {
+            self.keep_entries(before, |entry| entry.port != *name);
+            if let Some(ports) = self.ports.get_mut(before) {
+                ports.remove(name);
+            }
+        }
+        if let Some(master) = master.filter(|_| self.links.contains_key(name)) {
+            self.ports.entry(master.clone()).or_default().insert(name.clone());
+        }
         self.doubt_mtu(before.as_ref());
         self.doubt_mtu(master);
     }
 
+    fn keep_routes(&mut self, device: &IfName, keep: impl Fn(&Route) -> bool) {
+        if let Some(routes) = self.routes.get_mut(device) {
+            routes.retain(keep);
+        }
+    }
+
+    fn keep_entries(&mut self, bridge: &IfName, keep: impl Fn(&FdbEntry) -> bool) {
+        if let Some(entries) = self.entries.get_mut(bridge) {
+            entries.retain(keep);
+        }
+    }
+
     fn drop_ipv6(&mut self, name: &IfName) {
         self.change(name, |link| link.addresses.retain(|address| is_ipv4(&address.net)));
-        self.state.kernel.routes.retain(|route| route.device != *name || is_ipv4(&route.destination));
+        self.keep_routes(name, |route| is_ipv4(&route.destination));
     }
 
     fn remove_address(&mut self, name: &IfName, address: &Address) {
         self.change(name, |link| link.addresses.retain(|has| has.net != address.net));
         let IpNet::V4(net) = address.net else { return };
         let gone = IpAddr::V4(net.addr());
-        self.state.kernel.routes.retain(|route| route.preferred_source != Some(gone));
+        for routes in self.routes.values_mut() {
+            routes.retain(|route| route.preferred_source != Some(gone));
+        }
         let has_ipv4 = self.link(name).is_some_and(|link| settled(link).any(|address| is_ipv4(&address.net)));
         if !has_ipv4 {
-            self.state.kernel.routes.retain(|route| route.device != *name || !is_ipv4(&route.destination));
+            self.keep_routes(name, |route| !is_ipv4(&route.destination));
         }
     }
 }

@@ -72,7 +72,7 @@ impl<'a> Draft<'a> {
 
     fn remove_entries(&mut self) {
         for target in &self.target.fdb {
-            let Some(change) = fdb_change(target, &self.now.state.kernel) else { continue };
+            let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
             for entry in change.remove {
                 self.plan_kernel(KernelStep::RemoveFdb { entry }, "MAC table", "entry is not wanted");
             }
@@ -81,7 +81,7 @@ impl<'a> Draft<'a> {
 
     fn add_entries(&mut self) {
         for target in &self.target.fdb {
-            let Some(change) = fdb_change(target, &self.now.state.kernel) else { continue };
+            let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
             for entry in change.add {
                 let in_place =
                     self.now.link(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge));
@@ -233,13 +233,13 @@ impl<'a> Draft<'a> {
     /// Takes rules, routes and addresses away from where they are not wanted.
     fn withdraw(&mut self) {
         for (table, target) in &self.target.rules {
-            for rule in rule_change(*table, target, &self.now.state.kernel).remove {
+            for rule in rule_change(*table, target, self.now.rules()).remove {
                 self.plan_kernel(KernelStep::RemoveRule { rule }, &target.why, "rule is not wanted");
             }
         }
         for (name, wanted) in self.target.present() {
             let Some(link) = self.now.link(name) else { continue };
-            for route in route_change(&wanted.routes, link, &self.now.state.kernel).remove {
+            for route in route_change(&wanted.routes, link, self.now.routes(name)).remove {
                 self.plan_kernel(KernelStep::RemoveRoute { route }, &wanted.why, "route is not wanted");
             }
         }
@@ -321,12 +321,12 @@ impl<'a> Draft<'a> {
         }
         for (name, wanted) in target.present() {
             let Some(link) = self.now.link(name) else { continue };
-            for route in route_change(&wanted.routes, link, &self.now.state.kernel).add {
+            for route in route_change(&wanted.routes, link, self.now.routes(name)).add {
                 self.plan_kernel(KernelStep::AddRoute { route }, &wanted.why, "route is missing");
             }
         }
         for (table, target) in &target.rules {
-            for rule in rule_change(*table, target, &self.now.state.kernel).add {
+            for rule in rule_change(*table, target, self.now.rules()).add {
                 self.plan_kernel(KernelStep::AddRule { rule }, &target.why, "rule is missing");
             }
         }

@@ -1,23 +1,79 @@
 //! What two networks cannot both have, or a network and somebody else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use trestle_model::{Code, Finding, HostConfig, HostState, IfName, NetworkChange, NetworkSpec, Route, SetupRequest};
+use trestle_model::{
+    Code, Finding, HostConfig, IfName, NetworkChange, NetworkSpec, Route, SetupRequest, Southbound, VlanId,
+};
 
 use super::{error, sub};
-use crate::composition::{addresses, default_routes, is_source_routed, static_route};
+use crate::census::Census;
+use crate::composition::{addresses, default_routes, devices, is_source_routed, static_route};
 use crate::difference::{is_automatic, is_default, is_same_path, route_change};
 use crate::ownership::{self, ROUTE_PROTOCOL};
 use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
 
 /// What a network is held against.
-pub(super) struct Rivals<'a> {
+pub(crate) struct Rivals<'a> {
     pub(super) request: &'a SetupRequest,
     pub(super) running: &'a HostConfig,
     pub(super) desired: &'a HostConfig,
-    pub(super) observed: &'a HostState,
+    pub(super) census: &'a Census<'a>,
     pub(super) target: &'a Target,
+    /// The devices that the desired networks make.
+    pub(super) devices: BTreeSet<IfName>,
+    /// The devices that have the desired networks' addresses.
+    tops: BTreeSet<IfName>,
+    /// The desired networks by place, by bridge, by address and by what their routes claim.
+    places: BTreeMap<(&'a Southbound, Option<VlanId>), Vec<&'a NetworkSpec>>,
+    bridges: BTreeMap<&'a IfName, Vec<&'a NetworkSpec>>,
+    addresses: BTreeMap<IpAddr, Vec<&'a NetworkSpec>>,
+    routed: Vec<&'a NetworkSpec>,
+    tables: BTreeMap<u32, Vec<&'a NetworkSpec>>,
+}
+
+impl<'a> Rivals<'a> {
+    pub(crate) fn new(
+        request: &'a SetupRequest,
+        running: &'a HostConfig,
+        desired: &'a HostConfig,
+        census: &'a Census<'a>,
+        target: &'a Target,
+    ) -> Self {
+        let mut places = BTreeMap::<_, Vec<&NetworkSpec>>::new();
+        let mut bridges = BTreeMap::<_, Vec<&NetworkSpec>>::new();
+        let mut by_address = BTreeMap::<_, Vec<&NetworkSpec>>::new();
+        let mut tables = BTreeMap::<_, Vec<&NetworkSpec>>::new();
+        for spec in desired.specs() {
+            if is_source_routed(spec) {
+                tables.entry(ownership::source_table(&spec.name)).or_default().push(spec);
+            }
+            if let Some(southbound) = &spec.southbound {
+                places.entry((southbound, spec.vlan)).or_default().push(spec);
+            }
+            if let Some(bridge) = spec.bridge() {
+                bridges.entry(&bridge.name).or_default().push(spec);
+            }
+            for address in addresses(spec) {
+                by_address.entry(address.net.addr()).or_default().push(spec);
+            }
+        }
+        Self {
+            request,
+            running,
+            desired,
+            census,
+            target,
+            devices: devices(desired),
+            tops: desired.specs().filter_map(NetworkSpec::top_device).collect(),
+            places,
+            bridges,
+            addresses: by_address,
+            tables,
+            routed: desired.specs().filter(|spec| !spec.routes.is_empty()).collect(),
+        }
+    }
 }
 
 pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
@@ -31,12 +87,12 @@ pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, find
 }
 
 fn place(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
-    let others = || rivals.desired.specs().filter(|other| other.name != spec.name);
-    let names = |same: &dyn Fn(&NetworkSpec) -> bool| -> Vec<String> {
-        others().filter(|other| same(other)).map(|other| other.name.to_string()).collect()
+    let others = |found: Option<&Vec<&NetworkSpec>>| -> Vec<String> {
+        let found = found.into_iter().flatten().filter(|other| other.name != spec.name);
+        found.map(|other| other.name.to_string()).collect()
     };
     if let Some(southbound) = &spec.southbound {
-        let taken = names(&|other| other.southbound.as_ref() == Some(southbound) && other.vlan == spec.vlan);
+        let taken = others(rivals.places.get(&(southbound, spec.vlan)));
         if !taken.is_empty() {
             let place = match spec.vlan {
                 Some(vlan) => format!("VLAN {vlan} of {}", southbound.device()),
@@ -50,7 +106,7 @@ fn place(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Ve
         }
     }
     if let Some(bridge) = spec.bridge() {
-        let taken = names(&|other| other.bridge().is_some_and(|other| other.name == bridge.name));
+        let taken = others(rivals.bridges.get(&bridge.name));
         if !taken.is_empty() {
             let message = format!("bridge {} is that of {}", bridge.name, taken.join(", "));
             let finding = error(spec, Code::BridgeNameTaken, field, "bridge_name", message).related(taken);
@@ -79,15 +135,11 @@ fn taken_addresses(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, finding
 
 /// Returns the other networks, and the devices that the change leaves alone, that have the address.
 fn holders(spec: &NetworkSpec, host: IpAddr, rivals: &Rivals<'_>) -> BTreeSet<String> {
-    let others = rivals.desired.specs().filter(|other| other.name != spec.name);
-    let networks = others
-        .filter(|other| addresses(other).iter().any(|address| address.net.addr() == host))
-        .map(|other| format!("network {}", other.name));
-    let own: BTreeSet<IfName> = rivals.desired.specs().filter_map(NetworkSpec::top_device).collect();
-    let links = rivals.observed.kernel.links.values();
-    let devices = links
-        .filter(|link| link.addresses.iter().any(|address| address.net.addr() == host))
-        .filter(|link| !own.contains(&link.name) && !loses_addresses(rivals.target, &link.name))
+    let others = rivals.addresses.get(&host).into_iter().flatten().filter(|other| other.name != spec.name);
+    let networks = others.map(|other| format!("network {}", other.name));
+    let devices = rivals.census.holders(host).iter();
+    let devices = devices
+        .filter(|link| !rivals.tops.contains(&link.name) && !loses_addresses(rivals.target, &link.name))
         .map(|link| format!("device {}", link.name));
     networks.chain(devices).collect()
 }
@@ -112,7 +164,7 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
     let tops: BTreeSet<IfName> =
         rivals.running.specs().chain(rivals.desired.specs()).filter_map(NetworkSpec::top_device).collect();
     for wanted in default_routes(spec) {
-        let rival = rivals.observed.kernel.routes.iter().find(|route| {
+        let rival = rivals.census.state.kernel.routes.iter().find(|route| {
             is_default(route)
                 && route.destination == wanted.destination
                 && route.metric == wanted.metric
@@ -130,13 +182,13 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
 
 fn routes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     for (position, given) in spec.routes.iter().enumerate() {
-        let others = rivals.desired.specs().filter(|other| other.name != spec.name);
+        let others = rivals.routed.iter().filter(|other| other.name != spec.name);
         let mut taken: BTreeSet<String> = others
             .filter(|other| other.routes.iter().any(|other| other.rivals(given)))
             .map(|other| format!("network {}", other.name))
             .collect();
         let Some(wanted) = static_route(spec, given) else { continue };
-        let foreign = rivals.observed.kernel.routes.iter().filter(|route| {
+        let foreign = rivals.census.state.kernel.routes.iter().filter(|route| {
             (route.table, route.destination, route.metric) == (wanted.table, wanted.destination, wanted.metric)
                 && route.protocol != ROUTE_PROTOCOL
                 && !is_same_path(route, &wanted)
@@ -155,11 +207,8 @@ fn routes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut V
 
 fn source_table(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     let table = ownership::source_table(&spec.name);
-    let others = rivals.desired.specs().filter(|other| other.name != spec.name && is_source_routed(other));
-    let taken: Vec<String> = others
-        .filter(|other| ownership::source_table(&other.name) == table)
-        .map(|other| other.name.to_string())
-        .collect();
+    let others = rivals.tables.get(&table).into_iter().flatten().filter(|other| other.name != spec.name);
+    let taken: Vec<String> = others.map(|other| other.name.to_string()).collect();
     if is_source_routed(spec) && !taken.is_empty() {
         let message = format!("routing table {table} is that of {}", taken.join(", "));
         let finding = error(spec, Code::TableTaken, field, "name", message).related(taken);
@@ -169,14 +218,15 @@ fn source_table(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: 
 
 /// Tells whether a route that somebody made is there after the change, too.
 fn stays(route: &Route, rivals: &Rivals<'_>) -> bool {
-    let kernel = &rivals.observed.kernel;
-    let Some(link) = kernel.links.get(&route.device) else { return false };
+    let Some(link) = rivals.census.state.kernel.links.get(&route.device) else { return false };
     if is_automatic(route, link) {
         return false;
     }
     match rivals.target.links.get(&route.device) {
         Some(LinkTarget::Absent { .. }) => false,
-        Some(LinkTarget::Present(wanted)) => !route_change(&wanted.routes, link, kernel).remove.contains(route),
+        Some(LinkTarget::Present(wanted)) => {
+            !route_change(&wanted.routes, link, rivals.census.routes(&link.name)).remove.contains(route)
+        }
         None => true,
     }
 }

@@ -1,16 +1,22 @@
 //! What the host cannot do, or has given to somebody else.
 
-use trestle_model::{Code, Feature, Finding, HostState, IfName, Link, LinkKind, NetworkSpec, Route, Support};
+use std::collections::BTreeMap;
+
+use trestle_model::{
+    Code, Feature, Finding, HostState, IfName, LibvirtNetwork, Link, LinkKind, NetworkSpec, Route, Support,
+};
 
 use super::error;
+use crate::census::Census;
 use crate::composition::{is_hardware, is_source_routed};
 use crate::ownership;
 
 /// Judges a network against the host alone; a restore asks this of every network, too.
-pub(crate) fn surroundings(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+pub(crate) fn surroundings(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
+    let observed = census.state;
     nic(spec, field, observed, findings);
-    devices(spec, field, observed, findings);
-    libvirt_networks(spec, field, observed, findings);
+    devices(spec, field, census, findings);
+    libvirt_networks(spec, field, census, findings);
     source_table(spec, field, observed, findings);
     features(spec, field, observed, findings);
 }
@@ -47,8 +53,8 @@ fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec
 }
 
 /// Finds devices of others where the network's own have to be.
-fn devices(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
-    let foreign = |name: &IfName| observed.kernel.links.get(name).filter(|link| !ownership::is_ours(link));
+fn devices(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
+    let foreign = |name: &IfName| census.state.kernel.links.get(name).filter(|link| !ownership::is_ours(link));
     let mut refuse = |name: &str, link: &Link, how: &str| {
         let message = format!("device {} {how} and is not Trestle's", link.name);
         let finding = error(spec, Code::ForeignDevice, field, name, message).related([link.name.to_string()]);
@@ -70,16 +76,25 @@ fn devices(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut
         | LinkKind::Loopback
         | LinkKind::Other(_) => false,
     };
-    for link in observed.kernel.links.values().filter(|link| !ownership::is_ours(link)).filter(same_vlan) {
+    for link in
+        census.vlans(southbound.device()).iter().copied().filter(|link| !ownership::is_ours(link)).filter(same_vlan)
+    {
         refuse("vlan_id", link, &format!("is VLAN {vlan} of {}", southbound.device()));
     }
 }
 
 /// Finds libvirt networks of others in the place of the network's own, or with another mind about its bridge.
-fn libvirt_networks(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
-    let (Some(libvirt), Some(bridge)) = (&observed.libvirt, spec.bridge()) else { return };
+fn libvirt_networks(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
+    let (Some(libvirt), Some(bridge)) = (&census.state.libvirt, spec.bridge()) else { return };
     let own_name = ownership::libvirt_name(&spec.name);
-    for network in libvirt.networks.values().filter(|network| network.owner.as_deref() != Some(spec.name.as_str())) {
+    let candidates: BTreeMap<&str, &LibvirtNetwork> = libvirt
+        .networks
+        .get(&own_name)
+        .into_iter()
+        .chain(census.networks(&bridge.name).iter().copied())
+        .map(|network| (network.name.as_str(), network))
+        .collect();
+    for network in candidates.into_values().filter(|network| network.owner.as_deref() != Some(spec.name.as_str())) {
         let on_bridge = network.bridge.as_deref() == Some(bridge.name.as_str());
         let contradicts =
             on_bridge && network.mac_table_manager != spec.mac_table_manager && !ownership::is_our_network(network);
