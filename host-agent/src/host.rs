@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use trestle_libvirt::Libvirt;
 use trestle_model::{Feature, FeatureSet, HostState, KernelInfo, LibvirtInfo, LibvirtState, Support};
-use trestle_netlink::{Change, ConnectError, Kernel, Table, Watch};
-use trestle_plan::{Host, KernelStep, LibvirtStep, ObserveError, Step, StepFailure};
+use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
+use trestle_plan::{Host, LibvirtStep, ObserveError, Performer, Step, StepFailure};
 
 use crate::site::{Part, Site, Survey};
 
@@ -41,10 +41,11 @@ pub enum HostError {
     Libvirt(#[source] io::Error),
 }
 
-/// Consecutive steps of one edge.
-enum Run<'a> {
-    Kernel(Vec<&'a KernelStep>),
-    Libvirt(Vec<&'a LibvirtStep>),
+/// Hands each step to the edge that it belongs to; made by [`Host::performer`].
+#[derive(Debug)]
+pub struct RealPerformer<'a> {
+    kernel: KernelPerformer<'a>,
+    host: &'a RealHost,
 }
 
 impl RealHost {
@@ -96,39 +97,38 @@ impl RealHost {
         }
     }
 
-    async fn perform_libvirt(&self, steps: &[&LibvirtStep]) -> Result<(), StepFailure> {
-        for (position, step) in steps.iter().enumerate() {
-            let Some(libvirt) = &self.libvirt else {
-                let reason = format!("{step}: the agent is configured to do without libvirt");
-                return Err(StepFailure { position, reason, transient: false });
-            };
-            libvirt.perform(step).await.map_err(|fault| StepFailure {
-                position,
-                reason: format!("{step}: {fault}"),
-                transient: fault.is_transient(),
-            })?;
-        }
-        Ok(())
+    async fn perform_libvirt(&self, step: &LibvirtStep) -> Result<(), StepFailure> {
+        let Some(libvirt) = &self.libvirt else {
+            let reason = format!("{step}: the agent is configured to do without libvirt");
+            return Err(StepFailure { position: 0, reason, transient: false });
+        };
+        libvirt.perform(step).await.map_err(|fault| StepFailure {
+            position: 0,
+            reason: format!("{step}: {fault}"),
+            transient: fault.is_transient(),
+        })
     }
 }
 
 impl Host for RealHost {
+    type Performer<'a> = RealPerformer<'a>;
+
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
         Ok(HostState { kernel: kernel?, libvirt: libvirt?, features })
     }
 
-    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
-        let mut done = 0;
-        for run in runs(steps) {
-            let (length, outcome) = match run {
-                Run::Kernel(steps) => (steps.len(), self.kernel.perform(&steps).await),
-                Run::Libvirt(steps) => (steps.len(), self.perform_libvirt(&steps).await),
-            };
-            outcome.map_err(|failure| StepFailure { position: done + failure.position, ..failure })?;
-            done += length;
+    fn performer(&self) -> RealPerformer<'_> {
+        RealPerformer { kernel: self.kernel.performer(), host: self }
+    }
+}
+
+impl Performer for RealPerformer<'_> {
+    async fn perform(&mut self, step: &Step) -> Result<(), StepFailure> {
+        match step {
+            Step::Kernel(step) => self.kernel.perform(step).await,
+            Step::Libvirt(step) => self.host.perform_libvirt(step).await,
         }
-        Ok(())
     }
 }
 
@@ -197,17 +197,4 @@ const fn table(part: Part) -> Option<Table> {
         Part::Hardware => Some(Table::Hardware),
         Part::Guests | Part::Features | Part::Libvirt => None,
     }
-}
-
-fn runs(steps: &[Step]) -> Vec<Run<'_>> {
-    let mut runs = Vec::new();
-    for step in steps {
-        match (step, runs.last_mut()) {
-            (Step::Kernel(step), Some(Run::Kernel(run))) => run.push(step),
-            (Step::Libvirt(step), Some(Run::Libvirt(run))) => run.push(step),
-            (Step::Kernel(step), Some(Run::Libvirt(_)) | None) => runs.push(Run::Kernel(vec![step])),
-            (Step::Libvirt(step), Some(Run::Kernel(_)) | None) => runs.push(Run::Libvirt(vec![step])),
-        }
-    }
-    runs
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use trestle_fake_host::{FakeHost, World};
+use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
     BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, FeatureSet, HostState, IfName, Ipv4Config,
     Ipv6Config, KernelInfo, LibvirtInfo, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin,
     Outcome, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
 };
-use trestle_plan::{Host, ObserveError, Step, StepFailure};
+use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
 
 use crate::hooks::Hooks;
@@ -56,17 +56,29 @@ pub(crate) struct Wayward {
 }
 
 impl Host for Wayward {
+    type Performer<'a> = WaywardPerformer<'a>;
+
     async fn observe(&self) -> Result<HostState, ObserveError> {
         tokio::task::yield_now().await;
         self.host.observe().await
     }
 
-    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
+    fn performer(&self) -> WaywardPerformer<'_> {
+        WaywardPerformer { ignores: self.ignores, inner: self.host.performer() }
+    }
+}
+
+/// Performs steps on a wayward host.
+pub(crate) struct WaywardPerformer<'a> {
+    ignores: &'static str,
+    inner: FakePerformer<'a>,
+}
+
+impl Performer for WaywardPerformer<'_> {
+    async fn perform(&mut self, step: &Step) -> Result<(), StepFailure> {
         tokio::task::yield_now().await;
-        for step in steps {
-            if self.ignores.is_empty() || !step.to_string().contains(self.ignores) {
-                self.host.perform(std::slice::from_ref(step)).await?;
-            }
+        if self.ignores.is_empty() || !step.to_string().contains(self.ignores) {
+            self.inner.perform(step).await?;
         }
         tokio::task::yield_now().await;
         Ok(())

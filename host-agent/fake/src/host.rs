@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trestle_model::HostState;
-use trestle_plan::{Host, ObserveError, Step, StepFailure};
+use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 
 use crate::World;
 use crate::fault::{Effect, Fault, Faults};
@@ -12,6 +12,12 @@ use crate::fault::{Effect, Fault, Faults};
 #[derive(Debug, Clone)]
 pub struct FakeHost {
     inner: Arc<Mutex<Inner>>,
+}
+
+/// Performs steps on the fake; made by [`Host::performer`].
+#[derive(Debug)]
+pub struct FakePerformer<'a> {
+    host: &'a FakeHost,
 }
 
 #[derive(Debug)]
@@ -87,27 +93,29 @@ impl FakeHost {
     }
 
     /// Decides a step's fate and, where it has an effect, performs it.
-    fn step(&self, step: &Step, position: usize) -> Result<Effect, StepFailure> {
+    fn step(&self, step: &Step) -> Result<Effect, StepFailure> {
         let mut inner = self.lock();
         match inner.faults.on_step(&step.to_string()) {
             Effect::None => {}
             Effect::Hang => return Ok(Effect::Hang),
             Effect::Fail => {
                 let reason = "injected fault".to_owned();
-                return Err(StepFailure { position, reason, transient: false });
+                return Err(StepFailure { position: 0, reason, transient: false });
             }
         }
         let done = match step {
             Step::Kernel(step) => inner.world.perform_kernel(step),
             Step::Libvirt(step) => inner.world.perform_libvirt(step),
         };
-        done.map_err(|reason| StepFailure { position, reason, transient: false })?;
+        done.map_err(|reason| StepFailure { position: 0, reason, transient: false })?;
         inner.performed.push(step.clone());
         Ok(Effect::None)
     }
 }
 
 impl Host for FakeHost {
+    type Performer<'a> = FakePerformer<'a>;
+
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let mut inner = self.lock();
         inner.observations += 1;
@@ -117,15 +125,19 @@ impl Host for FakeHost {
         }
     }
 
-    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
-        for (position, step) in steps.iter().enumerate() {
-            let delay = self.lock().faults.delay();
-            if let Some(delay) = delay {
-                tokio::time::sleep(delay).await;
-            }
-            if self.step(step, position)? == Effect::Hang {
-                std::future::pending::<()>().await;
-            }
+    fn performer(&self) -> FakePerformer<'_> {
+        FakePerformer { host: self }
+    }
+}
+
+impl Performer for FakePerformer<'_> {
+    async fn perform(&mut self, step: &Step) -> Result<(), StepFailure> {
+        let delay = self.host.lock().faults.delay();
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        if self.host.step(step)? == Effect::Hang {
+            std::future::pending::<()>().await;
         }
         Ok(())
     }

@@ -13,5 +13,5 @@ mod libvirt;
 mod world;
 
 pub use fault::Fault;
-pub use host::FakeHost;
+pub use host::{FakeHost, FakePerformer};
 pub use world::World;

@@ -27,7 +27,7 @@ pub(crate) struct Device {
 
 /// The devices that a list of steps has named so far.
 ///
-/// It is valid while one list is performed: a step that changes what is kept here makes it forget.
+/// It is valid while one plan is performed: a step that changes what is kept here says so, or makes it forget.
 #[derive(Debug)]
 pub(crate) struct Devices<'a> {
     pub(crate) socket: &'a Socket,
@@ -67,6 +67,18 @@ impl<'a> Devices<'a> {
     /// *Errors*: [`Failure::Missing`] if there is none.
     pub(crate) async fn require(&mut self, name: &IfName) -> Result<Device, Failure> {
         self.find(name).await?.ok_or_else(|| Failure::Missing(name.clone()))
+    }
+
+    /// Tells whether any device is known.
+    pub(crate) fn knows_any(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Notes a change of the device called `name`, if it is known.
+    pub(crate) fn note(&mut self, name: &IfName, change: impl FnOnce(&mut Device)) {
+        if let Some(device) = self.known.get_mut(name) {
+            change(device);
+        }
     }
 
     /// Forgets the device called `name`, since it was changed.

@@ -20,6 +20,12 @@ pub struct Kernel {
     socket: Socket,
 }
 
+/// Performs steps, and knows in between the devices that they have named.
+#[derive(Debug)]
+pub struct KernelPerformer<'a> {
+    devices: Devices<'a>,
+}
+
 /// Says that the kernel gave no netlink socket.
 #[derive(Debug, thiserror::Error)]
 #[error("no netlink connection to the kernel")]
@@ -56,15 +62,16 @@ impl Kernel {
     /// *Errors*: [`StepFailure`], with the position in `steps`; those before it are done, those after it are not.
     /// *Cancel safety*: none; a step that was sent is made even if nobody waits for it.
     pub async fn perform(&self, steps: &[&KernelStep]) -> Result<(), StepFailure> {
-        let mut devices = Devices::new(&self.socket);
+        let mut performer = self.performer();
         for (position, step) in steps.iter().enumerate() {
-            performance::perform(&mut devices, step).await.map_err(|failure| StepFailure {
-                position,
-                reason: format!("{step}: {failure}"),
-                transient: failure.is_transient(),
-            })?;
+            performer.perform(step).await.map_err(|failure| StepFailure { position, ..failure })?;
         }
         Ok(())
+    }
+
+    /// Begins to perform steps one after another.
+    pub fn performer(&self) -> KernelPerformer<'_> {
+        KernelPerformer { devices: Devices::new(&self.socket) }
     }
 
     /// Opens a watch of its own socket, which tells of every change from now on, also of those made through this value.
@@ -72,6 +79,32 @@ impl Kernel {
     /// *Errors*: [`ConnectError`] where the kernel gives no socket.
     pub fn watch(&self) -> Result<Watch, ConnectError> {
         Ok(Watch::open()?)
+    }
+}
+
+impl KernelPerformer<'_> {
+    /// Performs one step, which is idempotent.
+    ///
+    /// Where it fails by what was known of devices, which others may have removed or made anew since, it is performed
+    /// once more without that.
+    ///
+    /// *Errors*: [`StepFailure`], at position 0. *Cancel safety*: none; a step that was sent is made even if nobody
+    /// waits for it.
+    pub async fn perform(&mut self, step: &KernelStep) -> Result<(), StepFailure> {
+        let devices = &mut self.devices;
+        let knew = devices.knows_any();
+        let mut outcome = performance::perform(devices, step).await;
+        if outcome.is_err() {
+            devices.forget_all();
+            if knew {
+                outcome = performance::perform(devices, step).await;
+            }
+        }
+        outcome.map_err(|failure| StepFailure {
+            position: 0,
+            reason: format!("{step}: {failure}"),
+            transient: failure.is_transient(),
+        })
     }
 }
 

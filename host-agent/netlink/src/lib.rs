@@ -17,7 +17,7 @@ mod scratch;
 mod socket;
 mod watch;
 
-pub use kernel::{ConnectError, Kernel};
+pub use kernel::{ConnectError, Kernel, KernelPerformer};
 pub use observation::{Look, Table};
 pub use probe::probe;
 pub use scratch::start_in_scratch_namespace;

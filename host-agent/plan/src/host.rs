@@ -10,18 +10,45 @@ use crate::Step;
 ///
 /// Implementations never decide: they read one snapshot, or perform steps as given.
 pub trait Host: Send + Sync + 'static {
+    /// What performs steps of one plan, one after another.
+    type Performer<'a>: Performer
+    where
+        Self: 'a;
+
     /// Reads one consistent snapshot.
     ///
     /// *Errors*: [`ObserveError`]; nothing was changed. *Cancel safety*: safe, reading has no effect.
     fn observe(&self) -> impl Future<Output = Result<HostState, ObserveError>> + Send;
 
+    /// Begins to perform the steps of one plan.
+    fn performer(&self) -> Self::Performer<'_>;
+
     /// Performs `steps` in order and stops at the first that fails.
-    ///
-    /// Every step is idempotent: performing one whose effect is there already succeeds and changes nothing.
     ///
     /// *Errors*: [`StepFailure`], with the position of the step; those before it are done, those after it are not.
     /// *Cancel safety*: none; the caller runs it in a task that finishes or undoes.
-    fn perform(&self, steps: &[Step]) -> impl Future<Output = Result<(), StepFailure>> + Send;
+    fn perform(&self, steps: &[Step]) -> impl Future<Output = Result<(), StepFailure>> + Send {
+        async {
+            let mut performer = self.performer();
+            for (position, step) in steps.iter().enumerate() {
+                performer.perform(step).await.map_err(|failure| StepFailure { position, ..failure })?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Performs steps one after another, and keeps in between what it has learned of the host.
+///
+/// What it keeps can never make a step fail that would succeed without it.
+pub trait Performer: Send {
+    /// Performs one step.
+    ///
+    /// Every step is idempotent: performing one whose effect is there already succeeds and changes nothing.
+    ///
+    /// *Errors*: [`StepFailure`], at position 0. *Cancel safety*: none; the caller runs it in a task that finishes or
+    /// undoes.
+    fn perform(&mut self, step: &Step) -> impl Future<Output = Result<(), StepFailure>> + Send;
 }
 
 /// Says why a host could not be read.

@@ -29,7 +29,7 @@ mod validation;
 
 pub use composition::compose;
 pub use drift::{Drift, verify};
-pub use host::{Host, ObserveError, StepFailure};
+pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use planning::{Plan, merge, plan};
 pub use report::{bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};

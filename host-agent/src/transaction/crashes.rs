@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use trestle_fake_host::{FakeHost, World};
+use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{ConnectivityCheck, HostState, Outcome, SetupRequest};
 use trestle_plan::sample::kind::{Kind, kinds};
 use trestle_plan::transaction::Phase;
-use trestle_plan::{Host, ObserveError, Step, StepFailure};
+use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 
 use super::*;
 use crate::journal::Contents;
@@ -71,19 +71,30 @@ struct Watched {
 }
 
 impl Host for Watched {
+    type Performer<'a> = WatchedPerformer<'a>;
+
     async fn observe(&self) -> Result<HostState, ObserveError> {
         self.witness.host.observe().await
     }
 
-    async fn perform(&self, steps: &[Step]) -> Result<(), StepFailure> {
-        for step in steps {
-            let done = self.witness.host.perform(std::slice::from_ref(step)).await;
-            // A store that only this task writes is at rest.
-            let contents = self.journal.lock().unwrap().as_ref().unwrap().contents();
-            self.witness.look(format!("after {step}"), contents);
-            done?;
-        }
-        Ok(())
+    fn performer(&self) -> WatchedPerformer<'_> {
+        WatchedPerformer { host: self, inner: self.witness.host.performer() }
+    }
+}
+
+/// Performs steps before the witness's eyes.
+struct WatchedPerformer<'a> {
+    host: &'a Watched,
+    inner: FakePerformer<'a>,
+}
+
+impl Performer for WatchedPerformer<'_> {
+    async fn perform(&mut self, step: &Step) -> Result<(), StepFailure> {
+        let done = self.inner.perform(step).await;
+        // A store that only this task writes is at rest.
+        let contents = self.host.journal.lock().unwrap().as_ref().unwrap().contents();
+        self.host.witness.look(format!("after {step}"), contents);
+        done
     }
 }
 

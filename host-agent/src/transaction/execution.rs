@@ -195,13 +195,13 @@ impl<H: Site> Execution<'_, H> {
 
     async fn apply(&self, record: &Record) -> Result<(), Finding> {
         let of = record.steps.len();
+        let mut performer = self.shared.host.performer();
         for (position, planned) in record.steps.iter().enumerate() {
-            let text = planned.step.to_string();
-            perform(&self.shared.host, &planned.step).await.map_err(|failure| {
-                let message = format!("step {} of {of}, {text}: {}", position + 1, failure.reason);
+            perform(&mut performer, &planned.step).await.map_err(|failure| {
+                let message = format!("step {} of {of}, {}: {}", position + 1, planned.step, failure.reason);
                 Finding::error(Code::StepFailed, "", message)
             })?;
-            self.tell(Progress::Step { number: position + 1, of, text });
+            self.tell(Progress::Step { number: position + 1, of, text: planned.step.to_string() });
         }
         Ok(())
     }

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{Instrument as _, debug, info_span, warn};
-use trestle_plan::{Host, PlannedStep, Step, StepFailure};
+use trestle_plan::{Host, Performer, PlannedStep, Step, StepFailure};
 use trestle_telemetry::names;
 
 /// The rests before a step is tried again; after the last one its failure stands.
 const RESTS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
 
 /// Performs one step; a failure that may pass is tried again.
-pub(super) async fn perform<H: Host>(host: &H, step: &Step) -> Result<(), StepFailure> {
+pub(super) async fn perform(performer: &mut impl Performer, step: &Step) -> Result<(), StepFailure> {
     let span =
         info_span!(names::STEP_SPAN, { names::STEP } = %step, { names::OTEL_STATUS_CODE } = tracing::field::Empty);
     let attempts = async {
         let mut rests = RESTS.iter();
         loop {
-            let failure = match host.perform(std::slice::from_ref(step)).await {
+            let failure = match performer.perform(step).await {
                 Ok(()) => {
                     debug!(step = %step, "step done");
                     return Ok(());
@@ -39,8 +39,9 @@ pub(super) async fn perform<H: Host>(host: &H, step: &Step) -> Result<(), StepFa
 /// Performs all steps, past those that fail, and returns the failures.
 pub(super) async fn perform_all<H: Host>(host: &H, steps: &[PlannedStep]) -> Vec<StepFailure> {
     let mut failures = Vec::new();
+    let mut performer = host.performer();
     for planned in steps {
-        if let Err(failure) = perform(host, &planned.step).await {
+        if let Err(failure) = perform(&mut performer, &planned.step).await {
             warn!(step = %planned.step, error = %failure, "step failed, going on with the others");
             failures.push(failure);
         }

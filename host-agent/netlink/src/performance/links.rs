@@ -84,11 +84,14 @@ pub(super) async fn set_alias(devices: &mut Devices<'_>, link: &IfName, alias: O
         Some(alias) if !alias.is_empty() => LinkAttribute::IfAlias(alias.to_owned()),
         Some(_) | None => LinkAttribute::Other(DefaultNla::new(IFALIAS, Vec::new())),
     };
-    devices.forget(link);
-    set(devices, device.index, attribute).await
+    set(devices, device.index, attribute).await?;
+    devices.note(link, |device| device.alias = alias.map(ToOwned::to_owned));
+    Ok(())
 }
 
 pub(super) async fn set_mac(devices: &mut Devices<'_>, link: &IfName, mac: MacAddr) -> Result<(), Failure> {
+    // A bridge's address may have followed a port's since it was looked at.
+    devices.forget(link);
     let device = devices.require(link).await?;
     // Also the same address anew makes a bridge sort its local entries anew.
     if device.mac == Some(mac) {
@@ -122,8 +125,9 @@ pub(super) async fn set_master(
         Some(master) => devices.require(master).await?.index,
         None => 0,
     };
-    devices.forget(link);
-    set(devices, index, LinkAttribute::Controller(above)).await
+    set(devices, index, LinkAttribute::Controller(above)).await?;
+    devices.note(link, |device| device.master = Some(above).filter(|above| *above != 0));
+    Ok(())
 }
 
 /// Switches IPv6 off or on by the one way there is, a file; it is that of the network namespace of this process.
@@ -147,12 +151,9 @@ async fn create_or_find(
     name: &IfName,
     attributes: Vec<LinkAttribute>,
 ) -> Result<Device, Failure> {
-    if let Some(device) = devices.find(name).await? {
-        return Ok(device);
-    }
     match create(devices, name, attributes).await {
         Ok(()) => devices.require(name).await,
-        // Somebody was faster, or the name is another device's alternative name: then there is still none.
+        // It is there already, or the name is another device's alternative name: then there is none.
         Err(failure) if failure.errno() == Some(Errno::EEXIST) => devices.find(name).await?.ok_or(failure),
         Err(failure) => Err(failure),
     }

@@ -31,6 +31,7 @@ impl Composition<'_> {
         if let Leftovers::Everyones = whose {
             let needed: BTreeSet<u32> =
                 self.ground.whole.specs().map(|spec| ownership::source_table(&spec.name)).collect();
+            let census = self.ground.census;
             for rule in census.state.kernel.rules.iter().filter(|rule| !needed.contains(&rule.table)) {
                 let nobodys = RulesTarget { why: "leftover".to_owned(), rules: Vec::new() };
                 self.target.rules.insert(rule.table, nobodys);

@@ -1,13 +1,14 @@
 //! The agent itself: the program, driven over its socket as any client drives it.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 use trestle_proto::host::v1 as wire;
 use trestle_proto::host::v1::host_agent_client::HostAgentClient;
 use trestle_proto::host::v1::setup_networks_response::Event;
@@ -47,14 +48,14 @@ pub(crate) async fn measure(scene: &Scene, program: &Path) -> Result<Measured> {
 
     let mut agent = bench.start().await?;
     measured.insert("memory, idle".to_owned(), Cost::size(agent.megabytes("VmRSS")?));
-    quiet()?;
+    quiet().await?;
     let start = agent.begin()?;
     let outcome = agent.set_up(scene.request()).await?;
     measured.insert("apply".to_owned(), start.stop()?);
     ensure!(outcome == wire::Outcome::Applied, "applied: {outcome:?}");
     measured.insert("memory, most".to_owned(), Cost::size(agent.megabytes("VmHWM")?));
 
-    quiet()?;
+    quiet().await?;
     for repeat in 0..REPEATS {
         let start = agent.begin()?;
         let outcome = agent.set_up(scene.request()).await?;
@@ -75,7 +76,7 @@ pub(crate) async fn measure(scene: &Scene, program: &Path) -> Result<Measured> {
     let started = agent.since_its_start()?;
     agent.end().await?;
     bench.reboot(scene).await?;
-    quiet()?;
+    quiet().await?;
     let mut agent = bench.start().await?;
     let restored = agent.since_its_start()?;
     let cost = Cost { wall: restored.wall - started.wall, cpu: restored.cpu - started.cpu };

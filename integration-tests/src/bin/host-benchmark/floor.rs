@@ -38,7 +38,7 @@ pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
     let work = Batch::of(&steps)?;
     let mut measured = Measured::new();
 
-    quiet()?;
+    quiet().await?;
     let start = Start::now(Whose::Ours)?;
     batch(&work.first)?;
     for (path, text) in &work.files {
@@ -49,7 +49,7 @@ pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
     let left = plan(scene, &host).await?;
     ensure!(left.is_empty(), "ip -batch did other work than the plan: {left:?} are left");
 
-    quiet()?;
+    quiet().await?;
     let socket = Socket::new(NETLINK_ROUTE)?;
     for repeat in 0..REPEATS {
         let start = Start::now(Whose::Ours)?;

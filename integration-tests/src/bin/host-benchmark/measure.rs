@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -10,6 +10,7 @@ use nix::sys::time::TimeVal;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 /// Measurements by name.
 pub(crate) type Measured = BTreeMap<String, Cost>;
@@ -84,14 +85,14 @@ impl std::ops::Add for Cost {
 }
 
 /// Waits until the kernel makes changes at once: what goes with an earlier namespace holds its lock.
-pub(crate) fn quiet() -> Result<()> {
+pub(crate) async fn quiet() -> Result<()> {
     let (mut calm, until) = (0, Instant::now() + Duration::from_secs(120));
     while calm < 10 {
         ensure!(Instant::now() < until, "the kernel does not come to rest");
         let start = Instant::now();
         Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
         calm = if start.elapsed() < Duration::from_millis(20) { calm + 1 } else { 0 };
-        std::thread::sleep(Duration::from_millis(20));
+        sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
