@@ -146,7 +146,8 @@ impl Bench {
         loop {
             let parts =
                 ["-d -j address", "-j -4 route show table all", "-j -6 route show table all", "rule", "-6 rule"];
-            let state = parts.map(|what| self.ip(what)).concat();
+            // One object a line, sorted: equal routes of IPv6 are listed in the order in which they came.
+            let state = parts.map(|what| sorted(&self.ip(what).replace("},{", "},\n{"))).concat();
             if good(&state) || tokio::time::Instant::now() > until {
                 return state;
             }
@@ -225,4 +226,10 @@ fn succeed(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
+}
+
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().map(|line| line.trim_matches(['[', ']', ','])).collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
