@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use trestle_libvirt::Libvirt;
-use trestle_model::{Feature, FeatureSet, HostState, KernelInfo, LibvirtInfo, LibvirtState, Support};
+use trestle_model::{
+    Feature, FeatureSet, HostState, IfName, KernelInfo, LibvirtInfo, LibvirtState, LinkStatistics, Support,
+};
 use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
 use trestle_plan::{Host, LibvirtStep, ObserveError, Performer, Step, StepFailure};
 
@@ -151,6 +153,10 @@ impl Site for RealHost {
             kernel: KernelInfo { release: self.release.clone() },
             libvirt: info,
         })
+    }
+
+    async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        self.kernel.statistics(names).await
     }
 }
 

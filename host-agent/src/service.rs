@@ -15,6 +15,7 @@ use trestle_serve::identity::peer;
 use trestle_serve::{MAX_RECEIVE_BYTES, MAX_SEND_BYTES, Peer};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::site::Site;
 use crate::transaction::{Agent, Caller, Confirmer, Refusal, Running};
 use crate::wire::{parts, refusal, result, transaction};
@@ -66,6 +67,16 @@ impl<H: Site> HostAgent for Service<H> {
         let capabilities = self.agent.capabilities(&parts(&mask)).await.map_err(|why| refusal(&why))?;
         let capabilities = mask.apply(host_wire::build_capabilities(&capabilities));
         Ok(Response::new(wire::GetCapabilitiesResponse { capabilities: Some(capabilities) }))
+    }
+
+    async fn get_statistics(
+        &self,
+        request: Request<wire::GetStatisticsRequest>,
+    ) -> Result<Response<wire::GetStatisticsResponse>, Status> {
+        admitted(&request)?;
+        let names = host_wire::parse_statistics(request.get_ref()).map_err(status::Refusal::malformed)?;
+        let statistics = self.agent.statistics(names.as_ref()).await.map_err(|why| refusal(&why))?;
+        Ok(Response::new(host_wire::build_statistics(&statistics, clock::now_ms())))
     }
 
     async fn confirm_networks(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, NicHardware};
+use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, NicHardware};
 use trestle_plan::{Host, ObserveError};
 
 /// A host that can also be looked at while a part of it is out of order.
@@ -14,6 +14,14 @@ pub trait Site: Host {
     ///
     /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
     fn survey(&self, parts: &BTreeSet<Part>) -> impl Future<Output = Result<Survey, ObserveError>> + Send;
+
+    /// Reads the counters of the devices called `names`, or of all devices; ordered by name.
+    ///
+    /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
+    fn statistics(
+        &self,
+        names: Option<&BTreeSet<IfName>>,
+    ) -> impl Future<Output = Result<Vec<LinkStatistics>, ObserveError>> + Send;
 }
 
 /// A part of a host that costs something to read; its links are always read.

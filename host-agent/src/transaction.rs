@@ -10,7 +10,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::Span;
-use trestle_model::{Capabilities, Finding, Progress, SetupRequest, TransactionId, TransactionReport};
+use trestle_model::{
+    Capabilities, Finding, IfName, LinkStatistics, Progress, SetupRequest, TransactionId, TransactionReport,
+};
 use trestle_plan::PlannedStep;
 
 use crate::journal::{Change, Contents, HistoryPage, Journal, PersistentChange};
@@ -169,6 +171,13 @@ impl<H: Site> Agent<H> {
     /// *Errors*: [`Refusal::Store`]. *Cancel safety*: safe.
     pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<HistoryPage, Refusal> {
         Ok(self.shared.journal.history(before, limit).await?)
+    }
+
+    /// Tells what the devices called `names`, or all devices, have counted; ordered by name.
+    ///
+    /// *Errors*: [`Refusal::Unobservable`]. *Cancel safety*: safe.
+    pub async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, Refusal> {
+        Ok(self.shared.host.statistics(names).await?)
     }
 
     /// Tells where the host stands in the engine's history.

@@ -9,9 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, FeatureSet, HostState, IfName, Ipv4Config,
-    Ipv6Config, KernelInfo, LibvirtInfo, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin,
-    Outcome, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, FeatureSet, HostState, IfName,
+    Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
+    NetworkSpec, Origin, Outcome, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
+    TransactionReport,
 };
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
@@ -27,6 +28,13 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 pub(crate) const BOOT: &str = "boot-1";
 
 impl Site for FakeHost {
+    async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        let links = self.state().kernel.links.into_values();
+        let wanted = links.filter(|link| names.is_none_or(|names| names.contains(&link.name)));
+        let counters = Counters { rx_bytes: 1000, ..Counters::default() };
+        Ok(wanted.map(|link| LinkStatistics { name: link.name, index: link.index, counters }).collect())
+    }
+
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         // An observation that fails is libvirt's fault here: the kernel's part can still be read.
         let mut state = match self.observe().await {
@@ -86,6 +94,10 @@ impl Performer for WaywardPerformer<'_> {
 }
 
 impl Site for Wayward {
+    async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        self.host.statistics(names).await
+    }
+
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         self.host.survey(parts).await
     }

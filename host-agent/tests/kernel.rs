@@ -177,3 +177,25 @@ async fn programs_of_the_operator_are_asked_before_a_change_and_told_after_it() 
     assert_eq!(agent.capabilities().await.networks[0].mtu, Some(1400));
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn counters_are_told_of_all_devices_or_of_those_that_are_named() {
+    let Some(bench) = Bench::new("counters").await else { return };
+    bench.settled().await;
+    let mut agent = bench.agent().await;
+    let mut ask = async |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        agent.client.get_statistics(wire::GetStatisticsRequest { names }).await.map(tonic::Response::into_inner)
+    };
+    let all = ask(&[]).await.unwrap();
+    assert_eq!(all.interfaces.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["lo", "nic0", "wire0"]);
+    assert!(all.read_time.is_some());
+    let named = ask(&["wire0", "gone0"]).await.unwrap();
+    let [wire0] = &named.interfaces[..] else { panic!("{named:?}") };
+    // What one end of the cable has sent is what the other has received.
+    let text = bench.ip("-s -j link show dev wire0");
+    assert!(wire0.rx_packets > 0 && wire0.rx_bytes >= wire0.rx_packets * 14, "{wire0:?} {text}");
+    let refused = ask(&["no/name"]).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    agent.terminate().await;
+}

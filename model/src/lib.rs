@@ -22,6 +22,7 @@ mod outcome;
 mod request;
 mod route;
 mod state;
+mod statistics;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
 pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
@@ -43,3 +44,4 @@ pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,
     LibvirtState, Link, LinkKind, PortFlags, Route, Rule,
 };
+pub use statistics::{Counters, LinkStatistics};

@@ -11,6 +11,7 @@ mod read_mask;
 mod request;
 mod result;
 mod route;
+mod statistics;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use network::{build_network, parse_network};
 pub use read_mask::ReadMask;
 pub use request::{SetupContext, build_setup, parse_setup, parse_transaction};
 pub use result::{build_progress, build_result, build_validated, parse_result, result_event};
+pub use statistics::{build_statistics, parse_statistics};
 
 pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bridge::{build_options, read_options};

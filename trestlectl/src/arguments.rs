@@ -217,6 +217,8 @@ pub enum HostCommand {
     Setup(Setup),
     /// Show what the host is and can do
     Capabilities(Capabilities),
+    /// Show what the host's devices have counted
+    Statistics(Statistics),
     /// Make the running configuration the one that is restored at boot
     Commit(Agent),
     /// Confirm that the host is still reached after a change
@@ -283,6 +285,20 @@ pub struct Capabilities {
     /// Only these parts, e.g. networks,features
     #[arg(long, value_delimiter = ',', value_name = "FIELD")]
     pub fields: Vec<String>,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Options of host statistics.
+#[derive(Debug, Args)]
+pub struct Statistics {
+    /// Devices [default: all]
+    #[arg(value_name = "DEVICE")]
+    pub names: Vec<String>,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,

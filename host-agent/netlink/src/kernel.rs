@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use trestle_model::KernelState;
+use trestle_model::{IfName, KernelState, LinkStatistics};
 use trestle_plan::{KernelStep, ObserveError, StepFailure};
 
 use crate::device::Devices;
@@ -55,6 +55,16 @@ impl Kernel {
     /// *Shape*, *errors*, *cancel safety*: as [`Kernel::observe`].
     pub async fn look(&self, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
         observation::look(&self.socket, tables).await
+    }
+
+    /// Reads the counters of the devices called `names`, or of all devices, in one dump.
+    ///
+    /// *Shape*: ordered by name; a name that no device has is left out, and so is a device whose name Trestle cannot
+    /// express.
+    ///
+    /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
+    pub async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        observation::statistics(&self.socket, names).await
     }
 
     /// Performs `steps` in order and stops at the first that fails; each is idempotent.

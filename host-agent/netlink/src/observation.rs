@@ -5,6 +5,7 @@ mod forwarding;
 mod links;
 mod routes;
 mod rules;
+mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ use crate::socket::Socket;
 
 pub(crate) use addresses::{is_tentative, on_device as addresses_on_device};
 pub(crate) use routes::of_family as routes_of_family;
+pub(crate) use statistics::read as statistics;
 
 /// Names of devices by index, as one dump of the links told them.
 pub(crate) type Names = BTreeMap<u32, IfName>;

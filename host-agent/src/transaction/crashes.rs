@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
-use trestle_model::{ConnectivityCheck, HostState, Outcome, SetupRequest};
+use trestle_model::{ConnectivityCheck, HostState, IfName, LinkStatistics, Outcome, SetupRequest};
 use trestle_plan::sample::kind::{Kind, kinds};
 use trestle_plan::transaction::Phase;
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -101,6 +101,10 @@ impl Performer for WatchedPerformer<'_> {
 impl Site for Watched {
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         self.witness.host.survey(parts).await
+    }
+
+    async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        self.witness.host.statistics(names).await
     }
 }
 

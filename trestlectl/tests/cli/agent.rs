@@ -15,9 +15,9 @@ use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
     AwaitingConfirmation, Capabilities, CommitNetworksRequest, CommitNetworksResponse, ConfirmNetworksRequest,
     ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest, GetCapabilitiesResponse,
-    ListTransactionsRequest, ListTransactionsResponse, Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest,
-    SetupNetworksResponse, SetupNetworksResult, StepDone, Support, Transaction, TransactionAccepted,
-    TransactionConfirmed,
+    GetStatisticsRequest, GetStatisticsResponse, InterfaceStatistics, ListTransactionsRequest,
+    ListTransactionsResponse, Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest, SetupNetworksResponse,
+    SetupNetworksResult, StepDone, Support, Transaction, TransactionAccepted, TransactionConfirmed,
 };
 use trestle_proto::status::Refusal;
 
@@ -133,6 +133,16 @@ impl HostAgent for Agent {
         let networks = if masked { vec![] } else { vec![network] };
         let capabilities = Capabilities { networks, features: vec![feature], ..Capabilities::default() };
         Ok(Response::new(GetCapabilitiesResponse { capabilities: Some(capabilities) }))
+    }
+
+    async fn get_statistics(
+        &self,
+        request: Request<GetStatisticsRequest>,
+    ) -> Result<Response<GetStatisticsResponse>, Status> {
+        let names = request.into_inner().names;
+        let counted = |name: String| InterfaceStatistics { name, rx_bytes: 1234, ..InterfaceStatistics::default() };
+        let interfaces = names.into_iter().map(counted).collect();
+        Ok(Response::new(GetStatisticsResponse { interfaces, read_time: None }))
     }
 
     async fn confirm_networks(

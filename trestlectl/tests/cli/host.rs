@@ -85,6 +85,17 @@ async fn capabilities_are_shown_for_people_and_for_programs() {
 }
 
 #[tokio::test]
+async fn counters_are_shown_for_people_and_for_programs() {
+    let host = Host::start().await;
+    let table = host.run(&["statistics", "eth0", "eth1"], "").await;
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert!(table.stdout.contains("eth1") && table.stdout.contains("1234"), "{}", table.stdout);
+    let json = host.run(&["statistics", "eth0", "-o", "json"], "").await;
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["interfaces"][0]["rxBytes"], "1234");
+}
+
+#[tokio::test]
 async fn commit_and_confirm_are_commands_of_their_own() {
     let host = Host::start().await;
     assert_eq!(host.run(&["commit"], "").await.stdout, "persistent c0ffee\n");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trestle_model::{KernelState, LinkKind, NicHardware};
 use trestle_netlink::{Kernel, Table};
 
-use crate::scene::{create_bridge, delete, in_namespace, name};
+use crate::scene::{create_bridge, delete, in_namespace, name, told};
 
 #[test]
 fn shows_an_empty_namespace_as_one_loopback() {
@@ -69,5 +69,20 @@ fn hold_only_the_tables_that_are_asked_for() {
         // The thread's /sys shows another namespace, whose devices of the same name are not believed.
         assert_eq!(look.hardware.get(&name("p1")), Some(&NicHardware::default()));
         assert!(!look.hardware.contains_key(&name("br0")));
+    });
+}
+
+#[test]
+fn counters_are_those_that_iproute2_tells() {
+    in_namespace(async |scene| {
+        scene.bridge_with_two_ports().await;
+        let read = async |names: Option<&BTreeSet<_>>| scene.kernel.statistics(names).await.unwrap();
+        assert_eq!(read(None).await.len(), 6);
+        assert_eq!(read(Some(&[name("gone")].into())).await, []);
+        let before = read(Some(&[name("p1")].into())).await[0].counters;
+        let Some(told) = told("ip -s -j link show dev p1") else { return };
+        let after = read(Some(&[name("p1")].into())).await[0].counters;
+        let sent = told[0]["stats64"]["tx"]["bytes"].as_u64().unwrap();
+        assert!((before.tx_bytes..=after.tx_bytes).contains(&sent), "{before:?} {sent} {after:?}");
     });
 }
