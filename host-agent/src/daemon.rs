@@ -6,6 +6,7 @@
 //! | server | drains | stops the process |
 //! | session | ends its link | none: it dials again |
 //! | notices | ends | stops the process |
+//! | observer | ends, and with it all watches | none: it looks again |
 //!
 //! A panic in any of them stops the process.
 
@@ -22,12 +23,14 @@ use trestle_serve::{
     TlsError, TlsOptions,
 };
 use trestle_telemetry::chain;
+use uuid::Uuid;
 
 use crate::config::{Config, Engine, LibvirtUri};
 use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Journal, JournalError};
-use crate::service::{SETUP_PATH, Service};
+use crate::observer::{self, Watches};
+use crate::service::{SETUP_PATH, Service, WATCH_PATH};
 use crate::session::{Options, Session};
 use crate::transaction::{Agent, Writer};
 
@@ -120,9 +123,12 @@ async fn start(
     stop: &CancellationToken,
     tasks: &mut Tasks,
 ) -> Result<(), DaemonError> {
-    let server = server(config, agent.clone())?;
+    let (changed_in, changed) = tokio::sync::watch::channel(0);
+    let (learned_in, learned) = tokio::sync::watch::channel(0);
+    let told = observer::Notices { changed: changed.clone(), learned };
+    let (watches, observer) = Watches::new(agent.clone(), told, Uuid::now_v7());
+    let server = server(config, agent.clone(), watches)?;
     let listeners = listeners(config).await?;
-    let (told, changed) = tokio::sync::watch::channel(0);
     let session = session_options(config)?.map(|options| Session::new(agent, options, changed));
 
     let token = stop.clone();
@@ -130,7 +136,14 @@ async fn start(
     let token = stop.clone();
     tasks.spawn(async move { Ok(server.run(listeners, token).await.map(drop)?) });
     let token = stop.clone();
-    tasks.spawn(async move { if notices.run(told, token).await { Ok(()) } else { Err(DaemonError::Notices) } });
+    tasks.spawn(async move {
+        if notices.run(changed_in, learned_in, token).await { Ok(()) } else { Err(DaemonError::Notices) }
+    });
+    let token = stop.clone();
+    tasks.spawn(async move {
+        observer.run(token).await;
+        Ok(())
+    });
     if let Some(session) = session {
         let token = stop.clone();
         tasks.spawn(async move {
@@ -141,9 +154,9 @@ async fn start(
     Ok(())
 }
 
-fn server(config: &Config, agent: Agent<RealHost>) -> Result<Server, DaemonError> {
-    let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On)?.with(Service::new(agent));
-    let deadlines = Limits { long_lived: [SETUP_PATH.to_owned()].into(), ..Limits::default() };
+fn server(config: &Config, agent: Agent<RealHost>, watches: Watches) -> Result<Server, DaemonError> {
+    let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On)?.with(Service::new(agent, watches));
+    let deadlines = Limits { long_lived: [SETUP_PATH, WATCH_PATH].map(str::to_owned).into(), ..Limits::default() };
     let drain_timeout = config.stop_timeout.0 / DRAIN_SHARE;
     Ok(Server::new(services, ServerOptions { deadlines, drain_timeout, ..ServerOptions::default() }))
 }

@@ -161,12 +161,17 @@ impl Site for RealHost {
 }
 
 impl Notices {
-    /// Counts `told` up whenever something differs; learned forwarding entries, which come and go all the time, do not
-    /// count.
+    /// Counts `changed` up whenever something differs, but for what bridges learned from traffic, which comes and goes all
+    /// the time: that is counted by `learned`.
     ///
     /// Returns when `stop` is cancelled, or `false` before that when the kernel's notices have ended.
     /// *Cancel safety*: safe.
-    pub async fn run(mut self, told: watch::Sender<u64>, stop: CancellationToken) -> bool {
+    pub async fn run(
+        mut self,
+        changed: watch::Sender<u64>,
+        learned: watch::Sender<u64>,
+        stop: CancellationToken,
+    ) -> bool {
         loop {
             let libvirt = async {
                 let Some(libvirt) = &mut self.libvirt else { return std::future::pending().await };
@@ -180,7 +185,10 @@ impl Notices {
                 biased;
                 () = stop.cancelled() => return true,
                 changes = self.kernel.next() => match changes {
-                    Some(changes) if changes == BTreeSet::from([Change::Learning]) => continue,
+                    Some(changes) if changes == BTreeSet::from([Change::Learning]) => {
+                        learned.send_modify(|count| *count += 1);
+                        continue;
+                    }
                     Some(_) => {}
                     None => {
                         error!("kernel's notices have ended");
@@ -189,7 +197,7 @@ impl Notices {
                 },
                 () = libvirt => {}
             }
-            told.send_modify(|count| *count += 1);
+            changed.send_modify(|count| *count += 1);
         }
     }
 }

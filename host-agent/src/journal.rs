@@ -136,6 +136,8 @@ struct Shared {
     folder: PathBuf,
     store: Mutex<Store>,
     contents: watch::Sender<Arc<Contents>>,
+    /// The last transaction that has ended since the store was opened.
+    ended: Mutex<Option<Arc<Past>>>,
     /// Told of each commit before anything else happens.
     #[cfg(test)]
     witness: std::sync::OnceLock<Witness>,
@@ -159,6 +161,7 @@ impl Journal {
                     folder,
                     store,
                     contents,
+                    ended: Mutex::default(),
                     #[cfg(test)]
                     witness: std::sync::OnceLock::new(),
                 }),
@@ -177,6 +180,11 @@ impl Journal {
         self.shared.contents.subscribe()
     }
 
+    /// Returns the last transaction that has ended since the store was opened.
+    pub fn ended(&self) -> Option<Arc<Past>> {
+        self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes a change, and returns when it has reached the disk.
     ///
     /// *Errors*: [`JournalError`]; whether the change was written is not known, so the caller takes it as fatal for
@@ -185,6 +193,9 @@ impl Journal {
         self.with_store(move |store, shared| {
             let change = change.resolved(&shared.contents.borrow().running);
             store.commit(&change)?;
+            if let Some(past) = &change.past {
+                *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(past.clone()));
+            }
             shared.contents.send_modify(|contents| change.apply_to(Arc::make_mut(contents)));
             #[cfg(test)]
             if let Some(witness) = shared.witness.get() {

@@ -16,12 +16,16 @@ use trestle_serve::{MAX_RECEIVE_BYTES, MAX_SEND_BYTES, Peer};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::observer::{Watcher, Watches};
 use crate::site::Site;
 use crate::transaction::{Agent, Caller, Confirmer, Refusal, Running};
-use crate::wire::{parts, refusal, result, transaction};
+use crate::wire::{news, parts, refusal, result, transaction};
 
 /// The path of the call that may take longer than any default deadline.
 pub const SETUP_PATH: &str = "/trestle.host.v1.HostAgent/SetupNetworks";
+
+/// The path of the call that lasts until somebody ends it.
+pub const WATCH_PATH: &str = "/trestle.host.v1.HostAgent/WatchHost";
 
 /// The list that a page token of the history belongs to.
 const HISTORY: &str = "transactions";
@@ -30,14 +34,17 @@ const HISTORY: &str = "transactions";
 #[derive(Debug)]
 pub struct Service<H> {
     agent: Agent<H>,
+    watches: Watches,
 }
+
+type WatchEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostResponse, Status>> + Send>>;
 
 type Events = Pin<Box<dyn Stream<Item = Result<wire::SetupNetworksResponse, Status>> + Send>>;
 
 impl<H: Site> Service<H> {
     /// Makes the service, ready to be served.
-    pub fn new(agent: Agent<H>) -> HostAgentServer<Self> {
-        HostAgentServer::new(Self { agent })
+    pub fn new(agent: Agent<H>, watches: Watches) -> HostAgentServer<Self> {
+        HostAgentServer::new(Self { agent, watches })
             .max_decoding_message_size(MAX_RECEIVE_BYTES)
             .max_encoding_message_size(MAX_SEND_BYTES)
     }
@@ -46,6 +53,7 @@ impl<H: Site> Service<H> {
 #[tonic::async_trait]
 impl<H: Site> HostAgent for Service<H> {
     type SetupNetworksStream = Events;
+    type WatchHostStream = WatchEvents;
 
     async fn setup_networks(&self, request: Request<wire::SetupNetworksRequest>) -> Result<Response<Events>, Status> {
         let caller =
@@ -77,6 +85,13 @@ impl<H: Site> HostAgent for Service<H> {
         let names = host_wire::parse_statistics(request.get_ref()).map_err(status::Refusal::malformed)?;
         let statistics = self.agent.statistics(names.as_ref()).await.map_err(|why| refusal(&why))?;
         Ok(Response::new(host_wire::build_statistics(&statistics, clock::now_ms())))
+    }
+
+    async fn watch_host(&self, request: Request<wire::WatchHostRequest>) -> Result<Response<WatchEvents>, Status> {
+        admitted(&request)?;
+        let asked = host_wire::parse_watch(request.get_ref()).map_err(status::Refusal::malformed)?;
+        let watcher = self.watches.open(asked.resume.as_deref(), asked.kinds).await.map_err(|why| refusal(&why))?;
+        Ok(Response::new(Box::pin(told(watcher))))
     }
 
     async fn confirm_networks(
@@ -142,6 +157,17 @@ fn events(
             Err(why) => Err(refusal(&why).into()),
         };
         Some((last, None))
+    })
+}
+
+/// Turns a watch into the call's answer; a refusal ends it.
+fn told(watcher: Watcher) -> impl Stream<Item = Result<wire::WatchHostResponse, Status>> + Send {
+    unfold(Some(watcher), async |watcher| {
+        let mut watcher = watcher?;
+        match watcher.next().await {
+            Ok((what, token)) => Some((Ok(news(&what, token)), Some(watcher))),
+            Err(why) => Some((Err(refusal(&why).into()), None)),
+        }
     })
 }
 

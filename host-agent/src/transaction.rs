@@ -15,7 +15,7 @@ use trestle_model::{
 };
 use trestle_plan::PlannedStep;
 
-use crate::journal::{Change, Contents, HistoryPage, Journal, PersistentChange};
+use crate::journal::{Change, Contents, HistoryPage, Journal, Past, PersistentChange};
 use crate::site::{Part, Site};
 use crate::{capabilities, digest};
 
@@ -205,6 +205,11 @@ impl<H: Site> Agent<H> {
             self.shared.journal.write(Change { fence: Some(fence), ..Change::default() }).await?;
         }
         Ok(())
+    }
+
+    /// Returns the last transaction that has ended in this run.
+    pub fn ended(&self) -> Option<Arc<Past>> {
+        self.shared.journal.ended()
     }
 
     /// Returns a channel that tells which transaction waits for a confirmation, if any.

@@ -8,10 +8,12 @@ use std::time::Duration;
 use tonic::Code;
 use trestle_plan::PlannedStep;
 use trestle_proto::host::v1 as wire;
+use trestle_proto::host::v1::watch_host_response::Event;
 use trestle_proto::{host_wire, status};
 
 use crate::capabilities::NETWORK_PARTS;
 use crate::journal::Past;
+use crate::observer::News;
 use crate::site::Part;
 use crate::transaction::{Answer, End, Refusal};
 
@@ -81,8 +83,21 @@ pub(crate) fn refusal(refusal: &Refusal) -> status::Refusal {
         | Refusal::Unobservable(_)
         | Refusal::Store(_)
         | Refusal::NotWaiting(_)
-        | Refusal::WrongConfirmer(_) => status::Refusal::from(findings),
+        | Refusal::WrongConfirmer(_)
+        | Refusal::ResumeTokenExpired
+        | Refusal::WatchLimit => status::Refusal::from(findings),
     }
+}
+
+/// Builds what a watcher is told.
+pub(crate) fn news(news: &News, token: Option<String>) -> wire::WatchHostResponse {
+    let event = match news {
+        News::Object(object) => host_wire::build_object(object),
+        News::Removed(key) => host_wire::build_removed(key),
+        News::SnapshotDone => Event::SnapshotDone(wire::SnapshotDone {}),
+        News::Bookmark => Event::Bookmark(wire::WatchBookmark {}),
+    };
+    wire::WatchHostResponse { resume_token: token.unwrap_or_default(), event: Some(event) }
 }
 
 fn step(planned: &PlannedStep) -> wire::PlanStep {

@@ -199,3 +199,53 @@ async fn counters_are_told_of_all_devices_or_of_those_that_are_named() {
     assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn a_watch_tells_what_others_do_to_the_kernel() {
+    use wire::host_object::Value;
+    use wire::watch_host_response::Event as News;
+    let Some(bench) = Bench::new("watch").await else { return };
+    bench.settled().await;
+    let mut agent = bench.agent().await;
+    let request = wire::WatchHostRequest::default();
+    let mut stream = agent.client.watch_host(request.clone()).await.unwrap().into_inner();
+    let mut told = async || tokio::time::timeout(BOUND, stream.message()).await.unwrap().unwrap().unwrap();
+    while !matches!(told().await.event, Some(News::SnapshotDone(_))) {}
+
+    // A burst that the watch's socket may not hold: everything is told all the same.
+    let batch: String = (0..150).map(|number| format!("link add burst{number} type bridge\n")).collect();
+    bench.ip_batch(&batch);
+    bench.ip("link set nic0 mtu 1400");
+    let (mut bridges, mut mtu, mut token) = (std::collections::BTreeSet::new(), 0, String::new());
+    while bridges.len() < 150 || mtu != 1400 {
+        let news = told().await;
+        token = news.resume_token;
+        match news.event {
+            Some(News::Object(wire::HostObject { value: Some(Value::Bridge(bridge)) })) => {
+                assert_eq!(bridge.owner(), wire::Owner::Foreign);
+                bridges.insert(bridge.name);
+            }
+            Some(News::Object(wire::HostObject { value: Some(Value::Nic(nic)) })) if nic.name == "nic0" => {
+                mtu = nic.mtu
+            }
+            _ => {}
+        }
+    }
+    drop(stream);
+    bench.ip("link delete burst7");
+
+    let resumed = wire::WatchHostRequest { resume_token: token.clone(), kinds: vec![wire::ObjectKind::Bridge.into()] };
+    let mut stream = agent.client.watch_host(resumed.clone()).await.unwrap().into_inner();
+    let news = tokio::time::timeout(BOUND, stream.message()).await.unwrap().unwrap().unwrap();
+    let removed = wire::ObjectRemoved { kind: wire::ObjectKind::Bridge.into(), name: "burst7".to_owned() };
+    assert_eq!(news.event, Some(News::Removed(removed)), "{news:?}");
+
+    // Another run of the agent knows nothing of that token, and ends no watch silently.
+    agent.terminate().await;
+    let ended = tokio::time::timeout(BOUND, stream.message()).await.unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    let mut agent = bench.agent().await;
+    let refused = agent.client.watch_host(resumed).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused:?}");
+    agent.terminate().await;
+}

@@ -267,6 +267,12 @@ codes! {
     /// A hook changed the request.
     HookChanged = "HOOK_CHANGED", ovirt None;
 
+    // A watch over a host.
+    /// What came after a resume token is not known any more.
+    ResumeTokenExpired = "RESUME_TOKEN_EXPIRED", ovirt None;
+    /// As many watch the host as may.
+    WatchLimit = "WATCH_LIMIT", ovirt None;
+
     // The fleet.
     /// The resource does not exist.
     NotFound = "NOT_FOUND", ovirt None;

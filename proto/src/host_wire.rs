@@ -12,6 +12,7 @@ mod request;
 mod result;
 mod route;
 mod statistics;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use read_mask::ReadMask;
 pub use request::{SetupContext, build_setup, parse_setup, parse_transaction};
 pub use result::{build_progress, build_result, build_validated, parse_result, result_event};
 pub use statistics::{build_statistics, parse_statistics};
+pub use watch::{WatchRequest, build_object, build_removed, parse_watch};
 
 pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bridge::{build_options, read_options};

@@ -219,6 +219,8 @@ pub enum HostCommand {
     Capabilities(Capabilities),
     /// Show what the host's devices have counted
     Statistics(Statistics),
+    /// Show what the host is, and then what changes, until it is interrupted
+    Watch(Watch),
     /// Make the running configuration the one that is restored at boot
     Commit(Agent),
     /// Confirm that the host is still reached after a change
@@ -302,6 +304,44 @@ pub struct Statistics {
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
+}
+
+/// Options of host watch.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Only objects of these kinds
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND")]
+    pub kinds: Vec<WatchedKind>,
+    /// Go on after this token of an earlier watch instead of showing all there is
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    pub resume: String,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// How it is printed: a line for people, or a line of JSON, for each piece of news
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// A kind of object that can be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WatchedKind {
+    /// The host itself: generation, dirty, libvirt
+    Host,
+    /// Networks, with drift
+    Network,
+    /// NICs
+    Nic,
+    /// Bridges
+    Bridge,
+    /// VLAN devices
+    Vlan,
+    /// Ports of bridges, and the guests behind them
+    Port,
+    /// Managed MAC tables
+    MacTable,
+    /// Transactions
+    Transaction,
 }
 
 /// Commands that make certificates.

@@ -4,6 +4,7 @@ mod capabilities;
 mod history;
 mod setup;
 mod statistics;
+mod watch;
 
 use tonic::Request;
 use trestle_proto::host::v1::host_agent_client::HostAgentClient;
@@ -26,6 +27,7 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
         HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
         HostCommand::History(arguments) => history::run(context, arguments).await,
         HostCommand::Statistics(arguments) => statistics::run(context, arguments).await,
+        HostCommand::Watch(arguments) => watch::run(context, arguments).await,
         HostCommand::Commit(agent) => {
             let client = connect(context, &agent.agent).await?;
             let answer = retry::idempotent(|| async {

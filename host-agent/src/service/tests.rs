@@ -16,6 +16,7 @@ use trestle_serve::{
 };
 
 use super::*;
+use crate::observer::Notices;
 use crate::trial::{BOUND, Bench, host};
 
 /// The service on a real unix socket.
@@ -24,23 +25,33 @@ struct Served {
     client: HostAgentClient<Connection>,
     stop: CancellationToken,
     server: JoinSet<Result<Drained, ServerError>>,
+    _observers: JoinSet<()>,
     _folder: TempDir,
+}
+
+/// Notices that never tell anything.
+fn silent() -> Notices {
+    let (_, changed) = tokio::sync::watch::channel(0);
+    Notices { changed: changed.clone(), learned: changed }
 }
 
 async fn serve(host: FakeHost) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::new(host).await;
     let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On).unwrap();
-    let services = services.with(Service::new(bench.agent.clone()));
+    let (watches, observer) = Watches::new(bench.agent.clone(), silent(), Uuid::now_v7());
+    let services = services.with(Service::new(bench.agent.clone(), watches));
     let path = folder.path().join("agent.sock");
     let listener = Listener::bind(&ListenAddress::Unix(path.clone()), None).await.unwrap();
     let stop = CancellationToken::new();
     let mut server = JoinSet::new();
+    let mut observers = JoinSet::new();
+    observers.spawn(observer.run(stop.clone()));
     server.spawn(Server::new(services, ServerOptions::default()).run(vec![listener], stop.clone()));
     let target = Target::Unix(path);
     let connection = connect(&target, &ClientOptions::new(None, ServerIdentity::AnyHost)).await.unwrap();
     let client = HostAgentClient::new(connection);
-    Served { bench, client, stop, server, _folder: folder }
+    Served { bench, client, stop, server, _observers: observers, _folder: folder }
 }
 
 fn network(name: &str, nic: &str) -> wire::Network {
@@ -253,4 +264,51 @@ async fn the_history_tells_who_asked_for_what_and_what_became_of_it() {
         assert_eq!(status.code(), Grpc::InvalidArgument);
         assert_eq!(fields(&status).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_a_snapshot_goes_on_with_changes_and_resumes() {
+    use wire::host_object::Value;
+    use wire::watch_host_response::Event as Told;
+    let mut served = serve(host()).await;
+    let mut stream = served.client.watch_host(wire::WatchHostRequest::default()).await.unwrap().into_inner();
+    let mut kinds = Vec::new();
+    let token = loop {
+        let told = stream.message().await.unwrap().unwrap();
+        match told.event.unwrap() {
+            Told::Object(object) => {
+                assert_eq!(told.resume_token, "", "within the snapshot");
+                let value = object.value.unwrap();
+                assert!(matches!(value, Value::Host(_) | Value::Nic(_)), "{value:?}");
+                kinds.push(if matches!(value, Value::Host(_)) { "host" } else { "nic" });
+            }
+            Told::SnapshotDone(_) => break told.resume_token,
+            other @ (Told::Removed(_) | Told::Bookmark(_)) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kinds, ["host", "nic", "nic"]);
+    drop(stream);
+
+    served.bench.apply(crate::trial::set(crate::trial::network("blue", "eth0"))).await;
+    let bridges = vec![wire::ObjectKind::Bridge.into()];
+    let request = wire::WatchHostRequest { resume_token: token, kinds: bridges };
+    let mut stream = served.client.watch_host(request).await.unwrap().into_inner();
+    loop {
+        let told = stream.message().await.unwrap().unwrap();
+        let Some(Told::Object(wire::HostObject { value: Some(Value::Bridge(blue)) })) = told.event else {
+            panic!("{told:?}")
+        };
+        // It may have been seen before its network was adopted.
+        assert_eq!((blue.name.as_str(), blue.owner()), ("blue", wire::Owner::Trestle));
+        if blue.network == "blue" {
+            break;
+        }
+    }
+
+    let other = wire::WatchHostRequest { resume_token: "0.0".to_owned(), kinds: vec![] };
+    let refused = served.client.watch_host(other).await.unwrap_err();
+    assert_eq!(refused.code(), Grpc::OutOfRange, "{refused:?}");
+    assert_eq!(status::Refusal::from_status(&refused).findings.0[0].code, Code::ResumeTokenExpired);
+    let bad = wire::WatchHostRequest { resume_token: String::new(), kinds: vec![99, 0] };
+    assert_eq!(served.client.watch_host(bad).await.unwrap_err().code(), Grpc::InvalidArgument);
 }

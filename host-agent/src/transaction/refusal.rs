@@ -43,6 +43,12 @@ pub enum Refusal {
     /// The transaction has to be confirmed by somebody else. The caller must act.
     #[error("transaction {0} has to be confirmed by whoever asked for it")]
     WrongConfirmer(TransactionId),
+    /// What came after the token of a watch is not known any more. The caller must begin again.
+    #[error("what came after this place in the watch is not known any more: watch again without a token")]
+    ResumeTokenExpired,
+    /// As many watch as may. The caller must end a watch.
+    #[error("too many watches over the host stand")]
+    WatchLimit,
 }
 
 impl Refusal {
@@ -57,6 +63,8 @@ impl Refusal {
             Self::Unobservable(error) => Findings(vec![Finding::error(Code::HostUnobservable, "", error.to_string())]),
             Self::Store(_) => finding(Code::StoreFailed),
             Self::NotWaiting(_) => finding(Code::TransactionNotFound),
+            Self::ResumeTokenExpired => finding(Code::ResumeTokenExpired),
+            Self::WatchLimit => finding(Code::WatchLimit),
             Self::WrongConfirmer(_) => finding(Code::ConfirmationRefused),
             Self::Deadline | Self::Stopping => Findings::default(),
         }

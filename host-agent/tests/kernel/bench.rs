@@ -160,6 +160,13 @@ impl Bench {
         succeed(Command::new("ip").args(["-n", &self.namespace]).args(arguments.split(' ')))
     }
 
+    /// Runs many commands of `ip` at once, one a line.
+    pub(crate) fn ip_batch(&self, commands: &str) {
+        let file = self.folder.path().join("batch");
+        std::fs::write(&file, commands).unwrap();
+        succeed(Command::new("ip").args(["-n", &self.namespace, "-batch"]).arg(file));
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace, PROGRAM, "--config"]).arg(self.config()).args(arguments);

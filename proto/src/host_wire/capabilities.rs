@@ -9,3 +9,8 @@ mod parse;
 
 pub use build::build_capabilities;
 pub use parse::parse_capabilities;
+
+pub(super) use build::{
+    build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port, build_report,
+    build_vlan_device,
+};

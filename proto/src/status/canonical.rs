@@ -35,6 +35,8 @@ pub const fn canonical(code: Code) -> Status {
         | Code::BridgeOptionOutOfRange => Status::InvalidArgument,
         Code::StaleGeneration | Code::EtagMismatch => Status::Aborted,
         Code::Busy | Code::HostUnobservable | Code::StoreFailed => Status::Unavailable,
+        Code::ResumeTokenExpired => Status::OutOfRange,
+        Code::WatchLimit => Status::ResourceExhausted,
         Code::NotFound => Status::NotFound,
         Code::AlreadyExists => Status::AlreadyExists,
         Code::PermissionDenied => Status::PermissionDenied,

@@ -10,14 +10,17 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use trestle_model::{Code, Finding};
 use trestle_proto::host::v1::host_agent_server::{HostAgent, HostAgentServer};
+use trestle_proto::host::v1::host_object::Value;
 use trestle_proto::host::v1::network::Southbound;
 use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_proto::host::v1::watch_host_response::Event as NewsEvent;
 use trestle_proto::host::v1::{
-    AwaitingConfirmation, Capabilities, CommitNetworksRequest, CommitNetworksResponse, ConfirmNetworksRequest,
-    ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest, GetCapabilitiesResponse,
-    GetStatisticsRequest, GetStatisticsResponse, InterfaceStatistics, ListTransactionsRequest,
-    ListTransactionsResponse, Network, NetworkReport, Outcome, PlanStep, SetupNetworksRequest, SetupNetworksResponse,
-    SetupNetworksResult, StepDone, Support, Transaction, TransactionAccepted, TransactionConfirmed,
+    AwaitingConfirmation, BridgeDevice, Capabilities, CommitNetworksRequest, CommitNetworksResponse,
+    ConfirmNetworksRequest, ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest,
+    GetCapabilitiesResponse, GetStatisticsRequest, GetStatisticsResponse, HostObject, InterfaceStatistics,
+    ListTransactionsRequest, ListTransactionsResponse, Network, NetworkReport, ObjectKind, ObjectRemoved, Outcome,
+    PlanStep, SetupNetworksRequest, SetupNetworksResponse, SetupNetworksResult, SnapshotDone, StepDone, Support,
+    Transaction, TransactionAccepted, TransactionConfirmed, WatchBookmark, WatchHostRequest, WatchHostResponse,
 };
 use trestle_proto::status::Refusal;
 
@@ -68,6 +71,24 @@ fn ended(outcome: Outcome, request: &SetupNetworksRequest) -> Event {
 #[tonic::async_trait]
 impl HostAgent for Agent {
     type SetupNetworksStream = Events;
+    type WatchHostStream = Pin<Box<dyn Stream<Item = Result<WatchHostResponse, Status>> + Send>>;
+
+    async fn watch_host(&self, request: Request<WatchHostRequest>) -> Result<Response<Self::WatchHostStream>, Status> {
+        let request = request.into_inner();
+        if !request.resume_token.is_empty() {
+            return Err(Refusal::from(Finding::error(Code::ResumeTokenExpired, "", "watch again")).into());
+        }
+        let bridge = BridgeDevice { name: "blue".to_owned(), up: true, mtu: 1500, ..BridgeDevice::default() };
+        let removed = ObjectRemoved { kind: ObjectKind::Port.into(), name: "vnet0".to_owned() };
+        let news = [
+            NewsEvent::Object(HostObject { value: Some(Value::Bridge(bridge)) }),
+            NewsEvent::SnapshotDone(SnapshotDone {}),
+            NewsEvent::Bookmark(WatchBookmark {}),
+            NewsEvent::Removed(removed),
+        ];
+        let news = news.map(|event| Ok(WatchHostResponse { resume_token: "r.1".to_owned(), event: Some(event) }));
+        Ok(Response::new(futures_util::stream::iter(news).boxed()))
+    }
 
     async fn setup_networks(&self, request: Request<SetupNetworksRequest>) -> Result<Response<Events>, Status> {
         let request = request.into_inner();

@@ -96,6 +96,23 @@ async fn counters_are_shown_for_people_and_for_programs() {
 }
 
 #[tokio::test]
+async fn a_watch_is_shown_line_by_line() {
+    let host = Host::start().await;
+    let lines = host.run(&["watch", "--kinds", "bridge,port"], "").await;
+    let expected =
+        "bridge blue up, no carrier, mtu 1500\n-- that is all there is; what follows are changes\nport vnet0 is gone\n";
+    assert_eq!((lines.code, lines.stdout.as_str()), (0, expected), "{}", lines.stderr);
+    let json = host.run(&["watch", "-o", "json"], "").await.stdout;
+    let news: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (news.len(), &news[0]["object"]["bridge"]["name"], &news[3]["resumeToken"]),
+        (4, &"blue".into(), &"r.1".into())
+    );
+    let old = host.run(&["watch", "--resume", "x.1"], "").await;
+    assert!(old.code != 0 && old.stderr.contains("RESUME_TOKEN_EXPIRED"), "{}", old.stderr);
+}
+
+#[tokio::test]
 async fn commit_and_confirm_are_commands_of_their_own() {
     let host = Host::start().await;
     assert_eq!(host.run(&["commit"], "").await.stdout, "persistent c0ffee\n");

@@ -1,8 +1,9 @@
 //! Builds a report.
 
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, MacTableManager,
-    MacTableReport, NetworkReport, NicReport, Origin, Owner, PortReport, Route, Support, VlanReport,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, KernelInfo,
+    LibvirtInfo, MacTableManager, MacTableReport, NetworkReport, NicReport, Origin, Owner, PortReport, Route, Support,
+    VlanReport,
 };
 
 use super::super::build_network;
@@ -14,13 +15,8 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         networks: report.networks.iter().map(build_report).collect(),
         nics: report.nics.iter().map(build_nic).collect(),
         routes: report.routes.iter().map(build_route).collect(),
-        kernel: Some(wire::KernelInfo { release: report.kernel.release.clone() }),
-        libvirt: Some(wire::LibvirtInfo {
-            uri: report.libvirt.uri.clone(),
-            connected: report.libvirt.connected,
-            version: report.libvirt.version.clone(),
-            fault: report.libvirt.fault.clone(),
-        }),
+        kernel: Some(build_kernel(&report.kernel)),
+        libvirt: Some(build_libvirt(&report.libvirt)),
         features: report.features.0.iter().map(|(feature, support)| build_feature(*feature, support)).collect(),
         agent_version: report.agent_version.clone(),
         boot_id: report.boot_id.clone(),
@@ -33,7 +29,20 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
     }
 }
 
-fn build_report(report: &NetworkReport) -> wire::NetworkReport {
+pub(in crate::host_wire) fn build_kernel(kernel: &KernelInfo) -> wire::KernelInfo {
+    wire::KernelInfo { release: kernel.release.clone() }
+}
+
+pub(in crate::host_wire) fn build_libvirt(libvirt: &LibvirtInfo) -> wire::LibvirtInfo {
+    wire::LibvirtInfo {
+        uri: libvirt.uri.clone(),
+        connected: libvirt.connected,
+        version: libvirt.version.clone(),
+        fault: libvirt.fault.clone(),
+    }
+}
+
+pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::NetworkReport {
     let spec = &report.configured.spec;
     let origin = match report.configured.origin {
         Origin::Engine => wire::Origin::Engine,
@@ -80,7 +89,7 @@ fn build_bridge(bridge: &Bridge) -> wire::BridgeReport {
     }
 }
 
-fn build_port(port: &PortReport) -> wire::PortReport {
+pub(in crate::host_wire) fn build_port(port: &PortReport) -> wire::PortReport {
     wire::PortReport {
         device: port.device.to_string(),
         learning: port.flags.learning,
@@ -95,7 +104,7 @@ fn build_port(port: &PortReport) -> wire::PortReport {
     }
 }
 
-fn build_mac_table(table: &MacTableReport) -> wire::MacTableReport {
+pub(in crate::host_wire) fn build_mac_table(table: &MacTableReport) -> wire::MacTableReport {
     wire::MacTableReport {
         manager: text_of(table.manager),
         active: table.active,
@@ -118,7 +127,7 @@ fn build_entry(entry: &FdbEntry) -> wire::FdbEntryReport {
     }
 }
 
-fn build_bridge_device(bridge: &BridgeReport) -> wire::BridgeDevice {
+pub(in crate::host_wire) fn build_bridge_device(bridge: &BridgeReport) -> wire::BridgeDevice {
     let (owner, network) = build_owner(&bridge.owner);
     wire::BridgeDevice {
         name: bridge.name.to_string(),
@@ -134,7 +143,7 @@ fn build_bridge_device(bridge: &BridgeReport) -> wire::BridgeDevice {
     }
 }
 
-fn build_vlan_device(vlan: &VlanReport) -> wire::VlanDevice {
+pub(in crate::host_wire) fn build_vlan_device(vlan: &VlanReport) -> wire::VlanDevice {
     let (owner, network) = build_owner(&vlan.owner);
     wire::VlanDevice {
         name: vlan.name.to_string(),
@@ -159,7 +168,7 @@ fn build_owner(owner: &Owner) -> (wire::Owner, String) {
     }
 }
 
-fn build_nic(nic: &NicReport) -> wire::NicReport {
+pub(in crate::host_wire) fn build_nic(nic: &NicReport) -> wire::NicReport {
     wire::NicReport {
         name: nic.name.to_string(),
         mac: text_of(nic.mac),
