@@ -172,4 +172,6 @@ fn told(watcher: Watcher) -> impl Stream<Item = Result<wire::WatchHostResponse, 
 }
 
 #[cfg(test)]
+mod findings;
+#[cfg(test)]
 mod tests;

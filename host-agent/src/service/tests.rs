@@ -20,8 +20,8 @@ use crate::observer::Notices;
 use crate::trial::{BOUND, Bench, host};
 
 /// The service on a real unix socket.
-struct Served {
-    bench: Bench<FakeHost>,
+pub(super) struct Served {
+    pub(super) bench: Bench<FakeHost>,
     client: HostAgentClient<Connection>,
     stop: CancellationToken,
     server: JoinSet<Result<Drained, ServerError>>,
@@ -35,7 +35,7 @@ fn silent() -> Notices {
     Notices { changed: changed.clone(), learned: changed }
 }
 
-async fn serve(host: FakeHost) -> Served {
+pub(super) async fn serve(host: FakeHost) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::new(host).await;
     let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On).unwrap();
@@ -54,7 +54,7 @@ async fn serve(host: FakeHost) -> Served {
     Served { bench, client, stop, server, _observers: observers, _folder: folder }
 }
 
-fn network(name: &str, nic: &str) -> wire::Network {
+pub(super) fn network(name: &str, nic: &str) -> wire::Network {
     wire::Network {
         name: name.to_owned(),
         southbound: Some(wire::network::Southbound::Nic(nic.to_owned())),
@@ -62,7 +62,7 @@ fn network(name: &str, nic: &str) -> wire::Network {
     }
 }
 
-fn request(networks: impl Into<Vec<wire::Network>>) -> wire::SetupNetworksRequest {
+pub(super) fn request(networks: impl Into<Vec<wire::Network>>) -> wire::SetupNetworksRequest {
     wire::SetupNetworksRequest {
         networks: networks.into(),
         connectivity_check: ConnectivityCheck::None.into(),
@@ -85,7 +85,10 @@ async fn result_of(events: &mut Streaming<wire::SetupNetworksResponse>) -> Resul
 }
 
 /// Sets up and returns the result, or the status that refuses it, whichever way it comes.
-async fn set_up(served: &mut Served, request: wire::SetupNetworksRequest) -> Result<wire::SetupNetworksResult, Status> {
+pub(super) async fn set_up(
+    served: &mut Served,
+    request: wire::SetupNetworksRequest,
+) -> Result<wire::SetupNetworksResult, Status> {
     let mut events = served.client.setup_networks(request).await?.into_inner();
     result_of(&mut events).await
 }

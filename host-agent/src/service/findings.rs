@@ -1,0 +1,199 @@
+//! Every finding of the reference, provoked by a raw message on the wire: its code, field and oVirt code.
+
+use trestle_fake_host::{FakeHost, World};
+use trestle_model::{Feature, NetworkName};
+
+use super::tests::{Served, network, request, serve, set_up};
+use super::*;
+
+/// A message that must be refused, with what the refusal must name.
+struct Row {
+    ovirt: Option<u32>,
+    code: Code,
+    field: &'static str,
+    networks: Vec<wire::Network>,
+}
+
+fn row(code: Code, ovirt: impl Into<Option<u32>>, field: &'static str, networks: impl Into<Vec<wire::Network>>) -> Row {
+    Row { ovirt: ovirt.into(), code, field, networks: networks.into() }
+}
+
+/// A network on nothing.
+fn bare(name: &str) -> wire::Network {
+    wire::Network { name: name.to_owned(), ..wire::Network::default() }
+}
+
+fn on(nic: &str) -> wire::Network {
+    network("blue", nic)
+}
+
+fn removal(name: &str) -> wire::Network {
+    wire::Network { remove: true, ..bare(name) }
+}
+
+fn four(network: wire::Network, addresses: &[&str], gateway: Option<&str>) -> wire::Network {
+    let addresses = addresses.iter().map(ToString::to_string).collect();
+    let method = wire::StaticAddresses { addresses, gateway: gateway.map(str::to_owned) };
+    let method = Some(wire::ipv4_config::Method::Static(method));
+    wire::Network { ipv4: Some(wire::Ipv4Config { method }), ..network }
+}
+
+fn claiming(name: &str, nic: &str, host: u8) -> wire::Network {
+    let address = format!("198.51.{host}.2/24");
+    let gateway = format!("198.51.{host}.1");
+    wire::Network { default_route: true, ..four(network(name, nic), &[&address], Some(&gateway)) }
+}
+
+fn with(options: wire::BridgeOptions) -> wire::Network {
+    wire::Network { bridge_options: Some(options), ..on("eth1") }
+}
+
+/// Every row of the reference whose vocabulary there is. Connectivity (10), a busy host (40), bonds (25, 31) and DHCP are
+/// provoked elsewhere.
+fn rows() -> Vec<Row> {
+    let bridgeless = |network: wire::Network| wire::Network { bridged: Some(false), ..network };
+    let tagged = |vlan_id, network: wire::Network| wire::Network { vlan_id: Some(vlan_id), ..network };
+    let sized = |mtu, network: wire::Network| wire::Network { mtu: Some(mtu), ..network };
+    let bridge = |name: &str, network: wire::Network| wire::Network { bridge_name: name.to_owned(), ..network };
+    let managed = |network: wire::Network| wire::Network { manage_macs_with_libvirt: true, ..network };
+    let options = wire::BridgeOptions::default;
+    let routed = |destination: &str, next_hop: &str| {
+        let (destination, next_hop) = (destination.to_owned(), next_hop.to_owned());
+        let route = wire::StaticRoute { destination, next_hop, metric: 0 };
+        wire::Network { routes: vec![route], ..four(on("eth1"), &["198.51.100.2/24"], None) }
+    };
+    vec![
+        // 21: parameters that contradict each other, or that are malformed.
+        row(Code::FieldMissing, 21, "networks[0].name", [bare("")]),
+        row(Code::NameInvalid, 21, "networks[0].name", [bare("a b")]),
+        row(Code::NameInvalid, 21, "networks[0].nic", [on("not/a/nic")]),
+        row(Code::Duplicate, 21, "networks[1].name", [on("eth1"), on("eth0")]),
+        row(
+            Code::RemoveWithAttributes,
+            21,
+            "networks[0].remove",
+            [wire::Network { remove: true, ..network("held", "eth1") }],
+        ),
+        row(
+            Code::DefaultRouteTaken,
+            21,
+            "networks[0].default_route",
+            [claiming("blue", "eth0", 1), claiming("red", "eth1", 2)],
+        ),
+        row(
+            Code::DefaultRouteWithoutGateway,
+            21,
+            "networks[0].default_route",
+            [wire::Network { default_route: true, ..four(on("eth1"), &["198.51.100.2/24"], None) }],
+        ),
+        row(Code::BridgelessWithoutSouthbound, 21, "networks[0].bridged", [bridgeless(bare("blue"))]),
+        row(Code::SouthboundTaken, 21, "networks[0].nic", [on("eth2")]),
+        row(Code::SouthboundTaken, 21, "networks[1].nic", [on("eth1"), network("red", "eth1")]),
+        row(
+            Code::BridgeAttributeOnBridgeless,
+            21,
+            "networks[0].stp",
+            [wire::Network { stp: true, ..bridgeless(on("eth1")) }],
+        ),
+        row(
+            Code::BridgeOptionOutOfRange,
+            21,
+            "networks[0].bridge_options.priority",
+            [with(wire::BridgeOptions { priority: Some(65_536), ..options() })],
+        ),
+        row(
+            Code::BridgeOptionOutOfRange,
+            21,
+            "networks[0].bridge_options.hello_time_cs",
+            [with(wire::BridgeOptions { hello_time_cs: Some(1), ..options() })],
+        ),
+        // 22: addresses.
+        row(
+            Code::BadAddress,
+            22,
+            "networks[0].ipv4.static.addresses[0]",
+            [four(on("eth1"), &["198.51.100.300/24"], None)],
+        ),
+        row(Code::BadAddress, 22, "networks[0].ipv4.static.addresses[0]", [four(on("eth1"), &["198.51.100.2"], None)]),
+        row(
+            Code::GatewayWithoutAddress,
+            22,
+            "networks[0].ipv4.static.gateway",
+            [four(on("eth1"), &[], Some("198.51.100.1"))],
+        ),
+        row(
+            Code::GatewayNotOnLink,
+            22,
+            "networks[0].ipv4.static.gateway",
+            [wire::Network { default_route: true, ..four(on("eth1"), &["198.51.100.2/24"], Some("203.0.113.1")) }],
+        ),
+        row(Code::AddressTaken, 22, "networks[0].ipv4.addresses[0]", [four(on("eth1"), &["192.0.2.10/24"], None)]),
+        row(Code::RouteInvalid, 22, "networks[0].routes[0].destination", [routed("nonsense", "198.51.100.1")]),
+        // 23 and 24: NICs.
+        row(Code::NicNotFound, 23, "networks[0].nic", [on("eth9")]),
+        row(Code::NicInUse, 24, "networks[0].nic", [on("eth3")]),
+        // 26: VLANs.
+        row(Code::VlanOutOfRange, 26, "networks[0].vlan_id", [tagged(4095, on("eth1"))]),
+        row(Code::VlanWithoutSouthbound, 26, "networks[0].vlan_id", [tagged(10, bare("blue"))]),
+        // 27: bridges, and networks that are not there.
+        row(Code::BridgeNameInvalid, 27, "networks[0].bridge_name", [bridge("a/b", on("eth1"))]),
+        row(Code::BridgeNameInvalid, 27, "networks[0].bridge_name", [bridge("bonding_masters", on("eth1"))]),
+        row(Code::BridgeNameTaken, 27, "networks[0].bridge_name", [bridge("held", on("eth1"))]),
+        row(Code::NetworkNotFound, 27, "networks[0].name", [removal("nowhere")]),
+        row(Code::ForeignDevice, 27, "networks[0].bridge_name", [bridge("virbr0", on("eth1"))]),
+        // What oVirt has no number for.
+        row(Code::MtuOutOfRange, None, "networks[0].mtu", [sized(67, on("eth1"))]),
+        row(Code::MtuOutOfRange, None, "networks[0].mtu", [sized(60_000, on("eth1"))]),
+        row(Code::GuestsAttached, None, "networks[0].name", [removal("held")]),
+        row(Code::NoEffectNotBridged, None, "networks[0].manage_macs_with_libvirt", [managed(bridgeless(on("eth1")))]),
+        row(
+            Code::BridgeOptsConflict,
+            None,
+            "networks[0].bridge_options.default_pvid",
+            [managed(with(wire::BridgeOptions { default_pvid: Some(0), ..options() }))],
+        ),
+        row(Code::KernelLacksFeature, None, "networks[0].vlan_id", [tagged(10, on("eth1"))]),
+        row(Code::LibvirtLacksFeature, None, "networks[0].manage_macs_with_libvirt", [managed(on("eth1"))]),
+    ]
+}
+
+/// A host on which each row can be provoked: a network with a guest, a foreign bridge with a NIC, and no VLAN devices and
+/// no MAC tables managed by libvirt.
+async fn surroundings() -> Served {
+    let world = World::default().nic("eth0").nic("eth1").nic("eth2").nic("eth3").address("eth0", "192.0.2.10/24");
+    let world = world.foreign_bridge("virbr0").port("virbr0", "eth3");
+    let world = world.without(Feature::VlanDevices, "tried in vain");
+    let host = FakeHost::new(world.without(Feature::LibvirtMacTableManager, "tried in vain"));
+    let mut served = serve(host.clone()).await;
+    set_up(&mut served, request([network("held", "eth2")])).await.unwrap();
+    host.change(|world| world.start_guest("vm1", "52:54:00:00:00:01", "vnet0", "held", Some("trestle-held")));
+    host.forget();
+    served
+}
+
+#[tokio::test]
+async fn every_row_of_the_reference_is_told_with_its_field_and_ovirt_code() {
+    let mut served = surroundings().await;
+    let mut wrong = Vec::new();
+    for Row { ovirt, code, field, networks } in rows() {
+        let asked = format!("{code} {field}");
+        match set_up(&mut served, request(networks)).await {
+            Ok(result) => wrong.push(format!("{asked}: accepted, {:?}", result.outcome())),
+            Err(status) => {
+                let findings = status::findings_of(&status);
+                let told = findings.iter().any(|found| {
+                    (found.code.as_str(), found.field.as_str(), found.ovirt_code) == (code.as_str(), field, ovirt)
+                });
+                let refused = matches!(status.code(), tonic::Code::InvalidArgument | tonic::Code::FailedPrecondition);
+                if !told || !refused {
+                    let found: Vec<_> = findings.iter().map(|f| (&f.code, &f.field, f.ovirt_code)).collect();
+                    wrong.push(format!("{asked}: {:?} {found:?}", status.code()));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new(), "{}", wrong.join("\n"));
+    let kept = served.bench.agent.kept().borrow().clone();
+    assert_eq!(kept.running.networks.keys().map(NetworkName::as_str).collect::<Vec<_>>(), ["held"]);
+    assert_eq!(kept.open, None);
+}
