@@ -19,7 +19,7 @@ const TIMERS: [&str; 7] = [
 const UNORDERED: &str = "ip -d -j -6 route show table all";
 
 /// The commands whose answers make a picture.
-pub(super) const QUESTIONS: [&str; 5] =
+pub const QUESTIONS: [&str; 5] =
     ["ip -d -j link", "ip -d -j address", "ip -d -j -4 route show table all", UNORDERED, "bridge -d -j link"];
 
 /// Links, addresses, routes and bridge ports of a host at one moment.
@@ -28,11 +28,21 @@ pub struct Picture(String);
 
 impl Picture {
     /// Puts together the answers to the questions, one JSON text each.
-    pub(super) fn of(answers: &[String]) -> Result<Self> {
+    pub fn of(answers: &[String]) -> Result<Self> {
+        Self::drawn(answers, |_| {})
+    }
+
+    /// The same without what a device has anew that was taken away and came back: its number, and its place in lists.
+    pub fn anew(answers: &[String]) -> Result<Self> {
+        Self::drawn(answers, leave_out_numbers)
+    }
+
+    fn drawn(answers: &[String], leave_out_more: impl Fn(&mut Value)) -> Result<Self> {
         let mut lines = String::new();
         for (question, answer) in QUESTIONS.iter().zip(answers) {
             let mut value = serde_json::from_str(answer)?;
             leave_out_timers(&mut value);
+            leave_out_more(&mut value);
             if let (UNORDERED, Value::Array(routes)) = (*question, &mut value) {
                 routes.sort_by_key(Value::to_string);
             }
@@ -72,6 +82,14 @@ fn leave_out_timers(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(leave_out_timers),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+fn leave_out_numbers(value: &mut Value) {
+    let Value::Array(items) = value else { return };
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        item.remove("ifindex");
+    }
+    items.sort_by_key(Value::to_string);
 }
 
 #[cfg(test)]
