@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, info_span, warn};
 use trestle_model::{
-    Code, ConnectivityCheck, Fence, HostName, NetworkChange, NetworkName, Origin, SetupOptions, SetupRequest,
+    Code, ConnectivityCheck, Fence, HostName, NetworkChange, NetworkName, Origin, Scope, SetupOptions, SetupRequest,
     TransactionId,
 };
 use trestle_proto::session::v1::command::Kind as CommandKind;
@@ -136,6 +136,8 @@ impl Reconciler {
                 // Whoever desired the networks has acknowledged their warnings in the engine.
                 acknowledge: Code::ALL.to_vec(),
                 fence: Some(fence),
+                scope: Scope::Named,
+                adopt: BTreeSet::new(),
             },
         };
         let TraceContext { traceparent, tracestate } = trace_context::current();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_model::{Capabilities, Route};
-use trestle_plan::{bridge_reports, network_reports, nic_reports, vlan_reports};
+use trestle_plan::{bridge_reports, network_reports, nic_reports, uncommitted, vlan_reports};
 
 use crate::digest;
 use crate::journal::Contents;
@@ -39,6 +39,7 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         dirty: running_hash != persistent_hash,
         running_hash,
         persistent_hash,
+        uncommitted: uncommitted(&contents.running, &contents.persistent),
     }
 }
 

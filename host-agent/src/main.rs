@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 use std::{env, fs, io};
 
 use anyhow::Context as _;
@@ -15,13 +14,13 @@ use host_agent::journal::{Archive, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
-use trestle_proto::host::v1::GetCapabilitiesRequest;
-use trestle_proto::host::v1::host_agent_client::HostAgentClient;
-use trestle_serve::{ClientOptions, ServerIdentity, Target, connect};
+use trestle_proto::host::v1::Scope;
 use trestle_telemetry::{chain, init};
 use uuid::Uuid;
 
-const CAPABILITIES_DEADLINE: Duration = Duration::from_secs(30);
+mod console;
+
+use console::{Consent, print};
 
 /// Trestle's agent on a host.
 #[derive(Debug, Parser)]
@@ -52,6 +51,20 @@ enum Verb {
     },
     /// Asks the running agent what the host is and can do, and prints it as JSON.
     Capabilities,
+    /// Asks the running agent for the host's networks, and prints them with who asked for them and whether a reboot keeps them.
+    List,
+    /// Lets the running agent go back to the persistent configuration, without a reboot.
+    Restore {
+        /// Carry the plan out; without it the plan is only shown.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lets the running agent remove every network of Trestle's.
+    Clear {
+        /// Carry the plan out; without it the plan is only shown.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[tokio::main]
@@ -83,7 +96,10 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
             let archive = Archive::from_json(&json)?;
             Ok(Journal::open(&config.data_dir).await?.import(archive).await?)
         }
-        Verb::Capabilities => capabilities(&config).await,
+        Verb::Capabilities => console::capabilities(&config).await,
+        Verb::List => console::list(&config).await,
+        Verb::Restore { yes } => console::set_up(&config, Scope::Persistent, consent(yes)).await,
+        Verb::Clear { yes } => console::set_up(&config, Scope::Everything, consent(yes)).await,
     }
 }
 
@@ -129,16 +145,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     Ok(ended?)
 }
 
-async fn capabilities(config: &Config) -> anyhow::Result<()> {
-    let target: Target = config.listen.socket.to_string().parse()?;
-    let connection = connect(&target, &ClientOptions::new(None, ServerIdentity::AnyHost)).await?;
-    let mut request = tonic::Request::new(GetCapabilitiesRequest { read_mask: None });
-    request.set_timeout(CAPABILITIES_DEADLINE);
-    let response = HostAgentClient::new(connection).get_capabilities(request).await?.into_inner();
-    let capabilities = response.capabilities.context("the agent answered without capabilities")?;
-    let capabilities = trestle_proto::host_wire::parse_capabilities(&capabilities)
-        .map_err(|findings| anyhow::anyhow!("the agent's answer makes no sense: {findings:?}"))?;
-    print(&serde_json::to_string_pretty(&capabilities)?)
+fn consent(yes: bool) -> Consent {
+    if yes { Consent::Given } else { Consent::Missing }
 }
 
 fn read_config(path: &Path) -> anyhow::Result<Config> {
@@ -149,8 +157,4 @@ fn read_config(path: &Path) -> anyhow::Result<Config> {
 fn kernel_line(path: &str) -> anyhow::Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("{path} not read"))?;
     Ok(text.trim().to_owned())
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{text}").context("standard output is closed")
 }

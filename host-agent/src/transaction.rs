@@ -232,4 +232,6 @@ impl<H> Clone for Agent<H> {
 #[cfg(test)]
 mod crashes;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod tests;

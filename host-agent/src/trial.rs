@@ -11,7 +11,7 @@ use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
     BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, FeatureSet, HostState, IfName,
     Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
-    NetworkSpec, Origin, Outcome, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
+    NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
     TransactionReport,
 };
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -271,6 +271,8 @@ pub(crate) fn request(changes: impl IntoIterator<Item = NetworkChange>) -> Setup
             validate_only: false,
             acknowledge: Code::ALL.to_vec(),
             fence: None,
+            scope: Scope::Named,
+            adopt: BTreeSet::new(),
         },
     }
 }

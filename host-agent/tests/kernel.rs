@@ -249,3 +249,52 @@ async fn a_watch_tells_what_others_do_to_the_kernel() {
     assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused:?}");
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed() {
+    let Some(bench) = Bench::new("adopt").await else { return };
+    for command in [
+        "link add br0 type bridge ageing_time 12000",
+        "address add 198.51.100.7/24 dev br0",
+        "link add wire1 type veth peer name nic1",
+        "link set nic1 master br0 up",
+        "link set wire1 up",
+        "link set br0 up",
+    ] {
+        bench.ip(command);
+    }
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let mut br0 = network("198.51.100.7/24");
+    br0.name = "br0".to_owned();
+    br0.southbound = Some(wire::network::Southbound::Nic("nic1".to_owned()));
+    br0.bridge_options = Some(wire::BridgeOptions { ageing_time_cs: Some(12_000), ..wire::BridgeOptions::default() });
+    let refused = agent.client.setup_networks(request(br0.clone(), ConnectivityCheck::None)).await.unwrap();
+    let refused = tokio::time::timeout(BOUND, refused.into_inner().message()).await.unwrap().unwrap_err();
+    assert!(refused.message().contains("FOREIGN_DEVICE") && refused.message().contains("adopt_devices"), "{refused}");
+
+    // Nobody confirms: it is whose it was.
+    let adopting =
+        |check| wire::SetupNetworksRequest { adopt_devices: vec!["br0".to_owned()], ..request(br0.clone(), check) };
+    let result = agent.set_up(adopting(ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    bench.until(&before).await;
+
+    let result = agent.set_up(adopting(ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    let capabilities = agent.capabilities().await;
+    let [bridge] = &capabilities.bridges[..] else { panic!("{:?}", capabilities.bridges) };
+    assert_eq!((bridge.owner(), bridge.network.as_str()), (wire::Owner::Trestle, "br0"));
+    assert_eq!(capabilities.networks[0].drift, Vec::<String>::new());
+    assert_eq!(capabilities.uncommitted.len(), 1);
+
+    // All of it goes by the agent's own command line, which shows the plan first.
+    let plan = bench.fail(&["clear"]);
+    assert!(plan.contains("delete device br0") && plan.contains("--yes"), "{plan}");
+    assert!(bench.has_link("br0"));
+    assert!(bench.run(&["list"]).contains("br0"));
+    assert!(bench.run(&["clear", "--yes"]).contains("applied"));
+    assert!(!bench.has_link("br0"));
+    assert_eq!(bench.run(&["restore", "--yes"]), "unchanged\n");
+    agent.terminate().await;
+}

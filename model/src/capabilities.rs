@@ -1,5 +1,6 @@
 //! What a host reports of itself.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,20 @@ pub struct Capabilities {
     pub running_hash: String,
     /// Hash of the persistent configuration.
     pub persistent_hash: String,
+    /// Networks in which running and persistent configuration differ.
+    pub uncommitted: BTreeMap<NetworkName, UncommittedChange>,
+}
+
+/// What the running configuration has changed about a network, against the persistent one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UncommittedChange {
+    /// It runs, and the persistent configuration does not have it.
+    Added,
+    /// It runs otherwise than the persistent configuration has it.
+    Edited,
+    /// It does not run, and the persistent configuration has it.
+    Removed,
 }
 
 /// A network as configured and as it is.

@@ -29,7 +29,7 @@ pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
 pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
 pub use capabilities::{
     BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicHardware,
-    NicReport, Owner, PortReport, VlanReport,
+    NicReport, Owner, PortReport, UncommittedChange, VlanReport,
 };
 pub use config::{Baselines, HostConfig, NetworkEntry, NicBaseline, Origin};
 pub use feature::{Feature, FeatureSet, Support};
@@ -40,7 +40,7 @@ pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
-pub use request::{ConnectivityCheck, Fence, NetworkChange, SetupOptions, SetupRequest};
+pub use request::{ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,

@@ -1,10 +1,11 @@
 //! What a client asks a host to become.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, NetworkName, NetworkSpec, Origin, TransactionId};
+use crate::{Code, IfName, NetworkName, NetworkSpec, Origin, TransactionId};
 
 /// One request to change a host's networks: one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,25 @@ pub struct SetupOptions {
     pub acknowledge: Vec<Code>,
     /// The engine's place in time; `None` for a local client.
     pub fence: Option<Fence>,
+    /// What the request is about beside the networks that it names.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Devices of somebody else's that may become Trestle's where a network needs them.
+    #[serde(default)]
+    pub adopt: BTreeSet<IfName>,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// What it names; the rest stays untouched.
+    #[default]
+    Named,
+    /// The whole host: what it does not name goes.
+    Everything,
+    /// The whole host, which is to be as the persistent configuration says; it names nothing.
+    Persistent,
 }
 
 /// Who confirms a change, and how long the host waits.

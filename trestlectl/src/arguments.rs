@@ -215,6 +215,14 @@ pub struct Agent {
 pub enum HostCommand {
     /// Change the host's networks in one transaction
     Setup(Setup),
+    /// Show the host's networks: who asked for them, and whether a reboot keeps them
+    List(List),
+    /// Make a bridge of somebody else's, as it is, the bridge of a network
+    Adopt(Adopt),
+    /// Go back to the persistent configuration, without a reboot
+    Restore(Whole),
+    /// Remove every network of Trestle's
+    Clear(Whole),
     /// Show what the host is and can do
     Capabilities(Capabilities),
     /// Show what the host's devices have counted
@@ -255,6 +263,20 @@ pub struct Setup {
     /// A YAML file with networks, or - for standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: PathBuf,
+    /// Also remove every network that the file does not name
+    #[arg(long)]
+    pub remove_others: bool,
+    /// A device of somebody else's that may become Trestle's, by name; may be repeated
+    #[arg(long, value_name = "DEVICE")]
+    pub adopt: Vec<String>,
+    /// How the host is changed.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// How a host is changed.
+#[derive(Debug, Args)]
+pub struct Change {
     /// Where the agent is.
     #[command(flatten)]
     pub agent: Agent,
@@ -267,6 +289,44 @@ pub struct Setup {
     /// How it writes.
     #[command(flatten)]
     pub writing: Writing,
+}
+
+/// Options of host list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+}
+
+/// Options of host adopt.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The bridge
+    pub bridge: String,
+    /// The network's name [default: the bridge's]
+    #[arg(long = "as", value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// The port that is the way out, where there are several that could be
+    #[arg(long, value_name = "DEVICE")]
+    pub uplink: Option<String>,
+    /// Carry the plan out without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// How the host is changed.
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// Options of what changes a host as a whole.
+#[derive(Debug, Args)]
+pub struct Whole {
+    /// Carry the plan out without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// How the host is changed.
+    #[command(flatten)]
+    pub change: Change,
 }
 
 /// Whether a change of a host has to be confirmed.

@@ -1,21 +1,24 @@
 //! `host`: talks to one host's agent, without the engine.
 
+mod adopt;
 mod capabilities;
 mod history;
+mod list;
 mod setup;
 mod statistics;
 mod watch;
 
 use tonic::Request;
 use trestle_proto::host::v1::host_agent_client::HostAgentClient;
-use trestle_proto::host::v1::{CommitNetworksRequest, ConfirmNetworksRequest};
+use trestle_proto::host::v1::{CommitNetworksRequest, ConfirmNetworksRequest, Scope};
 use trestle_serve::Connection;
 
-use crate::arguments::HostCommand;
+use crate::arguments::{HostCommand, Whole};
 use crate::context::Context;
 use crate::engine::retry;
 use crate::failure::Failure;
 use crate::output;
+use setup::{Wish, Yes};
 
 /// Runs a `host` command.
 ///
@@ -24,6 +27,10 @@ use crate::output;
 pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), Failure> {
     match command {
         HostCommand::Setup(arguments) => setup::run(context, arguments).await,
+        HostCommand::List(arguments) => list::run(context, arguments).await,
+        HostCommand::Adopt(arguments) => adopt::run(context, arguments).await,
+        HostCommand::Restore(arguments) => whole(context, Scope::Persistent, arguments).await,
+        HostCommand::Clear(arguments) => whole(context, Scope::Everything, arguments).await,
         HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
         HostCommand::History(arguments) => history::run(context, arguments).await,
         HostCommand::Statistics(arguments) => statistics::run(context, arguments).await,
@@ -41,6 +48,16 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
             output::data(format_args!("{transaction} confirmed"))
         }
     }
+}
+
+/// Changes the host as a whole: `host restore` and `host clear`.
+async fn whole(context: &Context, scope: Scope, arguments: Whole) -> Result<(), Failure> {
+    let wish = Wish { networks: Vec::new(), scope, adopt_devices: Vec::new() };
+    setup::carry_out_if_wanted(context, wish, said(arguments.yes), arguments.change).await
+}
+
+fn said(yes: bool) -> Yes {
+    if yes { Yes::Said } else { Yes::Ask }
 }
 
 /// Confirms a transaction over a connection made for it, which is the proof that the host is reached.

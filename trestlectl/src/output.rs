@@ -38,6 +38,23 @@ pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Asks a person a question that is answered with yes or no.
+///
+/// # Errors
+/// Nobody is there to answer: standard input or standard error is no terminal.
+pub fn asked(question: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::Usage(
+            "nobody is there to agree to the plan; --yes carries it out without asking".to_owned(),
+        ));
+    }
+    notes(question);
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::File("standard input cannot be read".to_owned(), error.into()))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
 /// Prints one message as ProtoJSON.
 ///
 /// # Errors

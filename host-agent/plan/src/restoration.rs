@@ -1,5 +1,7 @@
 //! The restore at boot: towards the persistent configuration, from whatever is there.
 
+use std::collections::BTreeSet;
+
 use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 
 use crate::census::Census;
@@ -41,7 +43,7 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
     let mut skipped = Vec::new();
     for spec in persistent.specs() {
         let mut findings = Vec::new();
-        surroundings(spec, "", &census, &mut findings);
+        surroundings(spec, "", &census, &BTreeSet::new(), &mut findings);
         findings.retain(|finding| finding.severity == Severity::Error);
         if !findings.is_empty() {
             possible.networks.remove(&spec.name);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use trestle_model::{
     AddressOrigin, BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName,
-    Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, SetupOptions,
-    SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, Scope,
+    SetupOptions, SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -141,6 +141,8 @@ pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest
             validate_only: false,
             acknowledge: vec![Code::NoEffectNotBridged],
             fence: None,
+            scope: Scope::Named,
+            adopt: BTreeSet::new(),
         },
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
         match change {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
-                surroundings(spec, &field, rivals.census, &mut findings);
+                surroundings(spec, &field, rivals.census, &request.options.adopt, &mut findings);
                 clash::clashes(spec, &field, rivals, &mut findings);
             }
             NetworkChange::Remove(name) => {

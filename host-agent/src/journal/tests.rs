@@ -1,7 +1,8 @@
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use trestle_model::{ConnectivityCheck, Outcome, SetupOptions};
+use trestle_model::{ConnectivityCheck, Outcome, Scope, SetupOptions};
 use trestle_plan::transaction::Phase;
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ fn request(number: u128) -> SetupRequest {
             validate_only: false,
             acknowledge: Vec::new(),
             fence: None,
+            scope: Scope::Named,
+            adopt: BTreeSet::new(),
         },
     }
 }

@@ -7,10 +7,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 use trestle_model::{
-    Code, Finding, Findings, HostState, Outcome, Progress, SetupOptions, SetupRequest, TransactionReport,
+    Code, Finding, Findings, HostState, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionReport,
 };
 use trestle_plan::transaction::{Event, Phase, Record};
-use trestle_plan::{Plan, Target, verify};
+use trestle_plan::{Plan, Target, spell_out, verify, with_origins_of};
 use trestle_telemetry::{chain, names};
 
 use super::confirmation::{Awaiting, Kept};
@@ -60,12 +60,16 @@ impl<H: Site> Execution<'_, H> {
             return Ok(answer);
         }
         self.check_fence(&request.options)?;
-        let Consulted { request: consulted, notes } = self.consult(&request).await?;
+        let contents = self.shared.journal.contents();
+        let spelled_out = spell_out(&request, &contents.running, &contents.persistent);
+        let Consulted { request: consulted, notes } = self.consult(spelled_out).await?;
         let observed = in_phase("observe", self.observe_in_time()).await?;
-        let running = self.shared.journal.contents().running.clone();
-        let plan = phase("plan").in_scope(|| trestle_plan::plan(&consulted, &running, &observed));
+        let plan = phase("plan").in_scope(|| trestle_plan::plan(&consulted, &contents.running, &observed));
         let mut plan = plan.map_err(|findings| Refusal::Findings(with(findings, &notes)))?;
         plan.findings = with(plan.findings, &notes);
+        if request.options.scope == Scope::Persistent {
+            plan.desired = with_origins_of(plan.desired, &contents.persistent);
+        }
         if request.options.validate_only {
             return Ok(Answer {
                 transaction: request.options.transaction,
@@ -106,9 +110,9 @@ impl<H: Site> Execution<'_, H> {
     }
 
     /// Asks the hooks what they want of the request; what they change is not part of what is remembered as asked for.
-    async fn consult(&self, request: &SetupRequest) -> Result<Consulted, Refusal> {
-        let Some(hooks) = self.hooks else { return Ok(Consulted { request: request.clone(), notes: Vec::new() }) };
-        let consulted = in_phase("hooks before", hooks.before(request, &self.caller.actor)).await;
+    async fn consult(&self, request: SetupRequest) -> Result<Consulted, Refusal> {
+        let Some(hooks) = self.hooks else { return Ok(Consulted { request, notes: Vec::new() }) };
+        let consulted = in_phase("hooks before", hooks.before(&request, &self.caller.actor)).await;
         consulted.map_err(Refusal::Findings)
     }
 

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 14] = [
+    pub const FIELDS: [&'static str; 15] = [
         "networks",
         "nics",
         "routes",
@@ -31,6 +31,7 @@ impl ReadMask {
         "persistent_hash",
         "bridges",
         "vlans",
+        "uncommitted",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -80,6 +81,7 @@ impl ReadMask {
             persistent_hash: self.keep("persistent_hash", report.persistent_hash),
             bridges: self.keep("bridges", report.bridges),
             vlans: self.keep("vlans", report.vlans),
+            uncommitted: self.keep("uncommitted", report.uncommitted),
         }
     }
 

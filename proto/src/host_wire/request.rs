@@ -1,10 +1,11 @@
 //! Requests to change a host's networks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trestle_model::{
-    Code, ConnectivityCheck, Fence, Finding, Findings, NetworkChange, Origin, SetupOptions, SetupRequest, TransactionId,
+    Code, ConnectivityCheck, Fence, Finding, Findings, IfName, NetworkChange, Origin, Scope, SetupOptions,
+    SetupRequest, TransactionId,
 };
 
 use super::build_network;
@@ -36,6 +37,8 @@ pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) 
     };
     let connectivity_check = read_check(&mut form, request, context.origin);
     let acknowledge = read_acknowledged(&mut form, &request.acknowledge_warnings);
+    let scope = read_scope(&mut form, request);
+    let adopt = read_adopted(&mut form, &request.adopt_devices);
     let fence = Fence { epoch: request.fencing_epoch, generation: request.generation };
     let request = transaction.map(|transaction| SetupRequest {
         changes,
@@ -47,6 +50,8 @@ pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) 
             validate_only: request.validate_only,
             acknowledge,
             fence: (context.origin == Origin::Engine || fence != Fence::default()).then_some(fence),
+            scope,
+            adopt,
         },
     });
     form.finish(request)
@@ -70,6 +75,13 @@ pub fn build_setup(request: &SetupRequest) -> wire::SetupNetworksRequest {
         request_id: options.transaction.to_string(),
         fencing_epoch: fence.epoch,
         generation: fence.generation,
+        scope: match options.scope {
+            Scope::Named => wire::Scope::Named,
+            Scope::Everything => wire::Scope::Everything,
+            Scope::Persistent => wire::Scope::Persistent,
+        }
+        .into(),
+        adopt_devices: options.adopt.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -125,6 +137,29 @@ fn read_changes(form: &mut Form, networks: &[wire::Network]) -> Vec<NetworkChang
         }
     }
     changes
+}
+
+fn read_scope(form: &mut Form, request: &wire::SetupNetworksRequest) -> Scope {
+    match form.known("scope", request.scope) {
+        Some(wire::Scope::Everything) => Scope::Everything,
+        Some(wire::Scope::Persistent) => {
+            if !request.networks.is_empty() {
+                let message =
+                    "the persistent configuration says what the host is to be, and the request names networks";
+                let finding = Finding::error(Code::FieldConflict, "scope", message);
+                form.note(finding.remedy("leave the networks out, or give another scope"));
+            }
+            Scope::Persistent
+        }
+        Some(wire::Scope::Unspecified | wire::Scope::Named) | None => Scope::Named,
+    }
+}
+
+fn read_adopted(form: &mut Form, names: &[String]) -> BTreeSet<IfName> {
+    let read = |(position, name): (usize, &String)| {
+        form.name(&format!("adopt_devices[{position}]"), name, Code::NameInvalid, IfName::parse)
+    };
+    names.iter().enumerate().filter_map(read).collect()
 }
 
 fn read_check(form: &mut Form, request: &wire::SetupNetworksRequest, origin: Origin) -> ConnectivityCheck {

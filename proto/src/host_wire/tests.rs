@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use prost_types::FieldMask;
 use trestle_model::{
     Code, ConnectivityCheck, Fence, Finding, Findings, IfName, Ipv4Config, Leftover, MacTableManager, NetworkChange,
-    NetworkName, NetworkSpec, Origin, Outcome, Progress, SetupOptions, SetupRequest, TransactionId, TransactionReport,
+    NetworkName, NetworkSpec, Origin, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionId,
+    TransactionReport,
 };
 use uuid::Uuid;
 
@@ -441,6 +442,18 @@ fn a_feature_of_a_newer_agent_is_left_out() {
     assert!(parse_capabilities(&report).unwrap().features.0.is_empty());
 }
 
+#[test]
+fn the_persistent_configuration_names_its_networks_itself() {
+    let network = wire::Network { name: "blue".to_owned(), ..wire::Network::default() };
+    let mut request = wire::SetupNetworksRequest { networks: vec![network], ..wire::SetupNetworksRequest::default() };
+    request.set_scope(wire::Scope::Persistent);
+    request.adopt_devices = vec!["br0".to_owned(), "a/b".to_owned()];
+    assert_eq!(violations(parse_setup(&request, LOCAL)), ["NAME_INVALID adopt_devices[1]", "FIELD_CONFLICT scope"]);
+    request.scope = 99;
+    request.adopt_devices.clear();
+    assert_eq!(violations(parse_setup(&request, LOCAL)), ["ENUM_UNKNOWN scope"]);
+}
+
 proptest! {
     #[test]
     fn a_network_reads_back(spec in sample::network_spec()) {
@@ -452,7 +465,10 @@ proptest! {
         specs in proptest::collection::vec(sample::network_spec(), 0..4),
         (removed, wait_ms, numbers, flags) in (0..3_usize, 1000_u64..=600_000, any::<[u64; 2]>(), any::<[bool; 4]>()),
         acknowledge in proptest::collection::vec(proptest::sample::select(Code::ALL), 0..3),
+        scope in proptest::sample::select(vec![Scope::Named, Scope::Everything, Scope::Persistent]),
+        adopt in proptest::collection::btree_set("[a-z][a-z0-9.]{0,14}", 0..3),
     ) {
+        let specs = if scope == Scope::Persistent { Vec::new() } else { specs };
         let [by_engine, checked, commit_on_success, validate_only] = flags;
         let context = if by_engine { ENGINE } else { LOCAL };
         let wait = Duration::from_millis(wait_ms);
@@ -476,6 +492,8 @@ proptest! {
                 validate_only,
                 acknowledge,
                 fence: by_engine.then_some(Fence { epoch: numbers[0], generation: numbers[1] }),
+                scope,
+                adopt: adopt.iter().map(|name| IfName::parse(name).unwrap()).collect(),
             },
         };
         prop_assert_eq!(parse_setup(&build_setup(&request), context), Ok(request));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, FeatureSet,
     GuestPort, KernelInfo, LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport,
-    Origin, Owner, PortFlags, PortReport, Route, Support, VlanId, VlanReport,
+    Origin, Owner, PortFlags, PortReport, Route, Support, UncommittedChange, VlanId, VlanReport,
 };
 
 use super::network_spec;
@@ -211,9 +211,15 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
         features(),
         (proptest::collection::vec(bridge_device(), 0..3), proptest::collection::vec(vlan_device(), 0..3)),
     );
+    let change =
+        proptest::sample::select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
+    let lists = (lists, proptest::collection::btree_map(super::spec::network_name(), change, 0..3));
     let texts = (any::<[bool; 2]>(), any::<u64>(), proptest::collection::vec(".{0,12}", 8));
     (lists, texts).prop_map(
-        |((networks, nics, routes, features, (bridges, vlans)), ([dirty, connected], generation, texts))| {
+        |(
+            ((networks, nics, routes, features, (bridges, vlans)), uncommitted),
+            ([dirty, connected], generation, texts),
+        )| {
             let text = |position: usize| texts[position].clone();
             Capabilities {
                 networks,
@@ -230,6 +236,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 dirty,
                 running_hash: text(6),
                 persistent_hash: text(7),
+                uncommitted,
             }
         },
     )

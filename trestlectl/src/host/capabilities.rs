@@ -18,16 +18,22 @@ use crate::output;
 
 /// Runs `host capabilities`.
 pub(super) async fn run(context: &Context, arguments: arguments::Capabilities) -> Result<(), Failure> {
-    let client = connect(context, &arguments.agent.agent).await?;
-    let read_mask = (!arguments.fields.is_empty()).then(|| FieldMask { paths: arguments.fields.clone() });
-    let request = GetCapabilitiesRequest { read_mask };
-    let answer = retry::idempotent(|| async { client.clone().get_capabilities(timed(context, request.clone())).await });
-    let answer = answer.await.map_err(|status| Failure::of_call("capabilities", status))?.into_inner();
-    let capabilities = answer.capabilities.unwrap_or_default();
+    let fields: Vec<&str> = arguments.fields.iter().map(String::as_str).collect();
+    let capabilities = ask(context, &arguments.agent.agent, &fields).await?;
     match arguments.output {
         ReportFormat::Json => output::json(&schema::dynamic("trestle.host.v1.Capabilities", &capabilities)),
         ReportFormat::Table => table(&capabilities),
     }
+}
+
+/// Asks an agent for some fields of its capabilities, or for all where none are given.
+pub(super) async fn ask(context: &Context, agent: &str, fields: &[&str]) -> Result<Capabilities, Failure> {
+    let client = connect(context, agent).await?;
+    let paths = fields.iter().map(|&field| field.to_owned()).collect();
+    let request = GetCapabilitiesRequest { read_mask: (!fields.is_empty()).then_some(FieldMask { paths }) };
+    let answer = retry::idempotent(|| async { client.clone().get_capabilities(timed(context, request.clone())).await });
+    let answer = answer.await.map_err(|status| Failure::of_call("capabilities", status))?.into_inner();
+    Ok(answer.capabilities.unwrap_or_default())
 }
 
 fn table(capabilities: &Capabilities) -> Result<(), Failure> {
@@ -172,10 +178,10 @@ fn feature(report: &FeatureReport) -> [String; 3] {
     [report.name.clone(), support.to_owned(), or_dash(report.reason.clone())]
 }
 
-fn or_dash(text: String) -> String {
+pub(super) fn or_dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-fn yes(value: bool) -> String {
+pub(super) fn yes(value: bool) -> String {
     if value { "yes".to_owned() } else { "no".to_owned() }
 }

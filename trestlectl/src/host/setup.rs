@@ -1,15 +1,18 @@
-//! `host setup`: changes one host's networks, and confirms the change over a new connection.
+//! `host setup`, and how every command changes a host's networks: it shows the steps, and confirms the change over a new
+//! connection.
 
 use std::time::Duration;
 
 use prost_types::Duration as WireDuration;
 use tonic::{Code, Status};
 use trestle_proto::host::v1::setup_networks_response::Event;
-use trestle_proto::host::v1::{ConnectivityCheck, Outcome, PlanStep, SetupNetworksRequest, SetupNetworksResult};
+use trestle_proto::host::v1::{
+    ConnectivityCheck, Network, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
+};
 use uuid::Uuid;
 
 use super::{confirm, connect};
-use crate::arguments::{Confirmation, Setup};
+use crate::arguments::{Change, Confirmation, Setup};
 use crate::context::Context;
 use crate::document::{self, Source};
 use crate::failure::{Failure, findings_text};
@@ -22,28 +25,72 @@ const CONFIRMATION: Duration = Duration::from_secs(30);
 const RESUMPTIONS: u32 = 3;
 
 /// Runs `host setup`.
-///
-/// The host finishes or undoes the change whatever becomes of this command. When the connection breaks, the change is
-/// confirmed over a new one, if it waits for that, and the same request, which has an id, is asked for its result.
 pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failure> {
     let sources = Source::read(&arguments.file)?;
     let [source] = sources.as_slice() else {
         return Err(Failure::Usage("host setup takes one file".to_owned()));
     };
-    let request = SetupNetworksRequest {
-        networks: document::host_networks(source)?,
-        connectivity_check: check(arguments.check).into(),
-        connectivity_timeout: Some(wire_duration(context.timeout.unwrap_or(CONFIRMATION))?),
-        commit_on_success: arguments.commit,
-        validate_only: arguments.writing.dry_run,
-        acknowledge_warnings: arguments.writing.acknowledge,
-        request_id: Uuid::now_v7().to_string(),
-        fencing_epoch: 0,
-        generation: 0,
+    let scope = if arguments.remove_others { Scope::Everything } else { Scope::Named };
+    let wish = Wish { networks: document::host_networks(source)?, scope, adopt_devices: arguments.adopt };
+    carry_out(context, wish, arguments.change).await
+}
+
+/// What a host is asked for.
+#[derive(Clone)]
+pub(super) struct Wish {
+    pub(super) networks: Vec<Network>,
+    pub(super) scope: Scope,
+    pub(super) adopt_devices: Vec<String>,
+}
+
+/// Shows the plan, asks a person whether to go on unless that was said already, and changes the host.
+pub(super) async fn carry_out_if_wanted(
+    context: &Context,
+    wish: Wish,
+    yes: Yes,
+    change: Change,
+) -> Result<(), Failure> {
+    if change.writing.dry_run || yes == Yes::Said {
+        return carry_out(context, wish, change).await;
+    }
+    let mut preview = request(context, wish.clone(), &change)?;
+    preview.validate_only = true;
+    let Ended::With(result) = perform(context, &change.agent.agent, &preview).await? else {
+        return Err(Failure::NotReached {
+            what: "plan unknown".to_owned(),
+            status: Box::new(Status::unavailable("the connection was lost")),
+        });
     };
+    if result.steps.is_empty() {
+        // The configuration may still have to learn of it.
+        return carry_out(context, wish, change).await;
+    }
+    for (position, step) in result.steps.iter().enumerate() {
+        output::note(step_text(position + 1, step));
+    }
+    if output::asked("Carry this out? [y/N] ")? {
+        carry_out(context, wish, change).await
+    } else {
+        Err(Failure::Usage("nothing was changed; --yes carries it out without asking".to_owned()))
+    }
+}
+
+/// Whether a person has agreed to a plan beforehand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Yes {
+    Said,
+    Ask,
+}
+
+/// Changes the host.
+///
+/// The host finishes or undoes the change whatever becomes of this command. When the connection breaks, the change is
+/// confirmed over a new one, if it waits for that, and the same request, which has an id, is asked for its result.
+async fn carry_out(context: &Context, wish: Wish, change: Change) -> Result<(), Failure> {
+    let request = request(context, wish, &change)?;
     let mut resumptions = 0;
     let result = loop {
-        match perform(context, &arguments.agent.agent, &request).await? {
+        match perform(context, &change.agent.agent, &request).await? {
             Ended::With(result) => break result,
             Ended::Broken(status) if resumptions == RESUMPTIONS => {
                 return Err(Failure::NotReached { what: "outcome unknown".to_owned(), status: Box::new(status) });
@@ -51,14 +98,30 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failu
             Ended::Broken(status) => {
                 resumptions += 1;
                 output::note(format_args!("connection lost: {}", status.message()));
-                if arguments.check == Confirmation::Confirm && !request.validate_only {
+                if change.check == Confirmation::Confirm && !request.validate_only {
                     // Refused where the change does not wait for it; the result tells.
-                    drop(confirm(context, &arguments.agent.agent, &request.request_id).await);
+                    drop(confirm(context, &change.agent.agent, &request.request_id).await);
                 }
             }
         }
     };
     conclude(&result)
+}
+
+fn request(context: &Context, wish: Wish, change: &Change) -> Result<SetupNetworksRequest, Failure> {
+    Ok(SetupNetworksRequest {
+        networks: wish.networks,
+        connectivity_check: check(change.check).into(),
+        connectivity_timeout: Some(wire_duration(context.timeout.unwrap_or(CONFIRMATION))?),
+        commit_on_success: change.commit,
+        validate_only: change.writing.dry_run,
+        acknowledge_warnings: change.writing.acknowledge.clone(),
+        request_id: Uuid::now_v7().to_string(),
+        fencing_epoch: 0,
+        generation: 0,
+        scope: wish.scope.into(),
+        adopt_devices: wish.adopt_devices,
+    })
 }
 
 /// How a request's stream ended.

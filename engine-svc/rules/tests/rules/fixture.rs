@@ -131,6 +131,7 @@ pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> Host
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: 1 }

@@ -55,6 +55,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     }
 }

@@ -118,6 +118,7 @@ pub(crate) fn record(generation: u64) -> HostRecord {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: NOW_MS }

@@ -1,6 +1,6 @@
 //! What the host cannot do, or has given to somebody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
     Code, Feature, Finding, HostState, IfName, LibvirtNetwork, Link, LinkKind, NetworkSpec, Route, Support,
@@ -12,16 +12,24 @@ use crate::composition::{is_hardware, is_source_routed};
 use crate::ownership;
 
 /// Judges a network against the host alone; a restore asks this of every network, too.
-pub(crate) fn surroundings(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
+///
+/// Devices in `adopt` may become Trestle's.
+pub(crate) fn surroundings(
+    spec: &NetworkSpec,
+    field: &str,
+    census: &Census<'_>,
+    adopt: &BTreeSet<IfName>,
+    findings: &mut Vec<Finding>,
+) {
     let observed = census.state;
-    nic(spec, field, observed, findings);
-    devices(spec, field, census, findings);
+    nic(spec, field, observed, adopt, findings);
+    devices(spec, field, census, adopt, findings);
     libvirt_networks(spec, field, census, findings);
     source_table(spec, field, observed, findings);
     features(spec, field, observed, findings);
 }
 
-fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, adopt: &BTreeSet<IfName>, findings: &mut Vec<Finding>) {
     let Some(name) = spec.southbound.as_ref().map(|southbound| southbound.device()) else { return };
     let links = &observed.kernel.links;
     let nics = || links.values().filter(|link| is_hardware(&link.kind)).map(|link| link.name.to_string());
@@ -41,7 +49,10 @@ fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec
         findings.push(not_found(format!("{name} is {what}")).remedy("name a NIC of the host"));
         return;
     }
+    let is_adopted =
+        |master: &IfName| adopt.contains(master) && spec.bridge().is_some_and(|bridge| bridge.name == *master);
     let foreign = link.master.as_ref().filter(|master| !links.get(master).is_some_and(ownership::is_ours));
+    let foreign = foreign.filter(|master| !is_adopted(master));
     if let Some(master) = foreign {
         let finding = error(spec, Code::NicInUse, field, "nic", format!("{name} is a port of {master}"));
         findings.push(finding.related([master.to_string()]).remedy(format!("take {name} out of {master} first")));
@@ -53,12 +64,31 @@ fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec
 }
 
 /// Finds devices of others where the network's own have to be.
-fn devices(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
-    let foreign = |name: &IfName| census.state.kernel.links.get(name).filter(|link| !ownership::is_ours(link));
+///
+/// A bridge, or the VLAN device itself, is in nobody's way where it is to be adopted.
+fn devices(
+    spec: &NetworkSpec,
+    field: &str,
+    census: &Census<'_>,
+    adopt: &BTreeSet<IfName>,
+    findings: &mut Vec<Finding>,
+) {
+    let fits = |link: &Link| match &link.kind {
+        LinkKind::Bridge(_) => spec.bridge().is_some_and(|bridge| bridge.name == link.name),
+        LinkKind::Vlan { base, id } => {
+            spec.southbound.as_ref().is_some_and(|southbound| southbound.device() == base) && spec.vlan == Some(*id)
+        }
+        LinkKind::Nic | LinkKind::Veth | LinkKind::Tun | LinkKind::Loopback | LinkKind::Other(_) => false,
+    };
+    let foreign = |name: &IfName| {
+        let link = census.state.kernel.links.get(name).filter(|link| !ownership::is_ours(link))?;
+        (!adopt.contains(name) || !fits(link)).then_some(link)
+    };
     let mut refuse = |name: &str, link: &Link, how: &str| {
         let message = format!("device {} {how} and is not Trestle's", link.name);
         let finding = error(spec, Code::ForeignDevice, field, name, message).related([link.name.to_string()]);
-        findings.push(finding.remedy("remove or rename the device, or choose another name or VLAN"));
+        let remedy = "name it in adopt_devices, where it is to become Trestle's, remove or rename it, or choose another name or VLAN";
+        findings.push(finding.remedy(remedy));
     };
     if let Some(link) = spec.bridge().and_then(|bridge| foreign(&bridge.name)) {
         refuse("bridge_name", link, "has the bridge's name");

@@ -7,6 +7,7 @@
     reason = "a test ends by panicking, also in the functions that tests share"
 )]
 
+mod adoptions;
 mod order;
 mod properties;
 mod refusals;
@@ -15,5 +16,6 @@ mod restores;
 mod routes;
 mod scenarios;
 mod scene;
+mod scopes;
 mod sources;
 mod undos;

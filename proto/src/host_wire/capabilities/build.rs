@@ -2,8 +2,8 @@
 
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, KernelInfo,
-    LibvirtInfo, MacTableManager, MacTableReport, NetworkReport, NicReport, Origin, Owner, PortReport, Route, Support,
-    VlanReport,
+    LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner, PortReport,
+    Route, Support, UncommittedChange, VlanReport,
 };
 
 use super::super::build_network;
@@ -26,7 +26,17 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         persistent_hash: report.persistent_hash.clone(),
         bridges: report.bridges.iter().map(build_bridge_device).collect(),
         vlans: report.vlans.iter().map(build_vlan_device).collect(),
+        uncommitted: report.uncommitted.iter().map(|(network, change)| build_uncommitted(network, *change)).collect(),
     }
+}
+
+fn build_uncommitted(network: &NetworkName, change: UncommittedChange) -> wire::UncommittedNetwork {
+    let change = match change {
+        UncommittedChange::Added => wire::UncommittedChange::Added,
+        UncommittedChange::Edited => wire::UncommittedChange::Edited,
+        UncommittedChange::Removed => wire::UncommittedChange::Removed,
+    };
+    wire::UncommittedNetwork { network: network.to_string(), change: change.into() }
 }
 
 pub(in crate::host_wire) fn build_kernel(kernel: &KernelInfo) -> wire::KernelInfo {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use trestle_model::{
     Address, AddressOrigin, Bridge, Capabilities, Code, FdbEntry, FdbState, Feature, FeatureSet, Finding, Findings,
-    GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkReport, Origin,
-    PortFlags, PortReport, Route, Support,
+    GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkName,
+    NetworkReport, Origin, PortFlags, PortReport, Route, Support, UncommittedChange,
 };
 
 use super::super::network::read_network;
@@ -41,8 +41,25 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
         dirty: report.dirty,
         running_hash: report.running_hash.clone(),
         persistent_hash: report.persistent_hash.clone(),
+        uncommitted: read_all(&mut form, "uncommitted", &report.uncommitted, read_uncommitted).into_iter().collect(),
     };
     form.finish(Some(read))
+}
+
+fn read_uncommitted(
+    form: &mut Form,
+    path: &str,
+    uncommitted: &wire::UncommittedNetwork,
+) -> Option<(NetworkName, UncommittedChange)> {
+    let network = form.name(&format!("{path}.network"), &uncommitted.network, Code::NameInvalid, NetworkName::parse);
+    let change = match form.known(&format!("{path}.change"), uncommitted.change) {
+        Some(wire::UncommittedChange::Added) => Some(UncommittedChange::Added),
+        Some(wire::UncommittedChange::Edited) => Some(UncommittedChange::Edited),
+        Some(wire::UncommittedChange::Removed) => Some(UncommittedChange::Removed),
+        Some(wire::UncommittedChange::Unspecified) => unsaid(form, format!("{path}.change")),
+        None => None,
+    };
+    network.zip(change)
 }
 
 fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Option<NetworkReport> {

@@ -1,0 +1,112 @@
+//! The verbs of the agent's own command line that talk to the running agent, for a host without trestlectl.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use host_agent::config::Config;
+use tonic::Request;
+use trestle_model::{Capabilities, Origin, UncommittedChange};
+use trestle_proto::host::v1::host_agent_client::HostAgentClient;
+use trestle_proto::host::v1::setup_networks_response::Event;
+use trestle_proto::host::v1::{
+    ConfirmNetworksRequest, GetCapabilitiesRequest, Outcome, Scope, SetupNetworksRequest, SetupNetworksResult,
+};
+use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, connect};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Whether a plan is carried out, or only shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    Given,
+    Missing,
+}
+
+/// Prints what the host is and can do, as JSON.
+pub(crate) async fn capabilities(config: &Config) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(&ask(config).await?)?)
+}
+
+/// Prints the host's networks, one a line: its name, who asked for it, and whether a reboot keeps it.
+pub(crate) async fn list(config: &Config) -> anyhow::Result<()> {
+    let capabilities = ask(config).await?;
+    let uncommitted = &capabilities.uncommitted;
+    for network in &capabilities.networks {
+        let name = &network.configured.spec.name;
+        let origin = match network.configured.origin {
+            Origin::Engine => "engine",
+            Origin::Local => "local",
+        };
+        let persistent = match uncommitted.get(name) {
+            None => "persistent",
+            Some(UncommittedChange::Added) => "not persistent",
+            Some(UncommittedChange::Edited | UncommittedChange::Removed) => "persistent otherwise",
+        };
+        print(&format!("{name}\t{origin}\t{persistent}"))?;
+    }
+    for (name, _) in uncommitted.iter().filter(|(_, change)| **change == UncommittedChange::Removed) {
+        print(&format!("{name}\t-\tpersistent, does not run"))?;
+    }
+    Ok(())
+}
+
+/// Changes the host as a whole: back to the persistent configuration, or to none. Without consent only the plan is shown.
+pub(crate) async fn set_up(config: &Config, scope: Scope, consent: Consent) -> anyhow::Result<()> {
+    let mut request = SetupNetworksRequest { scope: scope.into(), ..SetupNetworksRequest::default() };
+    if consent == Consent::Missing {
+        request.validate_only = true;
+        let result = perform(config, request).await?;
+        let steps: Vec<&str> = result.steps.iter().map(|step| step.text.as_str()).collect();
+        bail!("--yes would carry this out:\n{}", steps.join("\n"));
+    }
+    let result = perform(config, request).await?;
+    match result.outcome() {
+        Outcome::Applied => print("applied"),
+        Outcome::Unchanged => print("unchanged"),
+        Outcome::RolledBack | Outcome::RollbackFailed | Outcome::Validated | Outcome::Unspecified => {
+            let cause = result.cause.map(|cause| cause.message).unwrap_or_default();
+            bail!("the host was put back: {cause}")
+        }
+    }
+}
+
+/// Carries a request out, shows the steps on standard error, and confirms the change over a connection made for it.
+async fn perform(config: &Config, request: SetupNetworksRequest) -> anyhow::Result<SetupNetworksResult> {
+    let mut events = client(config).await?.setup_networks(request).await?.into_inner();
+    while let Some(message) = events.message().await? {
+        match message.event.context("the agent said nothing")? {
+            Event::Result(result) => return Ok(result),
+            Event::StepDone(step) => note(&format!("{}/{} {}", step.number, step.of, step.text)),
+            Event::Undoing(undoing) => note(&format!("undoing: {}", undoing.cause.unwrap_or_default().message)),
+            Event::AwaitingConfirmation(waiting) => {
+                let confirmation = ConfirmNetworksRequest { transaction_id: waiting.transaction_id };
+                client(config).await?.confirm_networks(confirmation).await?;
+            }
+            Event::Accepted(_) | Event::Verified(_) | Event::Confirmed(_) => {}
+        }
+    }
+    bail!("the agent ended without a result")
+}
+
+async fn ask(config: &Config) -> anyhow::Result<Capabilities> {
+    let mut request = Request::new(GetCapabilitiesRequest { read_mask: None });
+    request.set_timeout(DEADLINE);
+    let response = client(config).await?.get_capabilities(request).await?.into_inner();
+    let capabilities = response.capabilities.context("the agent answered without capabilities")?;
+    trestle_proto::host_wire::parse_capabilities(&capabilities)
+        .map_err(|findings| anyhow::anyhow!("the agent's answer makes no sense: {findings:?}"))
+}
+
+async fn client(config: &Config) -> anyhow::Result<HostAgentClient<Connection>> {
+    let target: Target = config.listen.socket.to_string().parse()?;
+    Ok(HostAgentClient::new(connect(&target, &ClientOptions::new(None, ServerIdentity::AnyHost)).await?))
+}
+
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("standard output is closed")
+}
+
+fn note(text: &str) {
+    let _closed = writeln!(std::io::stderr(), "{text}");
+}
