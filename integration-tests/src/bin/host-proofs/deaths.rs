@@ -25,7 +25,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    Code, ConnectivityCheck, HostState, IfName, LinkStatistics, NetworkChange, Progress, SetupRequest, TransactionId,
+    Code, ConnectivityCheck, HostState, IfName, LinkStatistics, MacTableManager, NetworkChange, Progress, SetupRequest,
+    TransactionId,
 };
 use trestle_plan::sample::kind::{Kind, kinds};
 use trestle_plan::sample::request;
@@ -156,11 +157,19 @@ pub(crate) async fn end_at(number: usize, folder: &Path, place: usize, end: End)
     Ok(())
 }
 
-/// Kills agents at each `share`-th place of each kind of plan.
-pub(crate) async fn everywhere(share: usize) -> Result<()> {
+/// Tells whether a kind of plan takes what a plain kernel without libvirt lacks.
+pub(crate) fn is_special(kind: &Kind) -> bool {
+    kind.before.iter().chain(&kind.asked).any(|change| match change {
+        NetworkChange::Set(spec) => spec.vlan.is_some() || spec.mac_table_manager == MacTableManager::Libvirt,
+        NetworkChange::Remove(_) => false,
+    })
+}
+
+/// Kills agents at each `share`-th place of each kind of plan that is among those asked for.
+pub(crate) async fn everywhere(share: usize, among: impl Fn(&Kind) -> bool) -> Result<()> {
     let host = Arc::new(stage::connect().await?);
     let mut deaths = 0;
-    for (number, kind) in kinds().iter().enumerate() {
+    for (number, kind) in kinds().iter().enumerate().filter(|(_, kind)| among(kind)) {
         let died = die_of(&host, number, kind, share).await.with_context(|| kind.name)?;
         match died {
             Some(places) => println!("deaths: {}: {places} places", kind.name),
