@@ -7,6 +7,7 @@
 //! | session | ends its link | none: it dials again |
 //! | notices | ends | stops the process |
 //! | observer | ends, and with it all watches | none: it looks again |
+//! | leases | ends after all others | none: it tries again |
 //!
 //! A panic in any of them stops the process.
 
@@ -16,6 +17,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use trestle_dhcp::Dhcp;
+use trestle_netlink::{ConnectError, Kernel};
 use trestle_proto::FILE_DESCRIPTOR_SET;
 use trestle_serve::deadline::Limits;
 use trestle_serve::{
@@ -28,7 +31,8 @@ use uuid::Uuid;
 use crate::config::{Config, Engine, LibvirtUri};
 use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Change, Journal, JournalError};
+use crate::leases::Leases;
 use crate::observer::{self, Watches};
 use crate::service::{SETUP_PATH, Service, WATCH_PATH};
 use crate::session::{Options, Session};
@@ -52,6 +56,9 @@ pub enum DaemonError {
     /// The store cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The kernel gave no netlink socket.
+    #[error(transparent)]
+    Kernel(#[from] ConnectError),
     /// The host cannot be reached.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -84,11 +91,22 @@ type Tasks = JoinSet<Result<(), DaemonError>>;
 /// *Errors*: [`DaemonError`]. *Cancel safety*: none; cancel `stop` instead.
 pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), DaemonError> {
     let journal = Journal::open(&config.data_dir).await?;
-    let host = RealHost::connect(surroundings.kernel_release, libvirt_options(&config)).await?;
+    let dhcp = Dhcp::new(identity(&journal).await?, journal.contents().leases.clone());
+    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal.clone());
+    let options = libvirt_options(&config);
+    let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement).await?;
     let libvirt = host.libvirt();
     let notices = host.notices()?;
     let (agent, writer) = Agent::new(host, journal, surroundings.boot_id);
     let mut writer = writer.with_hooks(hooks(&config));
+
+    // It outlives the writer, whose last steps it serves.
+    let (mut keeping, kept_until) = (Tasks::new(), CancellationToken::new());
+    let token = kept_until.clone();
+    keeping.spawn(async move {
+        leases.run(token).await;
+        Ok(())
+    });
 
     // Cancel safety: an interrupted recovery is owed again at the next start.
     let recovered = tokio::select! {
@@ -106,13 +124,28 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let failed = tokio::select! {
         () = stop.cancelled() => None,
         Some(ended) = tasks.join_next() => outcome(ended),
+        Some(ended) = keeping.join_next() => outcome(ended),
     };
     stop.cancel();
     let ended = end(&mut tasks, config.stop_timeout.0).await;
+    kept_until.cancel();
+    let ended = ended.or(end(&mut keeping, config.stop_timeout.0).await);
+    dhcp.shutdown().await;
     if let Some(libvirt) = libvirt {
         libvirt.shutdown().await;
     }
     failed.or(ended).map_or(Ok(()), Err)
+}
+
+/// Returns the host's identity for DHCPv6, made where there is none yet.
+async fn identity(journal: &Journal) -> Result<Uuid, JournalError> {
+    let kept = journal.contents().duid;
+    if !kept.is_nil() {
+        return Ok(kept);
+    }
+    let made = Uuid::new_v4();
+    journal.write(Change { duid: Some(made), ..Change::default() }).await?;
+    Ok(made)
 }
 
 async fn start(

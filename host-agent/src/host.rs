@@ -8,13 +8,15 @@ use std::io;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use trestle_dhcp::Dhcp;
 use trestle_libvirt::Libvirt;
 use trestle_model::{
-    Feature, FeatureSet, HostState, IfName, KernelInfo, LibvirtInfo, LibvirtState, LinkStatistics, Support,
+    Feature, FeatureSet, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState, LinkStatistics, Support,
 };
 use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
-use trestle_plan::{Host, LibvirtStep, ObserveError, Performer, Step, StepFailure};
+use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, Step, StepFailure};
 
+use crate::leases::Settlement;
 use crate::site::{Part, Site, Survey};
 
 /// The host that the agent runs on.
@@ -24,12 +26,15 @@ pub struct RealHost {
     kernel_features: BTreeMap<Feature, Support>,
     release: String,
     libvirt: Option<Libvirt>,
+    dhcp: Dhcp,
+    leases: Settlement,
 }
 
 /// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
 pub struct Notices {
     kernel: Watch,
     libvirt: Option<watch::Receiver<trestle_libvirt::Changes>>,
+    dhcp: watch::Receiver<u64>,
 }
 
 /// Says why the host cannot be reached. The operator must act.
@@ -53,24 +58,31 @@ pub struct RealPerformer<'a> {
 impl RealHost {
     /// Connects to the kernel, tries what it can do, and starts the thread for libvirt, unless there is to be none.
     ///
-    /// libvirt itself is connected to when it is first needed. `release` is the kernel's, for reports.
+    /// libvirt itself is connected to when it is first needed. `release` is the kernel's, for reports. What clients'
+    /// leases mean is `leases`' task.
     ///
     /// *Errors*: [`HostError`]. *Cancel safety*: safe.
-    pub async fn connect(release: String, libvirt: Option<trestle_libvirt::Options>) -> Result<Self, HostError> {
+    pub async fn connect(
+        release: String,
+        libvirt: Option<trestle_libvirt::Options>,
+        dhcp: Dhcp,
+        leases: Settlement,
+    ) -> Result<Self, HostError> {
         let kernel = Kernel::connect()?;
         let kernel_features = trestle_netlink::probe().await;
         for (feature, support) in &kernel_features {
             info!(feature = %feature, ?support, "kernel probed");
         }
         let libvirt = libvirt.map(Libvirt::start).transpose().map_err(HostError::Libvirt)?;
-        Ok(Self { kernel, kernel_features, release, libvirt })
+        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases })
     }
 
     /// Returns what tells of changes from now on.
     ///
     /// *Errors*: [`HostError::Kernel`].
     pub fn notices(&self) -> Result<Notices, HostError> {
-        Ok(Notices { kernel: self.kernel.watch()?, libvirt: self.libvirt.as_ref().map(Libvirt::watch) })
+        let libvirt = self.libvirt.as_ref().map(Libvirt::watch);
+        Ok(Notices { kernel: self.kernel.watch()?, libvirt, dhcp: self.dhcp.watch() })
     }
 
     /// Returns the handle to libvirt, for the shutdown.
@@ -110,6 +122,20 @@ impl RealHost {
             transient: fault.is_transient(),
         })
     }
+
+    /// Performs a step on clients, and returns when the kernel is in line with it.
+    async fn perform_dhcp(&self, step: &DhcpStep) -> Result<(), StepFailure> {
+        let done = self.dhcp.perform(step);
+        self.leases.reached().await;
+        done.map_err(|reason| StepFailure { position: 0, reason: format!("{step}: {reason}"), transient: false })
+    }
+
+    /// Puts a state together. The clients are read after the kernel: what a lease brought there is known as the lease's.
+    fn assemble(&self, kernel: KernelState, libvirt: Option<LibvirtState>, features: FeatureSet) -> HostState {
+        let mut state = HostState { kernel, libvirt, features, dhcp: self.dhcp.observe() };
+        state.mark_leases();
+        state
+    }
 }
 
 impl Host for RealHost {
@@ -117,7 +143,7 @@ impl Host for RealHost {
 
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
-        Ok(HostState { kernel: kernel?, libvirt: libvirt?, features })
+        Ok(self.assemble(kernel?, libvirt?, features))
     }
 
     fn performer(&self) -> RealPerformer<'_> {
@@ -130,6 +156,7 @@ impl Performer for RealPerformer<'_> {
         match step {
             Step::Kernel(step) => self.kernel.perform(step).await,
             Step::Libvirt(step) => self.host.perform_libvirt(step).await,
+            Step::Dhcp(step) => self.host.perform_dhcp(step).await,
         }
     }
 }
@@ -148,7 +175,7 @@ impl Site for RealHost {
         };
         Ok(Survey {
             // What libvirt says of itself tells why its part is absent.
-            state: HostState { kernel: look.state, libvirt: libvirt.ok().flatten(), features },
+            state: self.assemble(look.state, libvirt.ok().flatten(), features),
             hardware: look.hardware,
             kernel: KernelInfo { release: self.release.clone() },
             libvirt: info,
@@ -180,7 +207,7 @@ impl Notices {
                     std::future::pending().await
                 }
             };
-            // Cancel safety: all three arms are.
+            // Cancel safety: all arms are.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return true,
@@ -196,6 +223,7 @@ impl Notices {
                     }
                 },
                 () = libvirt => {}
+                Ok(()) = self.dhcp.changed() => {}
             }
             changed.send_modify(|count| *count += 1);
         }

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use trestle_model::{Fence, HostConfig, SetupRequest, TransactionId, TransactionReport};
+use trestle_model::{Fence, HostConfig, KeptLease, SetupRequest, TransactionId, TransactionReport};
 use trestle_plan::PlannedStep;
 use trestle_plan::transaction::Record;
+use uuid::Uuid;
 
 mod archive;
 mod error;
@@ -43,6 +44,12 @@ pub struct Contents {
     pub fence: Fence,
     /// The transaction that has begun and not ended.
     pub open: Option<Open>,
+    /// The host's identity for DHCPv6; nil before it was first needed.
+    #[serde(default)]
+    pub duid: Uuid,
+    /// DHCP leases, ordered; those that are over may be among them.
+    #[serde(default)]
+    pub leases: Vec<KeptLease>,
 }
 
 /// A transaction that has begun and not ended.
@@ -100,6 +107,10 @@ pub struct Change {
     pub open: OpenChange,
     /// A transaction to add to the history.
     pub past: Option<Past>,
+    /// A new identity for DHCPv6.
+    pub duid: Option<Uuid>,
+    /// New DHCP leases, in the place of all that are kept.
+    pub leases: Option<Vec<KeptLease>>,
 }
 
 /// What becomes of the persistent configuration.
@@ -282,7 +293,13 @@ impl Change {
     }
 
     fn apply_to(self, contents: &mut Contents) {
-        let Self { boot_id, running, persistent, fence, open, past: _ } = self;
+        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases } = self;
+        if let Some(duid) = duid {
+            contents.duid = duid;
+        }
+        if let Some(leases) = leases {
+            contents.leases = leases;
+        }
         if let Some(boot_id) = boot_id {
             contents.boot_id = boot_id;
         }

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod hooks;
 pub mod host;
 pub mod journal;
+pub mod leases;
 pub mod observer;
 pub mod service;
 pub mod session;

@@ -230,6 +230,8 @@ impl<H> Clone for Agent<H> {
 }
 
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod scopes;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod kernel {
     pub(crate) mod bench;
+    mod leases;
     mod routing;
 }
 

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trestle-plan", &["trestle-model"]),
     ("trestle-netlink", &["trestle-model", "trestle-plan"]),
     ("trestle-libvirt", &["trestle-model", "trestle-plan"]),
+    ("trestle-dhcp", &["trestle-model", "trestle-plan"]),
     ("trestle-fake-host", &["trestle-model", "trestle-plan"]),
     (
         "host-agent",
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "trestle-plan",
             "trestle-netlink",
             "trestle-libvirt",
+            "trestle-dhcp",
             "trestle-telemetry",
             "trestle-serve",
             "trestle-settings",

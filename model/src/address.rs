@@ -31,6 +31,8 @@ pub enum Ipv4Config {
     None,
     /// Addresses given by the operator.
     Static(StaticIpv4),
+    /// An address leased from a DHCP server.
+    Dhcp,
 }
 
 /// IPv6 on a network's device.

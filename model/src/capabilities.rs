@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bridge, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags,
-    Route, VlanId,
+    Address, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry,
+    NetworkName, PortFlags, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -82,6 +82,9 @@ pub struct NetworkReport {
     pub ports: Vec<PortReport>,
     /// The observed state of a managed MAC table; `None` where it is not managed.
     pub mac_table: Option<MacTableReport>,
+    /// The DHCP clients on the device, with their leases; empty where none runs.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpClient>,
     /// What differs from the configuration, one line each; empty where nothing does.
     pub drift: Vec<String>,
 }

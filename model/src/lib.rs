@@ -12,6 +12,7 @@ mod address;
 mod bridge;
 mod capabilities;
 mod config;
+mod dhcp;
 mod feature;
 mod finding;
 mod mac;
@@ -32,6 +33,7 @@ pub use capabilities::{
     NicReport, Owner, PortReport, UncommittedChange, VlanReport,
 };
 pub use config::{Baselines, HostConfig, NetworkEntry, NicBaseline, Origin};
+pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use mac::{BadMac, MacAddr};

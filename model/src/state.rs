@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{FeatureSet, IfName, MacAddr, MacTableManager, Mtu, VlanId};
+use crate::{DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, VlanId};
 
 /// One consistent snapshot of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct HostState {
     pub libvirt: Option<LibvirtState>,
     /// What kernel and libvirt can do.
     pub features: FeatureSet,
+    /// The DHCP clients that the agent runs, ordered; at most one for each device and family.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpClient>,
 }
 
 /// The kernel's links, routes and bridge forwarding entries, in one network namespace.
@@ -164,8 +167,10 @@ pub struct Address {
 pub enum AddressOrigin {
     /// Set by somebody, for ever.
     Static,
-    /// Set with a lifetime: DHCP or router advertisement.
+    /// Set with a lifetime by somebody else: another program's DHCP, or router advertisement.
     Dynamic,
+    /// Leased by one of the agent's own DHCP clients.
+    Dhcp,
     /// Made by the kernel: IPv6 link-local.
     Kernel,
 }

@@ -62,10 +62,10 @@ fn default_route(attachment: &NetworkAttachment, fleet: &Fleet, spot: &Spot) -> 
         return gateways.into_iter().map(finding).collect();
     }
     let mut findings = Vec::new();
-    if gateways.is_empty() {
+    if gateways.is_empty() && !leases_gateway(attachment) {
         findings.push(
             spot.error(Code::DefaultRouteWithoutGateway, DEFAULT_ROUTE, "the default route needs a gateway")
-                .remedy("give a static address with a gateway"),
+                .remedy("give a static address with a gateway, or let DHCP give one"),
         );
     }
     let owners: Vec<String> = fleet
@@ -87,13 +87,18 @@ fn default_route(attachment: &NetworkAttachment, fleet: &Fleet, spot: &Spot) -> 
 fn gateway_fields(attachment: &NetworkAttachment) -> Vec<&'static str> {
     let ipv4 = match &attachment.ipv4 {
         Ipv4Config::Static(config) => config.gateway().map(|_| IPV4_GATEWAY),
-        Ipv4Config::None => None,
+        Ipv4Config::None | Ipv4Config::Dhcp => None,
     };
     let ipv6 = match &attachment.ipv6 {
         Ipv6Config::Static(config) => config.gateway().map(|_| IPV6_GATEWAY),
         Ipv6Config::None => None,
     };
     ipv4.into_iter().chain(ipv6).collect()
+}
+
+/// Tells whether a DHCP server may give the gateway.
+fn leases_gateway(attachment: &NetworkAttachment) -> bool {
+    attachment.ipv4 == Ipv4Config::Dhcp
 }
 
 fn devices(placement: Placement<'_>, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {

@@ -26,6 +26,7 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
         bridge: None,
         ports: Vec::new(),
         mac_table: None,
+        dhcp: Vec::new(),
         drift: Vec::new(),
     };
     let capabilities = Capabilities {

@@ -106,6 +106,7 @@ impl FakeHost {
         let done = match step {
             Step::Kernel(step) => inner.world.perform_kernel(step),
             Step::Libvirt(step) => inner.world.perform_libvirt(step),
+            Step::Dhcp(step) => inner.world.perform_dhcp(step),
         };
         done.map_err(|reason| StepFailure { position: 0, reason, transient: false })?;
         inner.performed.push(step.clone());

@@ -45,6 +45,9 @@ impl Kernel {
             KernelStep::SetPort { port, change } => self.set_port(port, change, features)?,
             KernelStep::AddAddress { link, address } => self.add_address(link, address)?,
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address)?,
+            KernelStep::LeaseAddress { link, address, valid_s, .. } => {
+                self.add_leased_address(link, address, *valid_s)?
+            }
             KernelStep::AddRoute { route } => self.add_route(route)?,
             KernelStep::RemoveRoute { route } => self.remove_route(route)?,
             KernelStep::AddRule { rule } => self.add_rule(rule, features)?,
@@ -54,6 +57,11 @@ impl Kernel {
         }
         self.follow();
         Ok(())
+    }
+
+    /// Performs a step that a lease means; features are nothing to it.
+    pub(crate) fn apply_lease(&mut self, step: &KernelStep) -> Answer {
+        self.perform(step, &FeatureSet::default())
     }
 
     /// Does what a kernel does by itself after a change.

@@ -6,6 +6,7 @@
 //!
 //! Building a world panics on names and addresses that are none: the mistake is in the test.
 
+mod dhcp;
 mod fault;
 mod host;
 mod kernel;

@@ -7,9 +7,10 @@ use trestle_model::{
     Address, AddressOrigin, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName, LinkKind,
     MacAddr, MacTableManager, Mtu, Route, Support, VlanId,
 };
-use trestle_plan::{KernelStep, LibvirtStep, PortChange};
+use trestle_plan::{DhcpStep, KernelStep, LibvirtStep, PortChange};
 use uuid::Uuid;
 
+use crate::dhcp::Dhcp;
 use crate::kernel::{Answer, Kernel};
 use crate::libvirt::{Definition, Libvirt, is_software};
 
@@ -20,6 +21,7 @@ use crate::libvirt::{Definition, Libvirt, is_software};
 pub struct World {
     kernel: Kernel,
     libvirt: Option<Libvirt>,
+    dhcp: Dhcp,
     features: FeatureSet,
 }
 
@@ -32,6 +34,7 @@ impl Default for World {
         let mut world = Self {
             kernel,
             libvirt: Some(Libvirt::default()),
+            dhcp: Dhcp::default(),
             features: FeatureSet(Feature::ALL.map(|feature| (feature, Support::Present)).into()),
         };
         world.set_up("lo", true);
@@ -80,6 +83,13 @@ impl World {
     #[must_use]
     pub fn leased_address(mut self, name: &str, net: &str) -> Self {
         self.kernel.lease_address(&if_name(name), &address(net, AddressOrigin::Dynamic));
+        self
+    }
+
+    /// Puts a DHCP server on a segment: it always gives `address`, and is the first host of its prefix.
+    #[must_use]
+    pub fn dhcp_server(mut self, segment: &str, address: &str) -> Self {
+        self.serve_dhcp(segment, address);
         self
     }
 
@@ -183,6 +193,27 @@ impl World {
         self.plug(name, LinkKind::Nic);
     }
 
+    /// Puts a DHCP server on a segment, or lets it give another address from now on; as [`World::dhcp_server`].
+    pub fn serve_dhcp(&mut self, segment: &str, address: &str) {
+        self.dhcp.serve(&if_name(segment), address.parse().expect("the test names an address"));
+    }
+
+    /// Takes a segment's DHCP servers away; the leases that they gave go on until clients ask again.
+    pub fn silence_dhcp(&mut self, segment: &str) {
+        self.dhcp.fall_silent(&if_name(segment));
+    }
+
+    /// Lets every DHCP client ask again: leases change where the server gives another address, and end where there is
+    /// none.
+    pub fn renew_dhcp(&mut self) {
+        self.dhcp.ask_again(&mut self.kernel);
+    }
+
+    /// Takes the DHCP clients away without a word, as the death of their agent does; what leases brought stays.
+    pub fn lose_clients(&mut self) {
+        self.dhcp.clients.clear();
+    }
+
     /// Does what a step does, without a fault and without being counted.
     ///
     /// *Errors*: the kernel's or libvirt's text.
@@ -190,6 +221,7 @@ impl World {
         match step {
             trestle_plan::Step::Kernel(step) => self.perform_kernel(step),
             trestle_plan::Step::Libvirt(step) => self.perform_libvirt(step),
+            trestle_plan::Step::Dhcp(step) => self.perform_dhcp(step),
         }
     }
 
@@ -284,15 +316,24 @@ impl World {
 
     /// Returns what an observation returns.
     pub(crate) fn state(&self) -> HostState {
-        HostState {
+        let mut state = HostState {
             kernel: self.kernel.state.clone(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
             features: self.features.clone(),
-        }
+            dhcp: self.dhcp.clients.clone(),
+        };
+        state.mark_leases();
+        state
     }
 
     pub(crate) fn perform_kernel(&mut self, step: &KernelStep) -> Answer {
-        self.kernel.perform(step, &self.features)
+        self.kernel.perform(step, &self.features)?;
+        self.dhcp.follow(&mut self.kernel);
+        Ok(())
+    }
+
+    pub(crate) fn perform_dhcp(&mut self, step: &DhcpStep) -> Answer {
+        self.dhcp.perform(step, &mut self.kernel)
     }
 
     pub(crate) fn perform_libvirt(&mut self, step: &LibvirtStep) -> Answer {
@@ -326,6 +367,7 @@ impl World {
         }
         self.kernel.state.routes.clear();
         self.kernel.state.rules.clear();
+        self.dhcp.clients.clear();
         if let Some(libvirt) = &mut self.libvirt {
             libvirt.boot(&mut self.kernel, &self.features);
         }

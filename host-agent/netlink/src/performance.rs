@@ -32,6 +32,9 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::SetPort { port, change } => links::set_port(devices, port, change).await,
         KernelStep::AddAddress { link, address } => addresses::add(devices, link, address).await,
         KernelStep::RemoveAddress { link, address } => addresses::remove(devices, link, address).await,
+        KernelStep::LeaseAddress { link, address, valid_s, preferred_s } => {
+            addresses::lease(devices, link, address, (*valid_s, *preferred_s)).await
+        }
         KernelStep::AddRoute { route } => routes::add(devices, route).await,
         KernelStep::RemoveRoute { route } => routes::remove(devices, route).await,
         KernelStep::AddRule { rule } => rules::add(devices, rule).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use trestle_model::{FdbEntry, GuestInterface, HostState, IfName, LibvirtNetwork, Link, LinkKind, Route};
+use trestle_model::{DhcpClient, FdbEntry, GuestInterface, HostState, IfName, LibvirtNetwork, Link, LinkKind, Route};
 
 /// An observation with its tables of contents.
 ///
@@ -19,6 +19,7 @@ pub(crate) struct Census<'a> {
     guests: BTreeMap<&'a IfName, Vec<&'a GuestInterface>>,
     served: BTreeMap<&'a str, Vec<&'a GuestInterface>>,
     networks: BTreeMap<&'a str, Vec<&'a LibvirtNetwork>>,
+    clients: BTreeMap<&'a IfName, Vec<&'a DhcpClient>>,
 }
 
 impl<'a> Census<'a> {
@@ -48,6 +49,7 @@ impl<'a> Census<'a> {
                     .filter_map(|guest| Some((guest.network.as_deref()?, guest))),
             ),
             networks: grouped(networks.filter_map(|network| Some((network.bridge.as_deref()?, network)))),
+            clients: grouped(state.dhcp.iter().map(|client| (&client.spec.link, client))),
         }
     }
 
@@ -74,6 +76,11 @@ impl<'a> Census<'a> {
     /// Returns the forwarding entries of a bridge.
     pub(crate) fn entries(&self, bridge: &IfName) -> &[&'a FdbEntry] {
         at(&self.entries, bridge)
+    }
+
+    /// Returns the DHCP clients on a device.
+    pub(crate) fn clients(&self, device: &IfName) -> &[&'a DhcpClient] {
+        at(&self.clients, device)
     }
 
     /// Returns the guest behind a tap.

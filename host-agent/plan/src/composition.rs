@@ -17,9 +17,11 @@ use trestle_model::{
 pub(crate) use self::routes::{default_routes, routes, static_route};
 pub(crate) use self::sources::is_source_routed;
 use crate::census::Census;
+use crate::dhcp::clients;
 use crate::ownership;
 use crate::target::{
-    AddressTarget, AliasTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
+    AddressTarget, AliasTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget,
+    RouteTarget, Target,
 };
 
 /// Composes the target of a change from `running` to `desired`, given what the host is.
@@ -235,6 +237,7 @@ fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
     wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
     wanted.addresses = AddressTarget::Exactly(addresses(spec));
     wanted.routes = RouteTarget::Network(routes(spec));
+    wanted.dhcp = DhcpTarget::Exactly(clients(spec));
 }
 
 /// Returns a network's static addresses as the kernel will show them.

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod bench;
+mod clients;
 mod links;
 mod networks;
 mod ports;
@@ -40,6 +41,7 @@ enum Case {
     RoutesAreKept,
     SourceRoutesAndRulesAreKept,
     DownDropsRoutes,
+    ClientsComeAndGo,
     FailureTellsItsPosition,
     LibvirtNetworkComesAndGoes,
     LibvirtDefinitionIsRestored,
@@ -47,7 +49,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -64,6 +66,7 @@ impl Case {
         Self::RoutesAreKept,
         Self::SourceRoutesAndRulesAreKept,
         Self::DownDropsRoutes,
+        Self::ClientsComeAndGo,
         Self::FailureTellsItsPosition,
         Self::LibvirtNetworkComesAndGoes,
         Self::LibvirtDefinitionIsRestored,
@@ -88,7 +91,8 @@ impl Case {
             Self::Ipv4AddressesAreOrdered
             | Self::Ipv6IsSwitchedOffAndOn
             | Self::RoutesAreKept
-            | Self::DownDropsRoutes => &[],
+            | Self::DownDropsRoutes
+            | Self::ClientsComeAndGo => &[],
             Self::SourceRoutesAndRulesAreKept => &[Feature::PolicyRouting],
             Self::LibvirtManagesMacTable => {
                 &[Feature::Bridge, Feature::BridgeVlanFiltering, Feature::LibvirtMacTableManager]
@@ -130,6 +134,7 @@ impl Case {
             Self::RoutesAreKept => addresses::routes_are_kept(bench).await,
             Self::SourceRoutesAndRulesAreKept => addresses::source_routes_and_rules_are_kept(bench).await,
             Self::DownDropsRoutes => addresses::down_drops_routes(bench).await,
+            Self::ClientsComeAndGo => clients::clients_come_and_go(bench).await,
             Self::FailureTellsItsPosition => links::failure_tells_its_position(bench).await,
             Self::LibvirtNetworkComesAndGoes => networks::network_comes_and_goes(bench).await,
             Self::LibvirtDefinitionIsRestored => networks::definition_is_restored(bench).await,

@@ -6,12 +6,13 @@ use std::borrow::Borrow;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, FdbEntry, FdbState, Feature, FeatureSet, LibvirtNetwork, Link, LinkKind, PortFlags,
-    Route, Rule,
+    Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, LibvirtNetwork, Link,
+    LinkKind, PortFlags, Route, Rule,
 };
 
+use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::ROUTE_PROTOCOL;
-use crate::target::{AddressTarget, DefinitionTarget, FdbTarget, KindTarget, RouteTarget, RulesTarget};
+use crate::target::{AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, RouteTarget, RulesTarget};
 use crate::{BridgeChange, PortChange};
 
 /// The protocol number of routes that the kernel makes for addresses.
@@ -129,6 +130,20 @@ pub(crate) fn rule_change(table: u32, target: &RulesTarget, rules: &[Rule]) -> C
     }
 }
 
+/// Returns how the DHCP clients on a device have to change; one that is only told anew does not stop.
+///
+/// `has` are those on the device.
+pub(crate) fn client_change<C: Borrow<DhcpClientSpec>>(target: &DhcpTarget, has: &[C]) -> Change<DhcpClientSpec> {
+    let DhcpTarget::Exactly(wanted) = target else { return Change::none() };
+    let has = || has.iter().map(Borrow::borrow);
+    let goes_on =
+        |has: &DhcpClientSpec| wanted.iter().any(|wanted| wanted.rivals(has) && wanted.segment == has.segment);
+    Change {
+        remove: has().filter(|has| !goes_on(has)).cloned().collect(),
+        add: wanted.iter().filter(|wanted| !has().any(|has| has == *wanted)).cloned().collect(),
+    }
+}
+
 /// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.
 ///
 /// `entries` are those of the bridge.
@@ -184,10 +199,12 @@ pub(crate) fn is_same_path(one: &Route, other: &Route) -> bool {
         == (other.table, other.destination, other.gateway, &other.device, other.metric)
 }
 
-/// Tells whether a route comes and goes by itself: the kernel made it for an address, or a router advertised it.
+/// Tells whether a route comes and goes by itself: the kernel made it for an address, a router advertised it, or it is
+/// one of a lease in force.
 pub(crate) fn is_automatic(route: &Route, link: &Link) -> bool {
     match (route.protocol, route.destination) {
         (PROTOCOL_ADVERTISED, _) => true,
+        (LEASE_PROTOCOL, _) => link.addresses.iter().any(|address| address.origin == AddressOrigin::Dhcp),
         (PROTOCOL_KERNEL, IpNet::V6(_)) => route.metric == METRIC_IPV6_PREFIX,
         (PROTOCOL_KERNEL, IpNet::V4(_)) => {
             route.metric == 0
@@ -205,9 +222,13 @@ pub(crate) fn is_secondary_of(address: &Address, earlier: &Address) -> bool {
         && address.scope == earlier.scope
 }
 
-/// Returns the addresses that are somebody's wish: not the kernel's own.
+/// Returns the addresses that are somebody's wish: not the kernel's own, and not those of leases.
 pub(crate) fn settled(link: &Link) -> impl DoubleEndedIterator<Item = &Address> {
-    link.addresses.iter().filter(|address| address.origin != AddressOrigin::Kernel)
+    let is_settled = |address: &&Address| match address.origin {
+        AddressOrigin::Static | AddressOrigin::Dynamic => true,
+        AddressOrigin::Dhcp | AddressOrigin::Kernel => false,
+    };
+    link.addresses.iter().filter(is_settled)
 }
 
 fn ipv4_change(wanted: &[Address], link: &Link) -> Change<Address> {

@@ -4,16 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, Bridge, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route, Rule,
+    Address, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route, Rule,
 };
 
 use crate::census::Census;
 use crate::difference::{
-    address_change, bridge_change, definition_change, fdb_change, is_another_kind, port_change, route_change,
-    rule_change,
+    address_change, bridge_change, client_change, definition_change, fdb_change, is_another_kind, port_change,
+    route_change, rule_change,
 };
 use crate::target::{
-    AliasTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, Target,
+    AliasTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget,
+    Target,
 };
 
 /// An attribute that is not as it is to be.
@@ -95,6 +96,14 @@ impl Comparison<'_> {
             }
             (LinkTarget::Present(wanted), Some(link)) => self.present_link(&object, wanted, link),
         }
+        let none = DhcpTarget::Exactly(Vec::new());
+        let wanted = match target {
+            LinkTarget::Present(wanted) => &wanted.dhcp,
+            LinkTarget::Absent { .. } => &none,
+        };
+        let has: Vec<&DhcpClientSpec> = self.census.clients(name).iter().map(|client| &client.spec).collect();
+        let clients = client_change(wanted, &has);
+        self.lists(&object, "DHCP client", &clients.add, &clients.remove, client_text);
     }
 
     fn present_link(&mut self, object: &str, wanted: &LinkWanted, link: &Link) {
@@ -218,6 +227,11 @@ impl From<Drift> for Leftover {
     fn from(drift: Drift) -> Self {
         Self { object: drift.object, field: drift.field, expected: drift.expected, actual: drift.actual }
     }
+}
+
+fn client_text(client: &DhcpClientSpec) -> String {
+    let default_route = if client.default_route { " for the default route" } else { "" };
+    format!("{} for {}{default_route}", client.family, client.segment)
 }
 
 fn route_text(route: &Route) -> String {

@@ -17,6 +17,7 @@ pub mod undo;
 
 mod census;
 mod composition;
+mod dhcp;
 mod difference;
 mod drift;
 mod host;
@@ -29,13 +30,16 @@ mod steps;
 mod validation;
 
 pub use composition::compose;
+pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, meaning, missing_leases, resumption};
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use planning::{Plan, merge, plan};
 pub use report::{bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, with_origins_of};
-pub use step::{BridgeChange, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange, Step};
+pub use step::{
+    BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange, Step,
+};
 pub use steps::steps_towards;
 pub use target::Target;
 pub use undo::{Snapshot, undo_target};

@@ -85,6 +85,13 @@ impl Net {
         self
     }
 
+    /// Gives it an IPv4 address by DHCP.
+    #[must_use]
+    pub fn dhcp(mut self) -> Self {
+        self.0.ipv4 = Ipv4Config::Dhcp;
+        self
+    }
+
     /// Gives it static IPv6 addresses, and a gateway.
     #[must_use]
     pub fn ipv6(mut self, addresses: &[&str], gateway: Option<&str>) -> Self {
@@ -182,7 +189,7 @@ pub fn lines(steps: &[PlannedStep]) -> String {
 }
 
 /// What is left of a state when the kernel's noise is taken out: numbers of devices, carriers, link-local addresses,
-/// leases' remaining time, learned and local entries.
+/// leases' remaining time, what DHCP clients wait for, learned and local entries.
 pub fn settled(mut state: HostState) -> HostState {
     for link in state.kernel.links.values_mut() {
         link.index = 0;
@@ -192,6 +199,9 @@ pub fn settled(mut state: HostState) -> HostState {
         for address in &mut link.addresses {
             address.origin = AddressOrigin::Static;
         }
+    }
+    for client in &mut state.dhcp {
+        client.problem = None;
     }
     let link_local = |route: &Route| route.destination.to_string() == "fe80::/64";
     state.kernel.routes.retain(|route| !link_local(route));
@@ -222,6 +232,7 @@ pub fn untouched(state: HostState, plan: &Plan) -> HostState {
     state.kernel.links.retain(|name, _| !touched.contains(name));
     state.kernel.routes.retain(|route| !touched.contains(&route.device));
     state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table));
+    state.dhcp.retain(|client| !touched.contains(&client.spec.link));
     state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
     if let Some(libvirt) = &mut state.libvirt {
         libvirt.networks.retain(|name, _| !plan.target.libvirt.contains_key(name));

@@ -5,7 +5,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use trestle_model::{Address, FdbEntry, IfName, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId};
+use trestle_model::{
+    Address, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId,
+};
 use uuid::Uuid;
 
 /// One idempotent change of a host.
@@ -16,6 +18,8 @@ pub enum Step {
     Kernel(KernelStep),
     /// A change of libvirt's networks.
     Libvirt(LibvirtStep),
+    /// A change of the agent's DHCP clients.
+    Dhcp(DhcpStep),
 }
 
 /// A change of the kernel's network state; every device is named, never numbered.
@@ -117,6 +121,17 @@ pub enum KernelStep {
         /// The address.
         address: Address,
     },
+    /// Adds or refreshes an address that ends by itself; never planned, but what a lease means.
+    LeaseAddress {
+        /// The device.
+        link: IfName,
+        /// The address.
+        address: Address,
+        /// How long it lives, in seconds; `u32::MAX` is for ever.
+        valid_s: u32,
+        /// How long it may begin connections, in seconds.
+        preferred_s: u32,
+    },
     /// Adds a route to its table; an equal one is replaced.
     AddRoute {
         /// The route.
@@ -183,6 +198,21 @@ pub enum LibvirtStep {
         name: String,
         /// Whether it does.
         autostart: bool,
+    },
+}
+
+/// A change of the agent's DHCP clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DhcpStep {
+    /// Starts a client; one that runs for the same segment goes on, with what is told anew.
+    Start(DhcpClientSpec),
+    /// Stops a client and takes away what its lease brought; an absent one is fine. The lease is remembered.
+    Stop {
+        /// The device.
+        link: IfName,
+        /// The family.
+        family: IpFamily,
     },
 }
 
@@ -281,6 +311,12 @@ impl From<KernelStep> for Step {
     }
 }
 
+impl From<DhcpStep> for Step {
+    fn from(step: DhcpStep) -> Self {
+        Self::Dhcp(step)
+    }
+}
+
 impl From<LibvirtStep> for Step {
     fn from(step: LibvirtStep) -> Self {
         Self::Libvirt(step)
@@ -292,6 +328,7 @@ impl fmt::Display for Step {
         match self {
             Self::Kernel(step) => step.fmt(f),
             Self::Libvirt(step) => step.fmt(f),
+            Self::Dhcp(step) => step.fmt(f),
         }
     }
 }
@@ -317,6 +354,9 @@ impl fmt::Display for KernelStep {
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
             Self::AddAddress { link, address } => write!(f, "add address {} to {link}", address.net),
             Self::RemoveAddress { link, address } => write!(f, "remove address {} from {link}", address.net),
+            Self::LeaseAddress { link, address, valid_s, .. } => {
+                write!(f, "lease address {} to {link} for {valid_s} s", address.net)
+            }
             Self::AddRoute { route } => write!(f, "add route {}", RouteWords(route)),
             Self::RemoveRoute { route } => write!(f, "remove route {}", RouteWords(route)),
             Self::AddRule { rule } => write!(f, "add rule from {} to table {}", rule.source, rule.table),
@@ -343,6 +383,20 @@ impl fmt::Display for LibvirtStep {
             Self::SetAutostart { name, autostart: false } => {
                 write!(f, "do not let libvirt start network {name} by itself")
             }
+        }
+    }
+}
+
+impl fmt::Display for DhcpStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(DhcpClientSpec { link, family, default_route: true, .. }) => {
+                write!(f, "start {family} DHCP client on {link} for the default route")
+            }
+            Self::Start(DhcpClientSpec { link, family, default_route: false, .. }) => {
+                write!(f, "start {family} DHCP client on {link}")
+            }
+            Self::Stop { link, family } => write!(f, "stop {family} DHCP client on {link}"),
         }
     }
 }

@@ -13,7 +13,7 @@ use self::expectation::Expectation;
 pub(crate) use self::expectation::NEW_BRIDGE;
 use crate::census::Census;
 use crate::target::Target;
-use crate::{Guests, KernelStep, PlannedStep, Step};
+use crate::{DhcpStep, Guests, KernelStep, PlannedStep, Step};
 
 /// Plans the steps from `observed` to `target`.
 ///
@@ -56,7 +56,11 @@ impl Draft<'_> {
 
     /// Tells whether traffic may be interrupted: never on a device that this very plan makes.
     fn disrupts(&self, step: &Step) -> bool {
-        let Step::Kernel(step) = step else { return false };
+        let step = match step {
+            Step::Kernel(step) => step,
+            Step::Dhcp(DhcpStep::Stop { link, .. }) => return self.existed(link),
+            Step::Dhcp(DhcpStep::Start(_)) | Step::Libvirt(_) => return false,
+        };
         match step {
             KernelStep::DeleteLink { name } => self.existed(name),
             KernelStep::SetMac { link, .. }
@@ -79,6 +83,7 @@ impl Draft<'_> {
             | KernelStep::SetUp { up: true, .. }
             | KernelStep::SetPort { .. }
             | KernelStep::AddAddress { .. }
+            | KernelStep::LeaseAddress { .. }
             | KernelStep::AddRoute { .. }
             | KernelStep::AddRule { .. }
             | KernelStep::ReplaceFdb { .. }
@@ -94,6 +99,7 @@ impl Draft<'_> {
     fn guests(&self, step: &Step) -> Guests {
         let (port, bridge, network) = match step {
             Step::Libvirt(step) => (None, None, Some(step.network())),
+            Step::Dhcp(_) => (None, None, None),
             Step::Kernel(step) => match step {
                 KernelStep::SetPort { port, .. } => (Some(port), None, None),
                 KernelStep::ReplaceFdb { entry } | KernelStep::RemoveFdb { entry } => (Some(&entry.port), None, None),
@@ -111,6 +117,7 @@ impl Draft<'_> {
                 | KernelStep::SetAlias { .. }
                 | KernelStep::SetIpv6Disabled { .. }
                 | KernelStep::AddAddress { .. }
+                | KernelStep::LeaseAddress { .. }
                 | KernelStep::RemoveAddress { .. }
                 | KernelStep::AddRoute { .. }
                 | KernelStep::RemoveRoute { .. }

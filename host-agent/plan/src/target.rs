@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{Address, Bridge, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId};
+use trestle_model::{Address, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId};
 
 use crate::{NetworkDefinition, PortChange};
 
@@ -60,6 +60,8 @@ pub struct LinkWanted {
     pub addresses: AddressTarget,
     /// Routes through it.
     pub routes: RouteTarget,
+    /// DHCP clients on it.
+    pub dhcp: DhcpTarget,
 }
 
 /// What a device is.
@@ -102,8 +104,8 @@ pub enum MasterTarget {
     PortOf(IfName),
 }
 
-/// The addresses that a device is to have. The kernel's own (IPv6 link-local) never count, nor do IPv6 addresses
-/// that routers advertise.
+/// The addresses that a device is to have. The kernel's own (IPv6 link-local) never count, nor do those of leases of
+/// the agent's own DHCP clients, nor IPv6 addresses that routers advertise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressTarget {
     /// Whatever they are.
@@ -114,8 +116,8 @@ pub enum AddressTarget {
     Exactly(Vec<Address>),
 }
 
-/// The routes that are to go through a device. Those that the kernel makes for addresses, and those that routers
-/// advertise, never count.
+/// The routes that are to go through a device. Those that the kernel makes for addresses, those that routers
+/// advertise, and those of leases in force never count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteTarget {
     /// Whatever they are.
@@ -126,6 +128,16 @@ pub enum RouteTarget {
     Network(Vec<Route>),
     /// These, and no others.
     Exactly(Vec<Route>),
+}
+
+/// The DHCP clients that are to run on a device. What their leases bring comes and goes with them, and never counts as
+/// an address or route of the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DhcpTarget {
+    /// Whatever they are.
+    Leave,
+    /// These, and no others; at most one for each family.
+    Exactly(Vec<DhcpClientSpec>),
 }
 
 /// A static forwarding entry that is, or is not, to be there.
@@ -199,6 +211,7 @@ impl LinkWanted {
             port: PortChange::default(),
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
+            dhcp: DhcpTarget::Leave,
         }
     }
 }

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, Rule,
+    DhcpClientSpec, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags,
+    Route, Rule,
 };
 
 use crate::PortChange;
 use crate::difference::{is_another_kind, is_automatic, settled};
 use crate::target::{
-    AddressTarget, AliasTarget, DefinitionTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
-    LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
+    AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
+    LinkTarget, LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
 };
 
 const WHY: &str = "undo";
@@ -45,6 +46,9 @@ pub struct LinkBefore {
     pub touched: BTreeSet<Aspect>,
     /// Whether it is a guest's port, which may be gone by now.
     pub of_guest: bool,
+    /// The DHCP clients that ran on it. Their leases are not part of it: they come and go with them.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpClientSpec>,
 }
 
 /// An attribute of a device.
@@ -71,6 +75,8 @@ pub enum Aspect {
     Addresses,
     /// Routes.
     Routes,
+    /// DHCP clients.
+    Dhcp,
 }
 
 /// A forwarding entry's place, and the static entry that was there.
@@ -100,7 +106,9 @@ impl Snapshot {
                 };
                 // What was not there and is never made cannot be touched.
                 let is_touched = link.is_some() || !(of_guest || is_found);
-                let before = LinkBefore { link: link.cloned(), touched: touched(wanted, link), of_guest };
+                let clients = observed.dhcp.iter().map(|client| &client.spec).filter(|spec| &spec.link == name);
+                let dhcp = clients.cloned().collect();
+                let before = LinkBefore { link: link.cloned(), touched: touched(wanted, link), of_guest, dhcp };
                 is_touched.then(|| (name.clone(), before))
             })
             .collect();
@@ -201,6 +209,7 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
             AddressTarget::Leave
         },
         routes: if has(Aspect::Routes) { RouteTarget::Exactly(through()) } else { RouteTarget::Leave },
+        dhcp: if has(Aspect::Dhcp) { DhcpTarget::Exactly(before.dhcp.clone()) } else { DhcpTarget::Leave },
         ..LinkWanted::leaving_alone(kind, WHY)
     }
 }
@@ -233,6 +242,7 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     );
     touch(Aspect::Addresses, addresses);
     touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
+    touch(Aspect::Dhcp, wanted.dhcp != DhcpTarget::Leave);
     touched
 }
 
@@ -248,6 +258,7 @@ fn everything() -> BTreeSet<Aspect> {
         Aspect::Port,
         Aspect::Addresses,
         Aspect::Routes,
+        Aspect::Dhcp,
     ]
     .into()
 }

@@ -27,6 +27,8 @@ const RUNNING: &str = "running";
 const PERSISTENT: &str = "persistent";
 const FENCE: &str = "fence";
 const OPEN: &str = "open";
+const DUID: &str = "duid";
+const LEASES: &str = "leases";
 
 /// The open database.
 pub(super) struct Store {
@@ -88,6 +90,8 @@ impl Store {
             persistent: self.value(PERSISTENT)?.unwrap_or_default(),
             fence: self.value(FENCE)?.unwrap_or_default(),
             open: self.value(OPEN)?,
+            duid: self.value(DUID)?.unwrap_or_default(),
+            leases: self.value(LEASES)?.unwrap_or_default(),
         })
     }
 
@@ -124,6 +128,8 @@ impl Store {
         put(&mut values, RUNNING, change.running.as_ref())?;
         put(&mut values, PERSISTENT, change.persistent())?;
         put(&mut values, FENCE, change.fence.as_ref())?;
+        put(&mut values, DUID, change.duid.as_ref())?;
+        put(&mut values, LEASES, change.leases.as_ref())?;
         match &change.open {
             OpenChange::Keep => {}
             OpenChange::Set(open) => put(&mut values, OPEN, Some(open))?,
@@ -137,13 +143,15 @@ impl Store {
         if self.account != Account::default() {
             return Err(JournalError::NotEmpty(self.folder.clone()));
         }
-        let Contents { boot_id, running, persistent, fence, open } = &archive.contents;
+        let Contents { boot_id, running, persistent, fence, open, duid, leases } = &archive.contents;
         let mut values = Values::new();
         put(&mut values, BOOT_ID, Some(boot_id))?;
         put(&mut values, RUNNING, Some(running))?;
         put(&mut values, PERSISTENT, Some(persistent))?;
         put(&mut values, FENCE, Some(fence))?;
         put(&mut values, OPEN, open.as_ref())?;
+        put(&mut values, DUID, Some(duid))?;
+        put(&mut values, LEASES, Some(leases))?;
         self.write(values, &archive.history)
     }
 

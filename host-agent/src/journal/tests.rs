@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use trestle_model::{ConnectivityCheck, Outcome, Scope, SetupOptions};
+use trestle_model::{ConnectivityCheck, IfName, IpFamily, Lease, MacAddr, Outcome, Scope, SetupOptions};
 use trestle_plan::transaction::Phase;
 use uuid::Uuid;
 
@@ -70,6 +70,23 @@ fn generation(generation: u64) -> HostConfig {
     HostConfig { generation, ..HostConfig::default() }
 }
 
+fn lease() -> KeptLease {
+    let lease = Lease {
+        address: "192.0.2.50/24".parse().unwrap(),
+        server: "192.0.2.1".to_owned(),
+        gateways: vec!["192.0.2.1".parse().unwrap()],
+        routes: Vec::new(),
+        nameservers: Vec::new(),
+        search: Vec::new(),
+        expires_ms: Some(5),
+        lifetime_s: 3600,
+        renew_s: 1800,
+        preferred_s: 3600,
+    };
+    let segment = IfName::parse("eth0").unwrap();
+    KeptLease { segment, family: IpFamily::Ipv4, mac: MacAddr::new([2, 0, 0, 0, 0, 1]), lease }
+}
+
 fn whole_change() -> Change {
     Change {
         boot_id: Some("boot".to_owned()),
@@ -78,6 +95,8 @@ fn whole_change() -> Change {
         fence: Some(Fence { epoch: 1, generation: 4 }),
         open: OpenChange::Set(Box::new(open(9))),
         past: Some(past(1)),
+        duid: Some(Uuid::from_u128(7)),
+        leases: Some(vec![lease()]),
     }
 }
 

@@ -10,7 +10,7 @@ use trestle_model::{
     Code, Finding, Findings, HostState, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionReport,
 };
 use trestle_plan::transaction::{Event, Phase, Record};
-use trestle_plan::{Plan, Target, spell_out, verify, with_origins_of};
+use trestle_plan::{Plan, Target, missing_leases, spell_out, verify, with_origins_of};
 use trestle_telemetry::{chain, names};
 
 use super::confirmation::{Awaiting, Kept};
@@ -26,6 +26,11 @@ use crate::site::Site;
 /// The rests between looks at the host, while what was changed settles.
 const SETTLING: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
+
+/// How long a change of the default route waits for its lease.
+const LEASE_PATIENCE: Duration = Duration::from_secs(20);
+/// The rest between looks at it.
+const LEASE_REST: Duration = Duration::from_millis(200);
 
 /// Says why a transaction has no answer.
 #[derive(Debug)]
@@ -218,7 +223,7 @@ impl<H: Site> Execution<'_, H> {
                 Ok(observed) => {
                     let drift = verify(target, &observed);
                     if drift.is_empty() {
-                        return Ok(());
+                        return self.await_leases(target).await;
                     }
                     let lines: Vec<String> = drift.iter().map(ToString::to_string).collect();
                     lines.join("; ")
@@ -230,6 +235,25 @@ impl<H: Site> Execution<'_, H> {
             };
             warn!(fault, "host is not as planned yet, will be looked at again");
             sleep(*rest).await;
+        }
+    }
+
+    /// Waits for the leases that the default route is to come with, for a time.
+    async fn await_leases(&self, target: &Target) -> Result<(), Finding> {
+        let until = Instant::now() + LEASE_PATIENCE;
+        loop {
+            let missing = match self.shared.host.observe().await {
+                Ok(observed) => missing_leases(target, &observed),
+                Err(error) => return Err(Finding::error(Code::VerificationFailed, "", error.to_string())),
+            };
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let lines: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                return Err(Finding::error(Code::VerificationFailed, "", lines.join("; ")));
+            }
+            sleep(LEASE_REST).await;
         }
     }
 

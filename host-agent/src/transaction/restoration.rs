@@ -1,17 +1,18 @@
 //! What a start owes: an open transaction to its end, and after a boot the persistent configuration.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use trestle_model::{Code, Finding, HostState, Outcome};
 use trestle_plan::transaction::{Recovery, recover};
-use trestle_plan::{restore_plan, verify};
+use trestle_plan::{restore_plan, resumption, verify};
 use trestle_telemetry::{chain, names};
 
 use super::Shared;
 use super::execution::{adopt, close, take_back};
-use super::performance::perform_all;
+use super::performance::{perform, perform_all};
 use crate::journal::{Change, JournalError, Open};
 use crate::site::{Part, Site};
 
@@ -29,6 +30,28 @@ pub(super) enum Restored {
     Wholly,
     /// libvirt's part, when it answers.
     WithoutLibvirt,
+}
+
+/// Starts the DHCP clients of the running configuration again, as long as it is this boot's: they ended with the agent, and
+/// their addresses did not.
+pub(super) async fn resume<H: Site>(shared: &Shared<H>) {
+    let contents = shared.journal.contents();
+    if contents.boot_id != shared.boot_id {
+        return;
+    }
+    let observed = match shared.host.survey(&BTreeSet::from([Part::Addresses])).await {
+        Ok(survey) => survey.state,
+        Err(error) => {
+            warn!(error = %chain(&error), "host not observed, DHCP clients do not go on yet");
+            return;
+        }
+    };
+    let mut performer = shared.host.performer();
+    for step in resumption(&contents.running, &observed) {
+        if let Err(failure) = perform(&mut performer, &step).await {
+            warn!(step = %step, error = %failure, "DHCP client does not go on");
+        }
+    }
 }
 
 /// Ends the transaction that the journal holds, if any.

@@ -10,7 +10,7 @@ use tracing::{Instrument as _, error, info, info_span};
 use trestle_telemetry::{chain, names};
 
 use super::execution::{Execution, Failure};
-use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot};
+use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot, resume};
 use super::{Job, Refusal, Shared};
 use crate::hooks::Hooks;
 use crate::journal::JournalError;
@@ -51,8 +51,11 @@ impl<H: Site> Writer<H> {
     ///
     /// *Errors*: the store failed. *Cancel safety*: safe; the next start owes the same.
     pub async fn recover(&mut self) -> Result<(), JournalError> {
+        // Before anything else, so that no address ends meanwhile; and after it, for devices that have come.
+        resume(&self.shared).await;
         finish_open(&self.shared).await?;
         self.restored = restore_after_boot(&self.shared, PATIENCE).await?;
+        resume(&self.shared).await;
         Ok(())
     }
 

@@ -136,6 +136,16 @@ impl Bench {
         assert_eq!(after, before);
     }
 
+    /// Waits until no device has the address.
+    pub(crate) async fn without(&self, address: &str) {
+        let state = self.wait(|_| !self.ip("address").contains(address)).await;
+        assert!(!self.ip("address").contains(address), "{state}");
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     pub(crate) fn has_link(&self, name: &str) -> bool {
         self.ip("-j link").contains(&format!("\"ifname\":\"{name}\""))
     }

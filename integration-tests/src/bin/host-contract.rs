@@ -6,8 +6,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use host_agent::host::RealHost;
+use host_agent::journal::Journal;
+use host_agent::leases::Leases;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trestle_dhcp::Dhcp;
 use trestle_model::IfName;
+use trestle_netlink::Kernel;
 use trestle_plan::contract::{self, Verdict};
+use uuid::Uuid;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -17,7 +24,13 @@ async fn main() -> Result<ExitCode> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_secs(1),
     };
-    let host = RealHost::connect(release.trim().to_owned(), Some(libvirt)).await?;
+    let folder = tempfile::tempdir()?;
+    let dhcp = Dhcp::new(Uuid::new_v4(), Vec::new());
+    let journal = Journal::open(folder.path()).await?;
+    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal);
+    let mut keeping = JoinSet::new();
+    keeping.spawn(leases.run(CancellationToken::new()));
+    let host = RealHost::connect(release.trim().to_owned(), Some(libvirt), dhcp, settlement).await?;
     let results = contract::run(&host, &[IfName::parse("eth1")?, IfName::parse("eth2")?]).await;
     for result in &results {
         println!("{result}");

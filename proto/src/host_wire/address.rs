@@ -20,6 +20,7 @@ pub(crate) fn read_ipv4(form: &mut Form, path: &str, config: Option<&wire::Ipv4C
             let path = format!("{path}.static");
             IPV4.read(form, &path, given).map_or(Ipv4Config::None, Ipv4Config::Static)
         }
+        Some(ipv4_config::Method::Dhcp(wire::Dhcp {})) => Ipv4Config::Dhcp,
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn read_ipv6(form: &mut Form, path: &str, config: Option<&wire::Ipv6C
 pub(crate) fn build_ipv4(config: &Ipv4Config) -> Option<wire::Ipv4Config> {
     match config {
         Ipv4Config::None => None,
+        Ipv4Config::Dhcp => Some(wire::Ipv4Config { method: Some(ipv4_config::Method::Dhcp(wire::Dhcp {})) }),
         Ipv4Config::Static(given) => {
             let addresses = build_static(given.addresses(), given.gateway());
             Some(wire::Ipv4Config { method: Some(ipv4_config::Method::Static(addresses)) })

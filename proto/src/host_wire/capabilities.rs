@@ -5,6 +5,7 @@
 
 mod build;
 mod devices;
+mod dhcp;
 mod parse;
 
 pub use build::build_capabilities;

@@ -6,9 +6,10 @@ use ipnet::IpNet;
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, FeatureSet,
-    GuestPort, KernelInfo, LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport,
-    Origin, Owner, PortFlags, PortReport, Route, Support, UncommittedChange, VlanId, VlanReport,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, Duplex,
+    FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr,
+    MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport, Route,
+    Support, UncommittedChange, VlanId, VlanReport,
 };
 
 use super::network_spec;
@@ -26,7 +27,12 @@ fn net() -> impl Strategy<Value = IpNet> {
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    let origin = prop_oneof![Just(AddressOrigin::Static), Just(AddressOrigin::Dynamic), Just(AddressOrigin::Kernel)];
+    let origin = proptest::sample::select(vec![
+        AddressOrigin::Static,
+        AddressOrigin::Dynamic,
+        AddressOrigin::Dhcp,
+        AddressOrigin::Kernel,
+    ]);
     (net(), origin).prop_map(|(net, origin)| Address {
         net,
         origin,
@@ -85,13 +91,73 @@ fn mac_table() -> impl Strategy<Value = MacTableReport> {
         .prop_map(|(manager, active, entries)| MacTableReport { manager, active, entries })
 }
 
+fn hosts() -> impl Strategy<Value = Vec<std::net::IpAddr>> {
+    proptest::collection::vec(net().prop_map(|net| net.addr()), 0..3)
+}
+
+fn client() -> impl Strategy<Value = DhcpClient> {
+    let family = prop_oneof![Just(IpFamily::Ipv4), Just(IpFamily::Ipv6)];
+    let spec = (if_name(), family, if_name(), any::<bool>())
+        .prop_map(|(link, family, segment, default_route)| DhcpClientSpec { link, family, segment, default_route });
+    let state = proptest::sample::select(vec![
+        DhcpState::Searching,
+        DhcpState::Verifying,
+        DhcpState::Bound,
+        DhcpState::Renewing,
+    ]);
+    (spec, state, option::of(lease()), option::of(".{1,20}")).prop_map(|(spec, state, lease, problem)| DhcpClient {
+        spec,
+        state,
+        lease,
+        problem,
+    })
+}
+
+fn lease() -> impl Strategy<Value = Lease> {
+    let route = (net(), option::of(net()))
+        .prop_map(|(destination, hop)| LeaseRoute { destination, next_hop: hop.map(|net| net.addr()) });
+    let routes = proptest::collection::vec(route, 0..3);
+    let words = ("[0-9a-f.]{0,12}", proptest::collection::vec("[a-z.]{1,12}", 0..2));
+    let times = (option::of(0_u64..4_000_000_000_000), any::<[u32; 3]>());
+    (net(), hosts(), routes, hosts(), words, times).prop_map(
+        |(
+            address,
+            gateways,
+            routes,
+            nameservers,
+            (server, search),
+            (expires_ms, [lifetime_s, renew_s, preferred_s]),
+        )| {
+            Lease {
+                address,
+                server,
+                gateways,
+                routes,
+                nameservers,
+                search,
+                expires_ms,
+                lifetime_s,
+                renew_s,
+                preferred_s,
+            }
+        },
+    )
+}
+
 fn network() -> impl Strategy<Value = NetworkReport> {
     let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
     let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
     let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()));
-    let out = (proptest::collection::vec(net().prop_map(|net| net.addr()), 0..3), any::<bool>());
+    let out = (hosts(), any::<bool>(), proptest::collection::vec(client(), 0..2));
     (network_spec(), origin, device, ports, out, proptest::collection::vec(".{0,20}", 0..3)).prop_map(
-        |(spec, origin, (device, mtu, addresses, bridge), (ports, mac_table), (gateways, default_route), drift)| {
+        |(
+            spec,
+            origin,
+            (device, mtu, addresses, bridge),
+            (ports, mac_table),
+            (gateways, default_route, dhcp),
+            drift,
+        )| {
             // A MAC table is one of the network's own bridge.
             let mac_table = mac_table.zip(spec.bridge()).map(|(mut table, bridge)| {
                 table.entries.iter_mut().for_each(|entry| entry.bridge = bridge.name.clone());
@@ -107,6 +173,7 @@ fn network() -> impl Strategy<Value = NetworkReport> {
                 bridge,
                 ports,
                 mac_table,
+                dhcp,
                 drift,
             }
         },

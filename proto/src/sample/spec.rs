@@ -40,7 +40,7 @@ pub(crate) fn ipv4() -> impl Strategy<Value = Ipv4Config> {
         let nets = (0..count).map(|net| Ipv4Net::new(Ipv4Addr::new(198, 18, net, host), 24).unwrap()).collect();
         Ipv4Config::Static(StaticIpv4::new(nets, routed.then_some(Ipv4Addr::new(198, 18, 0, 1))).unwrap())
     });
-    prop_oneof![Just(Ipv4Config::None), given]
+    prop_oneof![Just(Ipv4Config::None), Just(Ipv4Config::Dhcp), given]
 }
 
 pub(crate) fn ipv6() -> impl Strategy<Value = Ipv6Config> {

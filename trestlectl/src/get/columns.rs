@@ -88,7 +88,10 @@ fn host(resource: &DynamicMessage) -> [String; 6] {
 fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
     let wire::NetworkAttachment { name, spec, .. } = schema::typed(resource);
     let spec = spec.unwrap_or_default();
-    let v4 = spec.ipv4.and_then(|config| config.method).map(|ipv4_config::Method::Static(given)| given.addresses);
+    let v4 = spec.ipv4.and_then(|config| config.method).map(|method| match method {
+        ipv4_config::Method::Static(given) => given.addresses,
+        ipv4_config::Method::Dhcp(_) => vec!["dhcp".to_owned()],
+    });
     let v6 = spec.ipv6.and_then(|config| config.method).map(|ipv6_config::Method::Static(given)| given.addresses);
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
     let nic = if spec.nic.is_empty() { "-".to_owned() } else { spec.nic };

@@ -106,9 +106,20 @@ fn network(report: &NetworkReport) -> [String; 7] {
         yes(configured.bridged.unwrap_or(true)),
         or_dash(report.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
         macs,
-        or_dash(addresses(&report.addresses)),
+        or_dash(network_addresses(report)),
         or_dash(report.drift.join("; ")),
     ]
+}
+
+/// Returns a network's addresses, and what its DHCP clients do that have none.
+fn network_addresses(report: &NetworkReport) -> String {
+    let waiting =
+        report.dhcp.iter().filter(|client| client.lease.is_none()).map(|client| match client.problem.as_str() {
+            "" => "DHCP is searching".to_owned(),
+            problem => format!("DHCP is searching: {problem}"),
+        });
+    let addresses = Some(addresses(&report.addresses)).filter(|addresses| !addresses.is_empty());
+    addresses.into_iter().chain(waiting).collect::<Vec<_>>().join("; ")
 }
 
 fn nic(report: &NicReport) -> [String; 9] {

@@ -161,6 +161,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         bridge: None,
         ports: Vec::new(),
         mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new() }),
+        dhcp: Vec::new(),
         drift: Vec::new(),
     }
 }

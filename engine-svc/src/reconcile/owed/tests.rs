@@ -44,6 +44,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         bridge: None,
         ports: Vec::new(),
         mac_table: None,
+        dhcp: Vec::new(),
         drift: drift.iter().map(|line| (*line).to_owned()).collect(),
     };
     Capabilities {

@@ -17,6 +17,16 @@ impl Kernel {
     }
 
     pub(crate) fn add_address(&mut self, name: &IfName, address: &Address) -> Answer {
+        // A lease's remaining time is not in the step: what comes by it stays.
+        self.add_with_origin(name, address, AddressOrigin::Static)
+    }
+
+    pub(super) fn add_leased_address(&mut self, name: &IfName, address: &Address, valid_s: u32) -> Answer {
+        let origin = if valid_s == u32::MAX { AddressOrigin::Static } else { AddressOrigin::Dynamic };
+        self.add_with_origin(name, address, origin)
+    }
+
+    fn add_with_origin(&mut self, name: &IfName, address: &Address, origin: AddressOrigin) -> Answer {
         let link = self.link_mut(name)?;
         if !is_ipv4(address.net) {
             if link.ipv6_disabled {
@@ -26,11 +36,7 @@ impl Kernel {
                 return Err(format!("{} on {name}: Invalid argument", address.net));
             }
         }
-        // A lease's remaining time is not in a step: what comes by one stays.
-        let origin = match address.origin {
-            AddressOrigin::Dynamic => AddressOrigin::Static,
-            origin @ (AddressOrigin::Static | AddressOrigin::Kernel) => origin,
-        };
+        let origin = if address.origin == AddressOrigin::Kernel { AddressOrigin::Kernel } else { origin };
         insert(link, Address { origin, ..address.clone() });
         Ok(())
     }

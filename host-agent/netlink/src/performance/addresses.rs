@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use trestle_model::{Address, AddressOrigin, IfName};
 
@@ -20,6 +20,21 @@ pub(super) async fn add(devices: &mut Devices<'_>, link: &IfName, address: &Addr
         Err(failure) if failure.errno() == Some(Errno::EEXIST) => replace(devices, (link, index), address).await,
         other => other,
     }
+}
+
+/// Adds an address, or gives one that is there so much time: valid, and preferred, in seconds; the most is for ever.
+pub(super) async fn lease(
+    devices: &mut Devices<'_>,
+    link: &IfName,
+    address: &Address,
+    (valid_s, preferred_s): (u32, u32),
+) -> Result<(), Failure> {
+    let index = devices.require(link).await?.index;
+    let mut message = new(address, index);
+    let mut time = CacheInfo::default();
+    (time.ifa_valid, time.ifa_preferred) = (valid_s, preferred_s.min(valid_s));
+    message.attributes.push(AddressAttribute::CacheInfo(time));
+    devices.socket.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE).await
 }
 
 pub(super) async fn remove(devices: &mut Devices<'_>, link: &IfName, address: &Address) -> Result<(), Failure> {
@@ -48,6 +63,11 @@ async fn replace(devices: &Devices<'_>, link: (&IfName, u32), address: &Address)
 }
 
 async fn create(devices: &Devices<'_>, address: &Address, index: u32, flags: u16) -> Result<(), Failure> {
+    let message = RouteNetlinkMessage::NewAddress(new(address, index));
+    devices.socket.change(message, NLM_F_CREATE | flags).await
+}
+
+fn new(address: &Address, index: u32) -> AddressMessage {
     let mut message = message(address, index);
     message.header.scope = address.scope.into();
     if let Some(IpAddr::V4(broadcast)) = address.broadcast {
@@ -57,7 +77,7 @@ async fn create(devices: &Devices<'_>, address: &Address, index: u32, flags: u16
     if address.no_prefix_route {
         message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
     }
-    devices.socket.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | flags).await
+    message
 }
 
 async fn delete(devices: &Devices<'_>, address: &Address, index: u32) -> Result<(), Failure> {

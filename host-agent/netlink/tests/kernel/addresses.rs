@@ -119,3 +119,22 @@ fn tells_the_kernels_own_addresses_apart() {
         assert_eq!(addresses(&scene).await, [mine]);
     });
 }
+
+#[test]
+fn a_leased_address_ends_by_itself_and_can_be_given_more_time() {
+    in_namespace(async |scene| {
+        scene.cable("v0", "v1").await;
+        scene.perform(&[set_up("v0", true)]).await;
+        let lease = |net: &str, valid_s| {
+            let (link, address) = (name("v0"), address(net));
+            KernelStep::LeaseAddress { link, address, valid_s, preferred_s: valid_s }
+        };
+        scene.perform(&[lease("192.0.2.50/24", 3600), lease("2001:db8::50/128", 3600)]).await;
+        let origins: Vec<_> = addresses(&scene).await.iter().map(|address| address.origin).collect();
+        assert_eq!(origins, [AddressOrigin::Dynamic; 2]);
+        scene.perform(&[lease("192.0.2.50/24", u32::MAX)]).await;
+        assert_eq!(addresses(&scene).await[0].origin, AddressOrigin::Static);
+        scene.insist(&[lease("192.0.2.50/24", 1), lease("2001:db8::50/128", 1)]).await;
+        scene.until(|state| state.links[&name("v0")].addresses.iter().all(|a| a.origin == AddressOrigin::Kernel)).await;
+    });
+}

@@ -5,8 +5,8 @@ use trestle_model::{Bridge, BridgeSpec, FdbEntry, FdbState, GuestInterface, IfNa
 use super::{Composition, make_top, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
-    AddressTarget, DefinitionTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
-    RouteTarget,
+    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted,
+    MasterTarget, RouteTarget,
 };
 use crate::{NetworkDefinition, PortChange, ownership};
 
@@ -16,6 +16,7 @@ pub(super) fn make_port(wanted: &mut LinkWanted, spec: &NetworkSpec, bridge: &If
     wanted.ipv6_disabled = Some(true);
     wanted.addresses = AddressTarget::Exactly(Vec::new());
     wanted.routes = RouteTarget::Exactly(Vec::new());
+    wanted.dhcp = DhcpTarget::Exactly(Vec::new());
     // An uplink that learns would let one stray frame move a guest's static entry to itself.
     wanted.port = PortChange { learning: Some(!spec.is_managed()), flood: Some(true), ..PortChange::default() };
 }

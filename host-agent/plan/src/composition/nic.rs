@@ -6,7 +6,7 @@ use trestle_model::{HostConfig, IfName, Link, Mtu, NetworkSpec, NicBaseline};
 
 use super::{Composition, addresses, bridged, is_hardware, make_top, routes};
 use crate::ownership;
-use crate::target::{AddressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget};
+use crate::target::{AddressTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget};
 
 /// What a configuration uses a NIC for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,7 @@ impl Composition<'_> {
                 if old.bridge().is_none() {
                     wanted.addresses = AddressTarget::Without(addresses(old));
                     wanted.routes = RouteTarget::Without(routes(old));
+                    wanted.dhcp = DhcpTarget::Exactly(Vec::new());
                 }
             }
             (Role::Base | Role::Unused, Role::Base | Role::Unused) if released && self.is_port_of_ours(name) => {

@@ -40,7 +40,7 @@ pub(crate) fn static_route(spec: &NetworkSpec, given: &StaticRoute) -> Option<Ro
 /// Returns the gateways that a network was given, whatever they are for.
 pub(super) fn gateways(spec: &NetworkSpec) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
     let ipv4 = match &spec.ipv4 {
-        Ipv4Config::None => None,
+        Ipv4Config::None | Ipv4Config::Dhcp => None,
         Ipv4Config::Static(given) => given.gateway(),
     };
     let ipv6 = match &spec.ipv6 {

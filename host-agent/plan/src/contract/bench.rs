@@ -7,7 +7,8 @@ use trestle_model::{
 };
 
 use crate::target::{
-    AddressTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
+    AddressTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget,
+    RulesTarget, Target,
 };
 use crate::{Host, KernelStep, LibvirtStep, PortChange, Snapshot, Step, steps_towards, undo_target, verify};
 
@@ -104,6 +105,7 @@ impl<'a, H: Host> Bench<'a, H> {
             wanted.master = MasterTarget::Free;
             wanted.addresses = AddressTarget::Exactly(Vec::new());
             wanted.routes = RouteTarget::Exactly(Vec::new());
+            wanted.dhcp = DhcpTarget::Exactly(Vec::new());
             target.links.insert(nic.clone(), LinkTarget::Present(wanted));
         }
         for made in [&self.bridge, &self.other_bridge, &self.vlan] {

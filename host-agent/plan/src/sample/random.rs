@@ -21,6 +21,8 @@ pub struct Nic {
     pub default_route: bool,
     /// Whether a foreign static route leads over it, where it has a gateway, to a destination that networks route to, too.
     pub route: bool,
+    /// Whether a DHCP server is on its segment, and on that of its VLAN 10.
+    pub dhcp: bool,
     /// Numbers below 6, each an address.
     addresses: Vec<u8>,
 }
@@ -75,14 +77,14 @@ pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
 fn nic() -> impl Strategy<Value = Nic> {
     let addresses = proptest::collection::vec(0_u8..6, 0..4);
     let mtu = prop_oneof![Just(1500), Just(4000)];
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (mtu, addresses, flags).prop_map(|(mtu, addresses, (up, default_route, vlan, route))| Nic {
+    (mtu, addresses, any::<[bool; 5]>()).prop_map(|(mtu, addresses, [up, default_route, vlan, route, dhcp])| Nic {
         up,
         mtu,
         addresses,
         default_route,
         vlan,
         route,
+        dhcp,
     })
 }
 
@@ -96,7 +98,7 @@ fn change() -> impl Strategy<Value = NetworkChange> {
 fn network(number: u8) -> impl Strategy<Value = Net> {
     let place = (0_u8..5, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
     let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
-    let address = (0_u8..5, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let address = (0_u8..7, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
         let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
@@ -115,7 +117,8 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
             1 => network.ipv4(&[&first], gateway),
             2 => network.ipv4(&[&first, &second], gateway),
             3 => network.ipv4(&[&second, &first], gateway),
-            _ => network.ipv4(&[&first, &format!("10.{number}.128.1/24"), &second], gateway),
+            4 => network.ipv4(&[&first, &format!("10.{number}.128.1/24"), &second], gateway),
+            _ => network.dhcp(),
         };
         if default_route && address > 0 {
             network = network.default_route();
@@ -123,7 +126,7 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         if ipv6 && mtu >= 1280 {
             network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], Some("fe80::1").filter(|_| gated));
         }
-        if routed && address > 0 {
+        if routed && (1..5).contains(&address) {
             let hop = format!("10.{number}.0.7");
             network = network.route(&format!("100.{}.0.0/16", 64 + number), &hop, 0);
             network = network.route("100.99.0.0/16", &hop, u32::from(number));

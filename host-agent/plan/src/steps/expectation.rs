@@ -8,13 +8,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, Bridge, FdbEntry, HostState, IfName, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu,
-    PortFlags, Route, Rule,
+    Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, IpFamily, LibvirtNetwork,
+    LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
 };
 
-use crate::difference::{is_another_kind, settled};
+use crate::dhcp::LEASE_PROTOCOL;
+use crate::difference::{is_another_kind, is_default};
 use crate::target::KindTarget;
-use crate::{BridgeChange, KernelStep, LibvirtStep, PortChange, Step};
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, Step};
 
 /// A host as it will be.
 pub(crate) struct Expectation {
@@ -28,6 +29,8 @@ pub(crate) struct Expectation {
     /// Names of ports by bridge, and of VLAN devices by the device below.
     ports: BTreeMap<IfName, BTreeSet<IfName>>,
     vlans: BTreeMap<IfName, BTreeSet<IfName>>,
+    /// DHCP clients by device.
+    clients: BTreeMap<IfName, Vec<DhcpClientSpec>>,
     /// Devices that the plan makes.
     pub(crate) made: BTreeSet<IfName>,
     /// Bridges whose MTU the kernel may have changed together with their ports.
@@ -84,6 +87,10 @@ impl Expectation {
                 vlans.entry(base.clone()).or_default().insert(link.name.clone());
             }
         }
+        let mut clients = BTreeMap::<_, Vec<DhcpClientSpec>>::new();
+        for client in &observed.dhcp {
+            clients.entry(client.spec.link.clone()).or_default().push(client.spec.clone());
+        }
         Self {
             links: observed.kernel.links.clone(),
             libvirt: observed.libvirt.clone(),
@@ -92,6 +99,7 @@ impl Expectation {
             entries,
             ports,
             vlans,
+            clients,
             made: BTreeSet::new(),
             unsure_of_mtu: BTreeSet::new(),
             sure_of_mtu: BTreeSet::new(),
@@ -120,6 +128,11 @@ impl Expectation {
         self.routes.get(device).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the DHCP clients on a device.
+    pub(crate) fn clients(&self, device: &IfName) -> &[DhcpClientSpec] {
+        self.clients.get(device).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -134,6 +147,7 @@ impl Expectation {
         match step {
             Step::Kernel(step) => self.follow_kernel(step),
             Step::Libvirt(step) => self.follow_libvirt(step),
+            Step::Dhcp(step) => self.follow_dhcp(step),
         }
     }
 
@@ -172,7 +186,7 @@ impl Expectation {
                     set_port(flags, change);
                 }
             }),
-            KernelStep::AddAddress { link, address } => {
+            KernelStep::AddAddress { link, address } | KernelStep::LeaseAddress { link, address, .. } => {
                 self.change(link, |link| link.addresses.push(address.clone()));
             }
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address),
@@ -191,6 +205,38 @@ impl Expectation {
             }
             KernelStep::RemoveFdb { entry } => self.keep_entries(&entry.bridge, |has| has != entry),
         }
+    }
+
+    fn follow_dhcp(&mut self, step: &DhcpStep) {
+        match step {
+            DhcpStep::Start(spec) => {
+                if !spec.default_route {
+                    self.forget_lease_routes(&spec.link, spec.family, is_default);
+                }
+                let clients = self.clients.entry(spec.link.clone()).or_default();
+                clients.retain(|client| !client.rivals(spec));
+                clients.push(spec.clone());
+            }
+            DhcpStep::Stop { link: name, family } => {
+                if let Some(clients) = self.clients.get_mut(name) {
+                    clients.retain(|client| client.family != *family);
+                }
+                let of_family = |net: &IpNet| IpFamily::of(net.addr()) == *family;
+                let leased = self.link(name).into_iter().flat_map(|link| &link.addresses);
+                let leased = leased.filter(|has| has.origin == AddressOrigin::Dhcp && of_family(&has.net));
+                for address in leased.cloned().collect::<Vec<_>>() {
+                    self.remove_address(name, &address);
+                }
+                self.forget_lease_routes(name, *family, |_| true);
+            }
+        }
+    }
+
+    fn forget_lease_routes(&mut self, name: &IfName, family: IpFamily, which: fn(&Route) -> bool) {
+        let of_lease = |route: &Route| {
+            route.protocol == LEASE_PROTOCOL && IpFamily::of(route.destination.addr()) == family && which(route)
+        };
+        self.keep_routes(name, |route| !of_lease(route));
     }
 
     fn follow_libvirt(&mut self, step: &LibvirtStep) {
@@ -383,7 +429,7 @@ impl Expectation {
         for routes in self.routes.values_mut() {
             routes.retain(|route| route.preferred_source != Some(gone));
         }
-        let has_ipv4 = self.link(name).is_some_and(|link| settled(link).any(|address| is_ipv4(&address.net)));
+        let has_ipv4 = self.link(name).is_some_and(|link| link.addresses.iter().any(|address| is_ipv4(&address.net)));
         if !has_ipv4 {
             self.keep_routes(name, |route| !is_ipv4(&route.destination));
         }

@@ -4,12 +4,13 @@ use trestle_model::{IfName, LinkKind};
 
 use super::Draft;
 use crate::difference::{
-    address_change, bridge_change, definition_change, fdb_change, port_change, route_change, rule_change,
+    address_change, bridge_change, client_change, definition_change, fdb_change, port_change, route_change, rule_change,
 };
 use crate::target::{
-    AliasTarget, DefinitionTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget, Target,
+    AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
+    Target,
 };
-use crate::{BridgeChange, KernelStep, LibvirtStep, PortChange};
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -230,8 +231,24 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Takes rules, routes and addresses away from where they are not wanted.
+    /// Stops DHCP clients, and takes rules, routes and addresses away from where they are not wanted.
     fn withdraw(&mut self) {
+        let none = DhcpTarget::Exactly(Vec::new());
+        let present = self.target.present().map(|(name, wanted)| (name, &wanted.dhcp, wanted.why.as_str()));
+        let absent = self.target.absent().map(|(name, why)| (name, &none, why));
+        for (name, wanted, why) in present.chain(absent) {
+            for client in client_change(wanted, self.now.clients(name)).remove {
+                let step = DhcpStep::Stop { link: client.link, family: client.family };
+                self.plan(step.into(), why, "DHCP client is not wanted");
+            }
+            // One that loses the default route gives it up before another network gets it.
+            for client in client_change(wanted, self.now.clients(name)).add {
+                let runs = self.now.clients(name).iter().any(|has| has.rivals(&client));
+                if runs && !client.default_route {
+                    self.plan(DhcpStep::Start(client).into(), why, "DHCP client is to leave the default route");
+                }
+            }
+        }
         for (table, target) in &self.target.rules {
             for rule in rule_change(*table, target, self.now.rules()).remove {
                 self.plan_kernel(KernelStep::RemoveRule { rule }, &target.why, "rule is not wanted");
@@ -328,6 +345,14 @@ impl<'a> Draft<'a> {
         for (table, target) in &target.rules {
             for rule in rule_change(*table, target, self.now.rules()).add {
                 self.plan_kernel(KernelStep::AddRule { rule }, &target.why, "rule is missing");
+            }
+        }
+        for (name, wanted) in target.present() {
+            if self.now.link(name).is_none() {
+                continue;
+            }
+            for client in client_change(&wanted.dhcp, self.now.clients(name)).add {
+                self.plan(DhcpStep::Start(client).into(), &wanted.why, "DHCP client does not run as told");
             }
         }
     }

@@ -10,6 +10,7 @@ use trestle_model::{
 use super::{error, sub};
 use crate::census::Census;
 use crate::composition::{addresses, default_routes, devices, is_source_routed, static_route};
+use crate::dhcp::lease_default;
 use crate::difference::{is_automatic, is_default, is_same_path, route_change};
 use crate::ownership::{self, ROUTE_PROTOCOL};
 use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
@@ -163,11 +164,12 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
     }
     let tops: BTreeSet<IfName> =
         rivals.running.specs().chain(rivals.desired.specs()).filter_map(NetworkSpec::top_device).collect();
-    for wanted in default_routes(spec) {
+    let statics = default_routes(spec).into_iter().map(|route| (route.destination, route.metric));
+    for (destination, metric) in statics.chain(lease_default(spec)) {
         let rival = rivals.census.state.kernel.routes.iter().find(|route| {
             is_default(route)
-                && route.destination == wanted.destination
-                && route.metric == wanted.metric
+                && route.destination == destination
+                && route.metric == metric
                 && !tops.contains(&route.device)
                 && !loses_defaults(rivals.target, &route.device)
         });

@@ -8,6 +8,7 @@ use trestle_model::{
 
 use super::{error, sub};
 use crate::composition::addresses;
+use crate::dhcp::clients;
 
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
     southbound(spec, field, findings);
@@ -38,9 +39,10 @@ fn southbound(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
 }
 
 fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    let leases = !clients(spec).is_empty();
     let ipv4 = matches!(&spec.ipv4, Ipv4Config::Static(ipv4) if ipv4.gateway().is_some());
     let ipv6 = matches!(&spec.ipv6, Ipv6Config::Static(ipv6) if ipv6.gateway().is_some());
-    if spec.default_route && !ipv4 && !ipv6 {
+    if spec.default_route && !ipv4 && !ipv6 && !leases {
         let message = "the network is to be the default route and has no gateway";
         let finding = error(spec, Code::DefaultRouteWithoutGateway, field, "default_route", message);
         findings.push(finding.remedy("give a gateway, or do not claim the default route"));
@@ -68,6 +70,8 @@ fn next_hop(spec: &NetworkSpec, route: &StaticRoute, field: &str, name: &str, fi
     let (family, reaches) = match (route.next_hop(), &spec.ipv4, &spec.ipv6) {
         (IpAddr::V4(hop), Ipv4Config::Static(ipv4), _) => ("IPv4", Some(ipv4.reaches(hop))),
         (IpAddr::V4(_), Ipv4Config::None, _) => ("IPv4", None),
+        // Whether a lease will reach it, nobody knows.
+        (IpAddr::V4(_), Ipv4Config::Dhcp, _) => ("static IPv4", None),
         (IpAddr::V6(hop), _, Ipv6Config::Static(ipv6)) => ("IPv6", Some(ipv6.reaches(hop))),
         (IpAddr::V6(_), _, Ipv6Config::None) => ("IPv6", None),
     };

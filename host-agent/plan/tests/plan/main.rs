@@ -8,6 +8,7 @@
 )]
 
 mod adoptions;
+mod dhcp;
 mod order;
 mod properties;
 mod refusals;

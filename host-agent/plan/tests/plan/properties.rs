@@ -31,6 +31,11 @@ fn world(nics: Vec<Nic>) -> World {
                 world = world.route(foreign_route("100.99.0.0/16", &gateway, &name, number));
             }
         }
+        if nic.dhcp {
+            world = world
+                .dhcp_server(&name, &format!("10.9{number}.0.77/24"))
+                .dhcp_server(&format!("{name}.10"), &format!("10.9{number}.10.77/24"));
+        }
         if nic.vlan && nic.up {
             world = world.foreign_vlan(&format!("lan{number}"), &name, 99);
         }

@@ -5,10 +5,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use host_agent::host::RealHost;
+use host_agent::leases::Settlement;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use trestle_dhcp::Dhcp;
 use trestle_model::{HostConfig, Origin, TransactionId};
 use trestle_plan::{BridgeChange, Host as _, KernelStep, PortChange, Step};
 use trestle_proto::host_wire::{SetupContext, parse_setup};
+use uuid::Uuid;
 
 use crate::measure::{Measured, Start, Whose, quiet};
 use crate::scene::{Scene, batch};
@@ -32,7 +35,8 @@ struct Batch {
 /// Measures the floors in this namespace.
 pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
     scene.prepare()?;
-    let host = RealHost::connect("floor".to_owned(), None).await?;
+    let host =
+        RealHost::connect("floor".to_owned(), None, Dhcp::new(Uuid::nil(), Vec::new()), Settlement::alone()).await?;
     let steps = plan(scene, &host).await?;
     ensure!(!steps.is_empty(), "nothing to do");
     let work = Batch::of(&steps)?;

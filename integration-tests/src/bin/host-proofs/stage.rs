@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use host_agent::host::RealHost;
+use host_agent::leases::Settlement;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
+use trestle_dhcp::Dhcp;
 use trestle_model::{Feature, HostState, Support};
 use trestle_plan::sample::random::{NICS, Nic};
 use trestle_plan::sample::settled;
 use trestle_plan::{Host, LibvirtStep, PlannedStep, Step};
+use uuid::Uuid;
 
 /// How long the kernel may take to settle.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -28,7 +31,8 @@ pub(crate) async fn connect() -> Result<RealHost> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_millis(200),
     });
-    Ok(RealHost::connect(release.trim().to_owned(), libvirt).await?)
+    Ok(RealHost::connect(release.trim().to_owned(), libvirt, Dhcp::new(Uuid::nil(), Vec::new()), Settlement::alone())
+        .await?)
 }
 
 /// Runs a script, which must succeed.

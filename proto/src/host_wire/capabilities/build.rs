@@ -7,6 +7,7 @@ use trestle_model::{
 };
 
 use super::super::build_network;
+use super::dhcp::build_client;
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -71,6 +72,7 @@ pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::Networ
         drift: report.drift.clone(),
         gateways: report.gateways.iter().map(ToString::to_string).collect(),
         default_route: report.default_route,
+        dhcp: report.dhcp.iter().map(build_client).collect(),
     }
 }
 
@@ -78,6 +80,7 @@ fn build_address(address: &Address) -> wire::AddressReport {
     let origin = match address.origin {
         AddressOrigin::Static => wire::AddressOrigin::Static,
         AddressOrigin::Dynamic => wire::AddressOrigin::Dynamic,
+        AddressOrigin::Dhcp => wire::AddressOrigin::Dhcp,
         AddressOrigin::Kernel => wire::AddressOrigin::Kernel,
     };
     wire::AddressReport { address: address.net.to_string(), origin: origin.into() }

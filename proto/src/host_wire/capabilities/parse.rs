@@ -12,6 +12,7 @@ use trestle_model::{
 
 use super::super::network::read_network;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
+use super::dhcp::read_client;
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -98,6 +99,7 @@ fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Opt
             read_required(form, path, gateway, Code::BadAddress)
         }),
         default_route: report.default_route,
+        dhcp: read_all(form, &format!("{path}.dhcp"), &report.dhcp, read_client),
         drift: report.drift.clone(),
     })
 }
@@ -107,6 +109,7 @@ pub(super) fn read_address(form: &mut Form, path: &str, address: &wire::AddressR
     let origin = match form.known(&format!("{path}.origin"), address.origin) {
         Some(wire::AddressOrigin::Static) => Some(AddressOrigin::Static),
         Some(wire::AddressOrigin::Dynamic) => Some(AddressOrigin::Dynamic),
+        Some(wire::AddressOrigin::Dhcp) => Some(AddressOrigin::Dhcp),
         Some(wire::AddressOrigin::Kernel) => Some(AddressOrigin::Kernel),
         Some(wire::AddressOrigin::Unspecified) => unsaid(form, format!("{path}.origin")),
         None => None,

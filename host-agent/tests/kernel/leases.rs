@@ -1,0 +1,219 @@
+//! DHCP of the real program on the real kernel, with busybox's udhcpd at the other end of the cable.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use trestle_proto::host::v1 as wire;
+use trestle_proto::host::v1::{ConnectivityCheck, DhcpState, Outcome};
+
+use super::bench::{Agent, BOUND, Bench};
+use crate::request;
+
+/// The far end of the cable, in a namespace of its own, and what runs there.
+struct Far {
+    namespace: String,
+    folder: PathBuf,
+    server: Option<Child>,
+}
+
+/// What the kernel tells of addresses as it changes.
+struct Monitor {
+    program: Child,
+    told: PathBuf,
+}
+
+impl Far {
+    fn new(bench: &Bench) -> Option<Self> {
+        if Command::new("busybox").arg("udhcpd").arg("--help").output().is_err() {
+            eprintln!("skipped: busybox is not installed (run scripts/setup)");
+            return None;
+        }
+        let far = Self {
+            namespace: format!("{}-far", bench.namespace()),
+            folder: bench.folder().with_extension("far"),
+            server: None,
+        };
+        std::fs::create_dir_all(&far.folder).unwrap();
+        run(&["netns", "add", &far.namespace]);
+        bench.ip(&format!("link set wire0 netns {}", far.namespace));
+        run(&["-n", &far.namespace, "link", "set", "wire0", "up"]);
+        run(&["-n", &far.namespace, "address", "add", "192.0.2.1/24", "dev", "wire0"]);
+        Some(far)
+    }
+
+    fn serve(&mut self, address: &str, lease_s: u32) {
+        self.silence();
+        let path = |name: &str| self.folder.join(name);
+        std::fs::write(path("leases"), "").unwrap();
+        let text = format!(
+            "start {address}\nend {address}\ninterface wire0\nlease_file {}\npidfile {}\nmin_lease 1\noption lease {lease_s}\n\
+             option subnet 255.255.255.0\noption router 192.0.2.1\noption dns 192.0.2.2\n",
+            path("leases").display(),
+            path("pid").display()
+        );
+        std::fs::write(path("config"), text).unwrap();
+        let mut server = Command::new("ip");
+        server.args(["netns", "exec", &self.namespace, "busybox", "udhcpd", "-f"]).arg(path("config"));
+        self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    }
+
+    fn silence(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        self.silence();
+        let _gone = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
+    }
+}
+
+impl Monitor {
+    fn new(bench: &Bench) -> Self {
+        let told = bench.folder().with_extension("told");
+        let mut program = Command::new("ip");
+        program.args(["-n", bench.namespace(), "monitor", "address"]).stdout(std::fs::File::create(&told).unwrap());
+        Self { program: program.spawn().unwrap(), told }
+    }
+
+    fn end(mut self) -> String {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+        std::fs::read_to_string(&self.told).unwrap()
+    }
+}
+
+fn run(arguments: &[&str]) {
+    assert!(Command::new("ip").args(arguments).status().unwrap().success(), "{arguments:?}");
+}
+
+/// The network, by DHCP, and the host's default route.
+fn leased(bridged: bool) -> wire::Network {
+    wire::Network {
+        name: "blue".to_owned(),
+        southbound: Some(wire::network::Southbound::Nic("nic0".to_owned())),
+        bridged: Some(bridged),
+        ipv4: Some(wire::Ipv4Config { method: Some(wire::ipv4_config::Method::Dhcp(wire::Dhcp {})) }),
+        default_route: true,
+        ..wire::Network::default()
+    }
+}
+
+fn fixed() -> wire::Network {
+    let addresses = wire::StaticAddresses { addresses: vec!["192.0.2.20/24".to_owned()], gateway: None };
+    let ipv4 = Some(wire::Ipv4Config { method: Some(wire::ipv4_config::Method::Static(addresses)) });
+    wire::Network { ipv4, default_route: false, ..leased(true) }
+}
+
+async fn apply(agent: &mut Agent, network: wire::Network) {
+    let result = agent.set_up(request(network, ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+}
+
+/// Waits until the one client of the one network is as wanted, and returns the network.
+async fn until(agent: &mut Agent, wanted: impl Fn(&wire::DhcpReport) -> bool) -> wire::NetworkReport {
+    let end = tokio::time::Instant::now() + BOUND;
+    loop {
+        let network = agent.capabilities().await.networks.remove(0);
+        if network.dhcp.first().is_some_and(&wanted) {
+            return network;
+        }
+        assert!(tokio::time::Instant::now() < end, "never as wanted: {network:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn dhcp_addresses(network: &wire::NetworkReport) -> Vec<&str> {
+    let of_dhcp = |address: &&wire::AddressReport| address.origin() == wire::AddressOrigin::Dhcp;
+    network.addresses.iter().filter(of_dhcp).map(|address| address.address.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_lease_is_got_moved_kept_given_up_and_lost() {
+    let Some(bench) = Bench::new("dhcp").await else { return };
+    let Some(mut far) = Far::new(&bench) else { return };
+    far.serve("192.0.2.50", 12);
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+
+    // From static to DHCP and back, because nobody confirms.
+    let result = agent.set_up(request(leased(false), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    bench.until(&before).await;
+
+    apply(&mut agent, leased(false)).await;
+    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
+    assert_eq!((network.device.as_str(), dhcp_addresses(&network)), ("nic0", vec!["192.0.2.50/24"]));
+    assert_eq!((network.gateways, network.drift), (vec!["192.0.2.1".to_owned()], vec![]));
+    let lease = network.dhcp[0].lease.clone().unwrap();
+    assert_eq!((lease.server.as_str(), lease.nameservers), ("192.0.2.1", vec!["192.0.2.2".to_owned()]));
+    assert!(lease.expire_time.is_some());
+    assert!(bench.ip("route").contains("default via 192.0.2.1 dev nic0 proto 117"), "{}", bench.ip("route"));
+    assert!(!bench.ip("address show dev nic0").contains("192.0.2.10/24"));
+
+    // From the NIC to the bridge.
+    apply(&mut agent, leased(true)).await;
+    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
+    assert_eq!((network.device.as_str(), dhcp_addresses(&network)), ("blue", vec!["192.0.2.50/24"]));
+    assert!(bench.ip("route").contains("default via 192.0.2.1 dev blue proto 117"));
+
+    // A new agent goes on with the lease, and the address is there all the time.
+    let monitor = Monitor::new(&bench);
+    agent.kill().await;
+    let mut agent = bench.agent().await;
+    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
+    assert_eq!((dhcp_addresses(&network), network.drift.len()), (vec!["192.0.2.50/24"], 0));
+    let told = monitor.end();
+    assert!(!told.contains("Deleted"), "{told}");
+
+    // From DHCP to static and back, because nobody confirms.
+    let result = agent.set_up(request(fixed(), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
+    assert_eq!((dhcp_addresses(&network), network.drift.len()), (vec!["192.0.2.50/24"], 0));
+    assert!(bench.ip("route").contains("default via 192.0.2.1 dev blue proto 117"));
+    assert!(!bench.ip("address show dev blue").contains("192.0.2.20/24"));
+
+    // The server goes; the lease ends, and says so.
+    far.silence();
+    let network = until(&mut agent, |client| client.lease.is_none()).await;
+    assert_eq!(network.dhcp[0].problem, "the lease of 192.0.2.50 is over");
+    let network = until(&mut agent, |client| client.lease.is_none()).await;
+    assert_eq!(network.drift, Vec::<String>::new());
+    bench.without("192.0.2.50/24").await;
+    assert!(!bench.ip("route").contains("default"));
+
+    // Another server gives another address.
+    far.serve("192.0.2.60", 3600);
+    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
+    assert_eq!(dhcp_addresses(&network), ["192.0.2.60/24"]);
+
+    apply(&mut agent, fixed()).await;
+    assert!(agent.capabilities().await.networks.remove(0).dhcp.is_empty());
+    assert!(!bench.ip("address").contains("192.0.2.60/24"));
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn a_default_route_that_no_server_gives_is_undone_and_another_network_waits_for_nobody() {
+    let Some(bench) = Bench::new("silence").await else { return };
+    let Some(_far) = Far::new(&bench) else { return };
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let result = agent.set_up(request(leased(true), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    let cause = result.cause.unwrap();
+    assert_eq!(cause.code, "VERIFICATION_FAILED");
+    assert!(cause.message.contains("IPv4 lease: expected present, is absent"), "{}", cause.message);
+    bench.until(&before).await;
+
+    apply(&mut agent, wire::Network { default_route: false, ..leased(true) }).await;
+    let network = until(&mut agent, |client| !client.problem.is_empty()).await;
+    assert_eq!((network.dhcp[0].state(), network.drift), (DhcpState::Searching, vec![]));
+    agent.terminate().await;
+}
