@@ -15,18 +15,22 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn edges_hold_on_a_whole_kernel() -> Result<()> {
-    let edges = test_programs("trestle-netlink").await?;
-    ensure!(!edges.is_empty(), "trestle-netlink has no tests");
+    let mut edges = Vec::new();
+    for package in ["trestle-netlink", "trestle-dhcp"] {
+        let programs = test_programs(package).await?;
+        ensure!(!programs.is_empty(), "{package} has no tests");
+        edges.extend(programs);
+    }
     let Some(lab) = Lab::enter("host contract").await? else { return Ok(()) };
     let machine = lab.vm("contract").nic(Nic::Wire).nic(Nic::Wire).nic(Nic::Wire).start().await?;
     for program in edges {
-        kernel_edge_passes_its_tests(&machine, &program.display().to_string()).await?;
+        edge_passes_its_tests(&machine, &program.display().to_string()).await?;
     }
     machine.start_libvirt().await?;
     real_host_passes_the_contract(&machine).await
 }
 
-async fn kernel_edge_passes_its_tests(machine: &Vm, program: &str) -> Result<()> {
+async fn edge_passes_its_tests(machine: &Vm, program: &str) -> Result<()> {
     let begun = Instant::now();
     let output = machine.exec(&format!("{} --nocapture 2>&1", quote(program)), LIMIT).await?.success()?;
     let skipped: Vec<&str> = output.lines().filter(|line| line.contains("skipped:")).collect();
