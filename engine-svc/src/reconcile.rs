@@ -127,6 +127,7 @@ impl Reconciler {
         let id = Uuid::now_v7();
         let request = SetupRequest {
             changes: changes.clone(),
+            bonds: Vec::new(),
             options: SetupOptions {
                 transaction: TransactionId(id),
                 origin: Origin::Engine,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_model::{Capabilities, Route};
-use trestle_plan::{bridge_reports, network_reports, nic_reports, uncommitted, vlan_reports};
+use trestle_plan::{bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, vlan_reports};
 
 use crate::digest;
 use crate::journal::Contents;
@@ -12,21 +12,22 @@ use crate::site::{Part, Survey};
 /// The agent's version, as it is reported.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a network's report is made of: its drift compares everything that steps can change.
+/// What a network's report, and a bond's, is made of: its drift compares everything that steps can change.
 pub(crate) const NETWORK_PARTS: [Part; 5] =
     [Part::Addresses, Part::Routes, Part::Forwarding, Part::Guests, Part::Features];
 
-/// Puts the report together; networks are told only where all of their parts were read.
+/// Puts the report together; networks and bonds are told only where all of their parts were read.
 pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, boot_id: &str) -> Capabilities {
     let (running_hash, persistent_hash) = (digest::of(&contents.running), digest::of(&contents.persistent));
-    let networks = if NETWORK_PARTS.iter().all(|part| parts.contains(part)) {
-        network_reports(&contents.running, &survey.state)
+    let (networks, bonds) = if NETWORK_PARTS.iter().all(|part| parts.contains(part)) {
+        (network_reports(&contents.running, &survey.state), bond_reports(&contents.running, &survey.state))
     } else {
-        Vec::new()
+        (Vec::new(), Vec::new())
     };
     Capabilities {
         networks,
         nics: nic_reports(&survey.state, &survey.hardware),
+        bonds,
         bridges: bridge_reports(&contents.running, &survey.state),
         vlans: vlan_reports(&contents.running, &survey.state),
         routes: survey.state.kernel.routes.iter().filter(|route| is_of_interest(route)).cloned().collect(),

@@ -2,12 +2,13 @@
 
 use trestle_model::HostConfig;
 
-/// Returns sixteen hexadecimal digits over the networks of a configuration; generation and baselines do not count.
+/// Returns sixteen hexadecimal digits over the networks and bonds of a configuration; generation and baselines do not count.
 ///
-/// The hash (FNV-1a, 64 bits, over the networks' JSON) is the same in every process and on every host. It tells
+/// The hash (FNV-1a, 64 bits, over their JSON) is the same in every process and on every host. It tells
 /// configurations apart that differ by accident, not by malice.
 pub(crate) fn of(config: &HostConfig) -> String {
-    let json = serde_json::to_vec(&config.networks).expect("maps with text keys and plain values always serialize");
+    let kept = (&config.networks, &config.bonds);
+    let json = serde_json::to_vec(&kept).expect("maps with text keys and plain values always serialize");
     let hash = json
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));

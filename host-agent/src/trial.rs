@@ -14,6 +14,7 @@ use trestle_model::{
     NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
     TransactionReport,
 };
+use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
 
@@ -260,9 +261,8 @@ pub(crate) fn checked(mut request: SetupRequest, check: ConnectivityCheck) -> Se
 }
 
 /// A request that nobody has to confirm; it acknowledges what managing a MAC table warns of.
-pub(crate) fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest {
+pub(crate) fn request(changes: impl IntoIterator<Item = impl Into<Change>>) -> SetupRequest {
     SetupRequest {
-        changes: changes.into_iter().collect(),
         options: SetupOptions {
             transaction: TransactionId(Uuid::new_v4()),
             origin: Origin::Local,
@@ -274,6 +274,7 @@ pub(crate) fn request(changes: impl IntoIterator<Item = NetworkChange>) -> Setup
             scope: Scope::Named,
             adopt: BTreeSet::new(),
         },
+        ..trestle_plan::sample::request(changes)
     }
 }
 
@@ -282,6 +283,7 @@ pub(crate) fn essence(host: &FakeHost) -> HostState {
     let mut state = host.state();
     for link in state.kernel.links.values_mut() {
         link.index = 0;
+        leave_out_bond_status(link);
     }
     state
 }

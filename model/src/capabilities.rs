@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, NetworkEntry,
-    NetworkName, PortFlags, Route, VlanId,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager,
+    Mtu, NetworkEntry, NetworkName, PortFlags, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -17,6 +17,9 @@ pub struct Capabilities {
     pub networks: Vec<NetworkReport>,
     /// Devices that a network can stand on, ordered by name.
     pub nics: Vec<NicReport>,
+    /// The bonds of the host, whoever made them, ordered by name.
+    #[serde(default)]
+    pub bonds: Vec<BondReport>,
     /// Every bridge of the host, whoever made it, ordered by name.
     #[serde(default)]
     pub bridges: Vec<BridgeReport>,
@@ -230,6 +233,49 @@ pub struct VlanReport {
     pub master: Option<IfName>,
     /// Addresses.
     pub addresses: Vec<Address>,
+}
+
+/// A bond as configured and as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondReport {
+    /// Name.
+    pub name: IfName,
+    /// As configured, and by whom; `None` for a bond that is not Trestle's.
+    pub configured: Option<BondEntry>,
+    /// As the kernel tells of it; `None` where it is missing.
+    pub observed: Option<BondState>,
+    /// What differs from the configuration, one line each; empty where nothing does.
+    pub drift: Vec<String>,
+}
+
+/// A bond as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondState {
+    /// Hardware address.
+    pub mac: Option<MacAddr>,
+    /// MTU.
+    pub mtu: Mtu,
+    /// Administratively up.
+    pub up: bool,
+    /// Carrier.
+    pub carrier: bool,
+    /// The bridge that it is a port of.
+    pub master: Option<IfName>,
+    /// Addresses.
+    pub addresses: Vec<Address>,
+    /// Mode, options, active port and LACP.
+    pub bond: Bond,
+    /// The ports, ordered by name.
+    pub ports: Vec<BondPortReport>,
+}
+
+/// A port of a bond as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondPortReport {
+    /// The port's device.
+    pub device: IfName,
+    /// What it is as a port.
+    pub port: BondPort,
 }
 
 /// The kernel.

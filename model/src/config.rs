@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IfName, Mtu, NetworkName, NetworkSpec};
+use crate::{BondSpec, IfName, MacAddr, Mtu, NetworkName, NetworkSpec};
 
 /// A host's whole configuration: running, or persistent.
 ///
-/// *Shape*: one entry a network, ordered by name; empty on a host that Trestle has not touched.
+/// *Shape*: one entry a network and one a bond, ordered by name; empty on a host that Trestle has not touched.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HostConfig {
     /// The networks.
     pub networks: BTreeMap<NetworkName, NetworkEntry>,
+    /// The bonds.
+    #[serde(default)]
+    pub bonds: BTreeMap<IfName, BondEntry>,
     /// How NICs were before Trestle first used them; what they return to.
     pub baselines: Baselines,
     /// The engine's generation that this configuration answers; 0 before the first.
@@ -30,7 +33,19 @@ pub struct NetworkEntry {
     pub origin: Origin,
 }
 
-/// Who asked for a network.
+/// A bond of a configuration, who asked for it, and the MAC that it keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondEntry {
+    /// The bond.
+    pub spec: BondSpec,
+    /// Who asked for it last.
+    pub origin: Origin,
+    /// The MAC that the bond keeps, whatever becomes of its ports and their order; none where it follows the active
+    /// port's, and where it is not known yet.
+    pub mac: Option<MacAddr>,
+}
+
+/// Who asked for a network or a bond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -40,7 +55,7 @@ pub enum Origin {
     Local,
 }
 
-/// How each NIC was before Trestle first used it, by name.
+/// How each NIC, and each bond that was not Trestle's, was before Trestle first used it, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Baselines(pub BTreeMap<IfName, NicBaseline>);

@@ -218,6 +218,18 @@ codes! {
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
     /// The NIC is used by something else.
     NicInUse = "NIC_IN_USE", ovirt Some(24);
+    /// The bond does not exist on the host, or is not Trestle's to remove.
+    BondNotFound = "BOND_NOT_FOUND", ovirt Some(25);
+    /// A bond's name is not legal.
+    BondNameInvalid = "BOND_NAME_INVALID", ovirt Some(25);
+    /// A bond option is out of range, or is none of the bond's mode.
+    BondOptionInvalid = "BOND_OPTION_INVALID", ovirt Some(25);
+    /// A bond is to be under a bridge in a mode that breaks guests' traffic.
+    BondModeUnsafe = "BOND_MODE_UNSAFE", ovirt Some(25);
+    /// A new bond has fewer than two NICs.
+    BondTooFewNics = "BOND_TOO_FEW_NICS", ovirt Some(21);
+    /// The bond that is to be removed, or taken down, is still used.
+    BondInUse = "BOND_IN_USE", ovirt Some(31);
     /// A VLAN id is out of range.
     VlanOutOfRange = "VLAN_OUT_OF_RANGE", ovirt Some(26);
     /// A VLAN is given for a network without a southbound.

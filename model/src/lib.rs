@@ -9,6 +9,7 @@
 pub mod fleet;
 
 mod address;
+mod bond;
 mod bridge;
 mod capabilities;
 mod config;
@@ -27,12 +28,15 @@ mod state;
 mod statistics;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
+pub use bond::{
+    BadBondOption, Bond, BondMode, BondOption, BondOptions, BondPort, BondPortLink, BondSpec, Lacp, Settable,
+};
 pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
 pub use capabilities::{
-    BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo, MacTableReport, NetworkReport, NicHardware,
-    NicReport, Owner, PortReport, UncommittedChange, VlanReport,
+    BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
+    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, UncommittedChange, VlanReport,
 };
-pub use config::{Baselines, HostConfig, NetworkEntry, NicBaseline, Origin};
+pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
@@ -42,7 +46,7 @@ pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
-pub use request::{ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
+pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,

@@ -133,6 +133,13 @@ impl IfName {
         Ok(Self(text.to_owned()))
     }
 
+    /// Checks `text` as a bond's name: as a bridge's, since the kernel keeps both beside its own words.
+    ///
+    /// *Errors*: [`BadName`].
+    pub fn parse_bond(text: &str) -> Result<Self, BadName> {
+        Self::parse_bridge(text)
+    }
+
     /// Returns the name of the VLAN device `id` on `base`: `eth0.10`, or `tv` and a hash where that is too long.
     pub fn for_vlan(base: &IfName, id: crate::VlanId) -> Self {
         let plain = format!("{base}.{id}");

@@ -38,6 +38,8 @@ pub struct NetworkSpec {
 pub enum Southbound {
     /// A network interface of the host.
     Nic(IfName),
+    /// A bond: one that the host is asked to have, or one that it has and that is adopted as it is.
+    Bond(IfName),
 }
 
 /// Whether a network has a bridge.
@@ -99,7 +101,15 @@ impl Southbound {
     /// Returns the device's name.
     pub const fn device(&self) -> &IfName {
         match self {
-            Self::Nic(name) => name,
+            Self::Nic(name) | Self::Bond(name) => name,
+        }
+    }
+
+    /// Returns the bond's name, if it is a bond.
+    pub const fn bond(&self) -> Option<&IfName> {
+        match self {
+            Self::Nic(_) => None,
+            Self::Bond(name) => Some(name),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    BridgeReport, Capabilities, IfName, KernelInfo, LibvirtInfo, MacTableReport, NetworkName, NetworkReport, NicReport,
-    Outcome, PortReport, TransactionId, VlanReport,
+    BondReport, BridgeReport, Capabilities, IfName, KernelInfo, LibvirtInfo, MacTableReport, NetworkName,
+    NetworkReport, NicReport, Outcome, PortReport, TransactionId, VlanReport,
 };
 
 /// What kind of object it is.
@@ -18,6 +18,8 @@ pub enum ObjectKind {
     Nic,
     /// A bridge; its name is the device's.
     Bridge,
+    /// A bond; its name is the device's.
+    Bond,
     /// A VLAN device; its name is the device's.
     Vlan,
     /// A port of a bridge; its name is the device's.
@@ -48,6 +50,8 @@ pub enum HostObject {
     Nic(Box<NicReport>),
     /// A bridge, without its ports, which are objects of their own.
     Bridge(Box<BridgeReport>),
+    /// A bond, with its ports.
+    Bond(Box<BondReport>),
     /// A VLAN device.
     Vlan(Box<VlanReport>),
     /// A port of a bridge.
@@ -123,6 +127,7 @@ impl HostObject {
             Self::Network(report) => (ObjectKind::Network, report.configured.spec.name.to_string()),
             Self::Nic(report) => (ObjectKind::Nic, report.name.to_string()),
             Self::Bridge(report) => (ObjectKind::Bridge, report.name.to_string()),
+            Self::Bond(report) => (ObjectKind::Bond, report.name.to_string()),
             Self::Vlan(report) => (ObjectKind::Vlan, report.name.to_string()),
             Self::Port { report, .. } => (ObjectKind::Port, report.device.to_string()),
             Self::MacTable { network, .. } => (ObjectKind::MacTable, network.to_string()),
@@ -150,6 +155,7 @@ impl HostObject {
             objects.push(Self::Bridge(Box::new(bridge)));
         }
         objects.extend(report.nics.into_iter().map(|nic| Self::Nic(Box::new(nic))));
+        objects.extend(report.bonds.into_iter().map(|bond| Self::Bond(Box::new(bond))));
         objects.extend(report.vlans.into_iter().map(|vlan| Self::Vlan(Box::new(vlan))));
         objects.extend(transactions.into_iter().map(|state| Self::Transaction(Box::new(state))));
         objects.push(Self::Host(Box::new(Standing {

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, IfName, NetworkName, NetworkSpec, Origin, TransactionId};
+use crate::{BondSpec, Code, IfName, NetworkName, NetworkSpec, Origin, TransactionId};
 
 /// One request to change a host's networks: one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetupRequest {
     /// Changes, in the request's order; each network at most once. What is not named stays untouched.
     pub changes: Vec<NetworkChange>,
+    /// Changes of bonds, in the request's order; each bond at most once.
+    #[serde(default)]
+    pub bonds: Vec<BondChange>,
     /// How to carry it out.
     pub options: SetupOptions,
 }
@@ -25,6 +28,16 @@ pub enum NetworkChange {
     Set(NetworkSpec),
     /// The network is to go.
     Remove(NetworkName),
+}
+
+/// What happens to one bond.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BondChange {
+    /// The bond is to be exactly so, whether it exists or not.
+    Set(BondSpec),
+    /// The bond is to go.
+    Remove(IfName),
 }
 
 /// How a transaction is carried out.
@@ -106,6 +119,16 @@ impl ConnectivityCheck {
 impl NetworkChange {
     /// Returns the name of the network that the change is about.
     pub const fn network(&self) -> &NetworkName {
+        match self {
+            Self::Set(spec) => &spec.name,
+            Self::Remove(name) => name,
+        }
+    }
+}
+
+impl BondChange {
+    /// Returns the name of the bond that the change is about.
+    pub const fn bond(&self) -> &IfName {
         match self {
             Self::Set(spec) => &spec.name,
             Self::Remove(name) => name,

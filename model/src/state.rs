@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, VlanId};
+use crate::{Bond, BondPort, DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, VlanId};
 
 /// One consistent snapshot of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Link {
     pub alias: Option<String>,
     /// Flags as a bridge port; `None` unless the device is one.
     pub port: Option<PortFlags>,
+    /// What it is as a port of a bond; `None` unless the device is one.
+    #[serde(default)]
+    pub bond_port: Option<BondPort>,
     /// Whether IPv6 is switched off (`net.ipv6.conf.DEV.disable_ipv6`).
     pub ipv6_disabled: bool,
     /// How often promiscuous mode was asked for.
@@ -88,6 +91,8 @@ pub enum LinkKind {
     },
     /// A bridge.
     Bridge(Bridge),
+    /// A bond.
+    Bond(Bond),
     /// One end of a virtual cable.
     Veth,
     /// A tap or tun device, e.g. a guest's.
@@ -315,6 +320,21 @@ impl Link {
             LinkKind::Bridge(bridge) => Some(bridge),
             LinkKind::Nic
             | LinkKind::Vlan { .. }
+            | LinkKind::Bond(_)
+            | LinkKind::Veth
+            | LinkKind::Tun
+            | LinkKind::Loopback
+            | LinkKind::Other(_) => None,
+        }
+    }
+
+    /// Returns what the kernel tells of a bond, if the link is one.
+    pub const fn bond(&self) -> Option<&Bond> {
+        match &self.kind {
+            LinkKind::Bond(bond) => Some(bond),
+            LinkKind::Nic
+            | LinkKind::Vlan { .. }
+            | LinkKind::Bridge(_)
             | LinkKind::Veth
             | LinkKind::Tun
             | LinkKind::Loopback

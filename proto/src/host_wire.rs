@@ -4,6 +4,7 @@
 //! What needs the host to be decided, such as whether a NIC exists, is not decided here.
 
 mod address;
+mod bond;
 mod bridge;
 mod capabilities;
 mod network;

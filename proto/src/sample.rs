@@ -1,10 +1,12 @@
 //! Samples for tests: legal values of the model, and messages of any kind with anything in them.
 
+mod bond;
 mod entity;
 mod message;
 mod report;
 mod spec;
 
+pub(crate) use bond::bond_spec;
 pub(crate) use entity::{attachment, cluster, cluster_network, host, network, vnic_profile};
 pub(crate) use message::{any_message, dice};
 pub(crate) use report::capabilities;

@@ -394,6 +394,8 @@ pub enum WatchedKind {
     Nic,
     /// Bridges
     Bridge,
+    /// Bonds, with their ports
+    Bond,
     /// VLAN devices
     Vlan,
     /// Ports of bridges, and the guests behind them

@@ -15,7 +15,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
-use trestle_proto::host::v1::{Network, SetupNetworksRequest};
+use trestle_proto::host::v1::{Bond, Network, SetupNetworksRequest};
 use trestle_proto::schema;
 
 pub use source::{Source, Unreadable};
@@ -26,6 +26,15 @@ use tree::{Content, Key, Node};
 
 /// Fields of a document beside its kind. What the engine alone sets has no place in a file.
 const FIELDS: [&str; 4] = ["name", "labels", "etag", "spec"];
+
+/// What a file wants of one host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSetup {
+    /// Networks to set or remove.
+    pub networks: Vec<Network>,
+    /// Bonds to set or remove.
+    pub bonds: Vec<Bond>,
+}
 
 /// A resource as a file wants it.
 #[derive(Clone, Debug)]
@@ -91,15 +100,16 @@ pub fn resources(sources: &[Source]) -> Result<Vec<Document>, Malformed> {
     if complaints.is_empty() { Ok(documents) } else { Err(Malformed(complaints)) }
 }
 
-/// Reads the networks of a host: one document with `networks`, each as `trestle.host.v1.Network` in ProtoJSON.
+/// Reads what a host is to become: one document with `networks`, each as `trestle.host.v1.Network`, and `bonds`, each as
+/// `trestle.host.v1.Bond` in ProtoJSON.
 ///
 /// # Errors
 /// When there is not exactly one such document.
-pub fn host_networks(source: &Source) -> Result<Vec<Network>, Malformed> {
+pub fn host_setup(source: &Source) -> Result<HostSetup, Malformed> {
     let mut complaints = Vec::new();
     match parse(source, &mut complaints).as_slice() {
-        [node] => match networks(node) {
-            Ok(networks) => return Ok(networks),
+        [node] => match setup(node) {
+            Ok(setup) => return Ok(setup),
             Err(fault) => complaints.push(Complaint::new(source, None, &fault)),
         },
         [] | [_, ..] if complaints.is_empty() => {
@@ -110,18 +120,19 @@ pub fn host_networks(source: &Source) -> Result<Vec<Network>, Malformed> {
     Err(Malformed(complaints))
 }
 
-fn networks(node: &Node) -> Result<Vec<Network>, Fault> {
+fn setup(node: &Node) -> Result<HostSetup, Fault> {
     let Content::Mapping(entries) = &node.content else {
-        return Err(Fault::of(node, "a mapping with networks is expected"));
+        return Err(Fault::of(node, "a mapping with networks or bonds is expected"));
     };
-    if let Some((key, _)) = entries.iter().find(|(key, _)| key.text != "networks") {
-        return Err(Fault::at(key, "unknown field; networks is expected"));
+    if let Some((key, _)) = entries.iter().find(|(key, _)| !["networks", "bonds"].contains(&key.text.as_str())) {
+        return Err(Fault::at(key, "unknown field; networks or bonds is expected"));
     }
     if entries.is_empty() {
-        return Err(Fault::of(node, "networks is missing"));
+        return Err(Fault::of(node, "networks and bonds are missing"));
     }
     let request = DynamicMessage::deserialize(schema::message("trestle.host.v1.SetupNetworksRequest"), node)?;
-    Ok(schema::typed::<SetupNetworksRequest>(&request).networks)
+    let SetupNetworksRequest { networks, bonds, .. } = schema::typed(&request);
+    Ok(HostSetup { networks, bonds })
 }
 
 fn resource(node: &Node) -> Result<Document, Fault> {

@@ -1,6 +1,7 @@
 //! The fake kernel: what it keeps, what it refuses, and what it does by itself.
 
 mod addresses;
+mod bonds;
 mod entries;
 mod links;
 mod routes;
@@ -24,6 +25,8 @@ pub(crate) struct Kernel {
     mtu_set: BTreeSet<IfName>,
     /// Bridges whose MAC somebody set: it no longer follows the ports'.
     mac_set: BTreeSet<IfName>,
+    /// What the driver remembers of each bond.
+    bonds: bonds::BondMemories,
     /// Routes that exist for addresses.
     prefix_routes: Vec<Route>,
     last_index: u32,
@@ -33,6 +36,9 @@ impl Kernel {
     pub(crate) fn perform(&mut self, step: &KernelStep, features: &FeatureSet) -> Answer {
         match step {
             KernelStep::CreateBridge { name, mac, alias } => self.create_bridge(name, *mac, alias, features)?,
+            KernelStep::CreateBond { name, mode, mac, alias } => {
+                self.create_bond(name, *mode, *mac, alias, features)?
+            }
             KernelStep::CreateVlan { name, base, id, alias } => self.create_vlan(name, base, *id, alias, features)?,
             KernelStep::DeleteLink { name } => self.delete(name)?,
             KernelStep::SetAlias { link, alias } => self.set_alias(link, alias.as_deref())?,
@@ -42,6 +48,7 @@ impl Kernel {
             KernelStep::SetMaster { link, master } => self.set_master(link, master.as_ref())?,
             KernelStep::SetIpv6Disabled { link, disabled } => self.set_ipv6_disabled(link, *disabled)?,
             KernelStep::SetBridge { bridge, change } => self.set_bridge(bridge, change, features)?,
+            KernelStep::SetBond { bond, change } => self.set_bond(bond, change)?,
             KernelStep::SetPort { port, change } => self.set_port(port, change, features)?,
             KernelStep::AddAddress { link, address } => self.add_address(link, address)?,
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address)?,
@@ -67,6 +74,7 @@ impl Kernel {
     /// Does what a kernel does by itself after a change.
     pub(crate) fn follow(&mut self) {
         self.follow_carriers();
+        self.follow_bonds();
         self.follow_link_local();
         self.follow_prefix_routes();
         self.follow_local_entries();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName, LinkKind,
-    MacAddr, MacTableManager, Mtu, Route, Support, VlanId,
+    Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName,
+    LinkKind, MacAddr, MacTableManager, Mtu, Route, Support, VlanId,
 };
 use trestle_plan::{DhcpStep, KernelStep, LibvirtStep, PortChange};
 use uuid::Uuid;
@@ -121,6 +121,19 @@ impl World {
     #[must_use]
     pub fn foreign_bridge(mut self, name: &str) -> Self {
         self.must(&KernelStep::CreateBridge { name: if_name(name), mac: None, alias: String::new() });
+        self.set_up(name, true);
+        self
+    }
+
+    /// Adds a bond of somebody else's, in active-backup mode with the kernel's defaults, up, with these NICs.
+    #[must_use]
+    pub fn foreign_bond(mut self, name: &str, nics: &[&str]) -> Self {
+        let (bond, mode) = (if_name(name), BondMode::ActiveBackup);
+        self.must(&KernelStep::CreateBond { name: bond.clone(), mode, mac: None, alias: String::new() });
+        for nic in nics {
+            self.set_up(nic, false);
+            self.must(&KernelStep::SetMaster { link: if_name(nic), master: Some(bond.clone()) });
+        }
         self.set_up(name, true);
         self
     }

@@ -6,6 +6,7 @@
 //!
 //! This crate never decides: a step is performed as it is given, or fails with the kernel's own words.
 
+mod bonding;
 mod device;
 mod failure;
 mod hardware;

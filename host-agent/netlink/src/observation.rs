@@ -1,6 +1,7 @@
 //! The kernel's tables as one snapshot in the words of the model.
 
 mod addresses;
+mod bonds;
 mod forwarding;
 mod links;
 mod routes;

@@ -4,6 +4,7 @@
 //! one of them failed, and a step behind a failed one must not be made.
 
 mod addresses;
+mod bonds;
 mod forwarding;
 mod links;
 mod routes;
@@ -20,6 +21,9 @@ pub(crate) use links::create as create_link;
 pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Result<(), Failure> {
     match step {
         KernelStep::CreateBridge { name, mac, alias } => links::create_bridge(devices, name, *mac, alias).await,
+        KernelStep::CreateBond { name, mode, mac, alias } => {
+            bonds::create_bond(devices, name, (*mode, *mac), alias).await
+        }
         KernelStep::CreateVlan { name, base, id, alias } => links::create_vlan(devices, name, (base, *id), alias).await,
         KernelStep::DeleteLink { name } => links::delete(devices, name).await,
         KernelStep::SetAlias { link, alias } => links::set_alias(devices, link, alias.as_deref()).await,
@@ -29,6 +33,7 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::SetMaster { link, master } => links::set_master(devices, link, master.as_ref()).await,
         KernelStep::SetIpv6Disabled { link, disabled } => links::set_ipv6_disabled(devices, link, *disabled).await,
         KernelStep::SetBridge { bridge, change } => links::set_bridge(devices, bridge, change).await,
+        KernelStep::SetBond { bond, change } => bonds::set_bond(devices, bond, change).await,
         KernelStep::SetPort { port, change } => links::set_port(devices, port, change).await,
         KernelStep::AddAddress { link, address } => addresses::add(devices, link, address).await,
         KernelStep::RemoveAddress { link, address } => addresses::remove(devices, link, address).await,

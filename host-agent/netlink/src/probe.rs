@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -20,8 +22,8 @@ use crate::socket::Socket;
 
 /// Tries every feature of the kernel, in a network namespace that is made for it and ends with it.
 ///
-/// Nothing is made on the host itself. Modules that the kernel loads for a trial stay loaded, as after any `ip link add`;
-/// the one that would make a device on the host (bonding) is not made to load.
+/// Nothing is made on the host itself. Modules that a trial loads stay loaded, as after any `ip link add`; the one that
+/// makes a device on the host when the kernel loads it (bonding) is loaded first, told not to.
 ///
 /// *Shape*: one entry for each feature that is not libvirt's. Where no namespace can be made (no `CAP_SYS_ADMIN`), all
 /// are unknown, with the reason.
@@ -33,6 +35,11 @@ pub async fn probe() -> BTreeMap<Feature, Support> {
         Err(_) => all_unknown("the trial broke off"),
     }
 }
+
+/// Where a loaded module shows.
+const BONDING_MODULE: &str = "/sys/module/bonding";
+/// How long loading a module may take.
+const LOADING: Duration = Duration::from_secs(10);
 
 /// The devices of the trial.
 struct Names {
@@ -81,13 +88,29 @@ async fn create_veth(devices: &mut Devices<'_>, names: &Names) -> Result<(), Fai
     create_link(devices, &names.port, vec![info]).await
 }
 
-/// Tries a bond, unless that would make the kernel load the module: it makes a device `bond0` on the host when loaded.
+/// Tries a bond. Where the kernel would load the module for that, it is loaded first: the kernel's way makes a device
+/// `bond0` on the host.
 async fn try_bonding(devices: &mut Devices<'_>, names: &Names) -> Support {
-    if !Path::new("/sys/module/bonding").exists() && has_module_to_load("bonding.ko").await {
-        return Support::Unknown("the module bonding is there but not loaded; loading it makes a device".to_owned());
+    if !Path::new(BONDING_MODULE).exists() && has_module_to_load("bonding.ko").await {
+        let loaded = load_bonding().await;
+        if !Path::new(BONDING_MODULE).exists() {
+            return Support::Unknown(format!("the module bonding is there, and could not be loaded: {loaded}"));
+        }
     }
     let info = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bond)]);
     support(create_link(devices, &names.bond, vec![info]).await)
+}
+
+/// Loads the module that makes bonds by the program that the kernel loads modules with, and returns what came of it.
+async fn load_bonding() -> String {
+    let program = tokio::fs::read_to_string("/proc/sys/kernel/modprobe").await.unwrap_or_default();
+    let mut command = tokio::process::Command::new(program.trim());
+    command.args(["-q", "--", "bonding", "max_bonds=0"]).stdin(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(LOADING, command.output()).await {
+        Ok(Ok(output)) => format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+        Ok(Err(error)) => format!("{}: {error}", program.trim()),
+        Err(_) => format!("{} took longer than {} s", program.trim(), LOADING.as_secs()),
+    }
 }
 
 async fn has_module_to_load(file: &str) -> bool {

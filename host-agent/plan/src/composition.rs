@@ -1,9 +1,11 @@
 //! From configurations to a target: what the touched networks mean in the host's own words.
 
+mod bond;
 mod bridged;
 mod nic;
 mod routes;
 mod sources;
+mod touched;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,11 +16,15 @@ use trestle_model::{
     LinkKind, NetworkName, NetworkSpec,
 };
 
+pub(crate) use self::bond::resolve as resolve_bonds;
+use self::nic::baselines;
 pub(crate) use self::routes::{default_routes, routes, static_route};
 pub(crate) use self::sources::is_source_routed;
+use self::touched::Touched;
 use crate::census::Census;
 use crate::dhcp::clients;
 use crate::ownership;
+use crate::planning::Named;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget,
     RouteTarget, Target,
@@ -26,18 +32,13 @@ use crate::target::{
 
 /// Composes the target of a change from `running` to `desired`, given what the host is.
 ///
-/// The target is about the networks in `named`, those that differ between the two configurations, and the devices
+/// The target is about the networks and bonds in `named`, those that differ between the two configurations, and the devices
 /// that they share with others. A named network that does not differ is in it all the same: where the host has
 /// drifted from it, the plan mends it.
 ///
 /// The second value says what each NIC that `desired` uses returns to when its last network leaves: what `running`
 /// remembers, else what it is now.
-pub fn compose(
-    running: &HostConfig,
-    desired: &HostConfig,
-    observed: &HostState,
-    named: &BTreeSet<NetworkName>,
-) -> (Target, Baselines) {
+pub fn compose(running: &HostConfig, desired: &HostConfig, observed: &HostState, named: &Named) -> (Target, Baselines) {
     compose_on(running, desired, &Census::of(observed), named)
 }
 
@@ -46,9 +47,9 @@ pub(crate) fn compose_on(
     running: &HostConfig,
     desired: &HostConfig,
     census: &Census<'_>,
-    named: &BTreeSet<NetworkName>,
+    named: &Named,
 ) -> (Target, Baselines) {
-    let touched = touched(running, desired, named);
+    let touched = Touched::by(running, desired, census.state, named);
     let ground = Ground::of(desired, census);
     let target = Composition { running, desired, ground: &ground, touched: &touched, target: Target::default() }
         .target(Leftovers::Of(&touched));
@@ -57,9 +58,17 @@ pub(crate) fn compose_on(
 
 /// Composes the target of one network of a configuration, as if a request that changes nothing named it.
 pub(crate) fn compose_one(config: &HostConfig, ground: &Ground<'_>, name: &NetworkName) -> Target {
-    let touched = BTreeSet::from([name]);
-    Composition { running: config, desired: config, ground, touched: &touched, target: Target::default() }
-        .target(Leftovers::Of(&touched))
+    compose_named(config, ground, &Touched::network(config, ground.census.state, name))
+}
+
+/// Composes the target of one bond of a configuration and of what stands on it, as [`compose_one`] does of a network.
+pub(crate) fn compose_bond(config: &HostConfig, ground: &Ground<'_>, name: &IfName) -> Target {
+    compose_named(config, ground, &Touched::bond(config, name))
+}
+
+fn compose_named(config: &HostConfig, ground: &Ground<'_>, touched: &Touched<'_>) -> Target {
+    Composition { running: config, desired: config, ground, touched, target: Target::default() }
+        .target(Leftovers::Of(touched))
 }
 
 /// Composes the target of a host that is to be as `whole` says and nothing more, as far as it can be: `possible` is
@@ -71,7 +80,7 @@ pub(crate) fn compose_everything(
 ) -> (Target, Baselines) {
     // Nothing is known of what ran before, but for what the NICs were like.
     let running = HostConfig { baselines: whole.baselines.clone(), ..HostConfig::default() };
-    let touched = possible.networks.keys().collect();
+    let touched = Touched::all(possible);
     let ground = Ground::of(whole, census);
     let target = Composition {
         running: &running,
@@ -87,7 +96,7 @@ pub(crate) fn compose_everything(
 /// Whose leftovers go.
 #[derive(Clone, Copy)]
 enum Leftovers<'a> {
-    Of(&'a BTreeSet<&'a NetworkName>),
+    Of(&'a Touched<'a>),
     Everyones,
 }
 
@@ -126,13 +135,13 @@ struct Composition<'a> {
     running: &'a HostConfig,
     desired: &'a HostConfig,
     ground: &'a Ground<'a>,
-    touched: &'a BTreeSet<&'a NetworkName>,
+    touched: &'a Touched<'a>,
     target: Target,
 }
 
 impl Composition<'_> {
     fn target(mut self, leftovers: Leftovers<'_>) -> Target {
-        for name in self.touched {
+        for name in &self.touched.networks {
             if let Some(entry) = self.desired.networks.get(*name) {
                 self.network(&entry.spec);
             }
@@ -140,8 +149,8 @@ impl Composition<'_> {
         let released = self.leftover_links(leftovers);
         self.leftover_networks(leftovers);
         self.rules(leftovers);
-        for nic in self.nics(&released) {
-            self.nic(&nic, released.contains(&nic));
+        for base in self.bases(&released) {
+            self.base(&base, released.contains(&base));
         }
         self.target.fdb.sort();
         self.target.fdb.dedup_by(|a, b| (&a.bridge, a.mac, a.vlan) == (&b.bridge, b.mac, b.vlan));
@@ -184,7 +193,7 @@ impl Composition<'_> {
     /// A bridge with a guest's port stays: a change that would take it is refused, and a restore reports it.
     fn leftover_links(&mut self, whose: Leftovers<'_>) -> BTreeSet<IfName> {
         let marks: BTreeSet<String> = match whose {
-            Leftovers::Of(networks) => networks.iter().map(|name| ownership::mark(name)).collect(),
+            Leftovers::Of(touched) => touched.marks(),
             Leftovers::Everyones => BTreeSet::new(),
         };
         let goes = |mark: &String| matches!(whose, Leftovers::Everyones) || marks.contains(mark);
@@ -209,7 +218,7 @@ impl Composition<'_> {
         for network in &self.ground.stray_networks {
             let Some(owner) = network.owner.as_deref() else { continue };
             let goes = match whose {
-                Leftovers::Of(networks) => networks.iter().any(|name| name.as_str() == owner),
+                Leftovers::Of(touched) => touched.networks.iter().any(|name| name.as_str() == owner),
                 Leftovers::Everyones => true,
             };
             if goes {
@@ -224,7 +233,7 @@ impl Composition<'_> {
     }
 
     fn is_touched(&self, spec: &NetworkSpec) -> bool {
-        self.touched.contains(&spec.name)
+        self.touched.networks.contains(&spec.name)
     }
 }
 
@@ -232,7 +241,7 @@ impl Composition<'_> {
 fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
     wanted.master = match wanted.kind {
         KindTarget::Bridge(_) => MasterTarget::Leave,
-        KindTarget::Found | KindTarget::Guest | KindTarget::Vlan { .. } => MasterTarget::Free,
+        KindTarget::Found | KindTarget::Guest | KindTarget::Vlan { .. } | KindTarget::Bond(_) => MasterTarget::Free,
     };
     wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
     wanted.addresses = AddressTarget::Exactly(addresses(spec));
@@ -272,15 +281,15 @@ pub(crate) fn devices(config: &HostConfig) -> BTreeSet<IfName> {
         let bridge = spec.bridge().map(|bridge| bridge.name.clone());
         [vlan, bridge]
     };
-    config.specs().flat_map(of).flatten().collect()
+    config.specs().flat_map(of).flatten().chain(config.bonds.keys().cloned()).collect()
 }
 
-/// Tells whether a network can stand on a device of this kind.
+/// Tells whether a network can stand on a device of this kind, and a bond can have it as a port.
 pub(crate) fn is_hardware(kind: &LinkKind) -> bool {
     match kind {
         LinkKind::Nic | LinkKind::Veth => true,
         LinkKind::Other(kind) => kind == "dummy",
-        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Loopback => false,
+        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Tun | LinkKind::Loopback => false,
     }
 }
 
@@ -295,23 +304,4 @@ pub(crate) fn guest_ports(census: &Census<'_>, bridge: &IfName) -> Vec<IfName> {
 
 pub(crate) fn why(spec: &NetworkSpec) -> String {
     format!("network {}", spec.name)
-}
-
-fn touched<'a>(
-    running: &'a HostConfig,
-    desired: &'a HostConfig,
-    named: &'a BTreeSet<NetworkName>,
-) -> BTreeSet<&'a NetworkName> {
-    let spec_of = |config: &'a HostConfig, name| config.networks.get(name).map(|entry| &entry.spec);
-    let all = running.networks.keys().chain(desired.networks.keys());
-    all.filter(|name| spec_of(running, name) != spec_of(desired, name)).chain(named).collect()
-}
-
-fn baselines(running: &HostConfig, desired: &HostConfig, observed: &HostState) -> Baselines {
-    let used = desired.specs().filter_map(|spec| spec.southbound.as_ref()).map(|southbound| southbound.device());
-    let baseline = |nic: &IfName| {
-        let remembered = running.baselines.0.get(nic).cloned();
-        remembered.or_else(|| observed.kernel.links.get(nic).map(nic::now))
-    };
-    Baselines(used.filter_map(|nic| Some((nic.clone(), baseline(nic)?))).collect())
 }

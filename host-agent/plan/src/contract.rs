@@ -5,11 +5,12 @@
 //! Afterwards the host is as it was, brought there by this crate's own undo.
 //!
 //! *Needs*: two NICs that nothing uses and that the cases may change, without addresses and outside any bridge; no
-//! devices named `trcontract0` and `trcontract1`; VLAN 77 free on the first NIC; the prefixes 192.0.2.0/24,
+//! devices named `trcontract0` to `trcontract2`; VLAN 77 free on the first NIC; the prefixes 192.0.2.0/24,
 //! 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32 unused.
 
 mod addresses;
 mod bench;
+mod bonds;
 mod clients;
 mod links;
 mod networks;
@@ -36,6 +37,11 @@ enum Case {
     EntriesAreSetAndMoved,
     EntriesFollowVlans,
     EntryIsSticky,
+    BondComesAndGoes,
+    BondKeepsItsMac,
+    BondPortsFollow,
+    BondOptionsAreKept,
+    BondOptionsAskForTheirTime,
     Ipv4AddressesAreOrdered,
     Ipv6IsSwitchedOffAndOn,
     RoutesAreKept,
@@ -49,7 +55,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 26] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -61,6 +67,11 @@ impl Case {
         Self::EntriesAreSetAndMoved,
         Self::EntriesFollowVlans,
         Self::EntryIsSticky,
+        Self::BondComesAndGoes,
+        Self::BondKeepsItsMac,
+        Self::BondPortsFollow,
+        Self::BondOptionsAreKept,
+        Self::BondOptionsAskForTheirTime,
         Self::Ipv4AddressesAreOrdered,
         Self::Ipv6IsSwitchedOffAndOn,
         Self::RoutesAreKept,
@@ -88,6 +99,11 @@ impl Case {
             Self::VlanDeviceComesAndGoes => &[Feature::VlanDevices],
             Self::PortIsLocked => &[Feature::Bridge, Feature::PortLocked],
             Self::EntryIsSticky => &[Feature::Bridge, Feature::FdbSticky],
+            Self::BondComesAndGoes
+            | Self::BondKeepsItsMac
+            | Self::BondPortsFollow
+            | Self::BondOptionsAreKept
+            | Self::BondOptionsAskForTheirTime => &[Feature::Bonding],
             Self::Ipv4AddressesAreOrdered
             | Self::Ipv6IsSwitchedOffAndOn
             | Self::RoutesAreKept
@@ -129,6 +145,11 @@ impl Case {
             Self::EntriesAreSetAndMoved => ports::entries_are_set_and_moved(bench).await,
             Self::EntriesFollowVlans => ports::entries_follow_vlans(bench).await,
             Self::EntryIsSticky => ports::entry_is_sticky(bench).await,
+            Self::BondComesAndGoes => bonds::bond_comes_and_goes(bench).await,
+            Self::BondKeepsItsMac => bonds::bond_keeps_its_mac(bench).await,
+            Self::BondPortsFollow => bonds::ports_follow(bench).await,
+            Self::BondOptionsAreKept => bonds::options_are_kept(bench).await,
+            Self::BondOptionsAskForTheirTime => bonds::options_ask_for_their_time(bench).await,
             Self::Ipv4AddressesAreOrdered => addresses::ipv4_addresses_are_ordered(bench).await,
             Self::Ipv6IsSwitchedOffAndOn => addresses::ipv6_is_switched_off_and_on(bench).await,
             Self::RoutesAreKept => addresses::routes_are_kept(bench).await,

@@ -2,6 +2,8 @@
 //!
 //! Planning asks it what to change, verification what differs; both get the same answer.
 
+mod bond;
+
 use std::borrow::Borrow;
 
 use ipnet::IpNet;
@@ -10,6 +12,7 @@ use trestle_model::{
     LinkKind, PortFlags, Route, Rule,
 };
 
+pub(crate) use self::bond::bond_change;
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, RouteTarget, RulesTarget};
@@ -41,6 +44,7 @@ pub(crate) fn is_another_kind(wanted: &KindTarget, link: &Link) -> bool {
         (KindTarget::Found | KindTarget::Guest, _) => false,
         (KindTarget::Vlan { base, id }, LinkKind::Vlan { base: is_base, id: is_id }) => base != is_base || id != is_id,
         (KindTarget::Bridge(_), kind) => !matches!(kind, LinkKind::Bridge(_)),
+        (KindTarget::Bond(_), kind) => !matches!(kind, LinkKind::Bond(_)),
         (KindTarget::Vlan { .. }, _) => true,
     }
 }

@@ -1,16 +1,18 @@
 //! What of a host is not as it is to be, value by value.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link, LinkKind, Route, Rule,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link,
+    LinkKind, Route, Rule,
 };
 
 use crate::census::Census;
 use crate::difference::{
-    address_change, bridge_change, client_change, definition_change, fdb_change, is_another_kind, port_change,
-    route_change, rule_change,
+    address_change, bond_change, bridge_change, client_change, definition_change, fdb_change, is_another_kind,
+    port_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget,
@@ -127,6 +129,9 @@ impl Comparison<'_> {
         if let (KindTarget::Bridge(bridge), Some(has)) = (&wanted.kind, link.bridge()) {
             self.bridge(object, bridge, has);
         }
+        if let (KindTarget::Bond(wanted), Some(bond)) = (&wanted.kind, link.bond()) {
+            self.bond(object, wanted, &bond.options, &link.name);
+        }
         if let Some(flags) = &link.port {
             let change = port_change(&wanted.port, flags);
             self.compare(object, "learning", change.learning, flags.learning);
@@ -168,6 +173,32 @@ impl Comparison<'_> {
         self.compare(object, "group_fwd_mask", change.group_fwd_mask, has.group_fwd_mask);
         self.compare(object, "vlan_filtering", change.vlan_filtering, has.vlan_filtering);
         self.compare(object, "default_pvid", change.default_pvid, has.default_pvid);
+    }
+
+    fn bond(&mut self, object: &str, wanted: &BondOptions, has: &BondOptions, name: &IfName) {
+        let links = self.observed.kernel.links.values();
+        let ports: Vec<&IfName> =
+            links.filter(|link| link.master.as_ref() == Some(name)).map(|link| &link.name).collect();
+        let change = bond_change(wanted, has, &ports);
+        self.compare(object, "mode", change.mode, has.mode);
+        for (option, wanted) in &change.numbers {
+            // The delays, which are set together with the interval, may be right already.
+            if let Some(is) = has.numbers.get(option) {
+                self.compare(object, option.name(), Some(*wanted), *is);
+            }
+        }
+        let text = |name: Option<&IfName>| name.map_or_else(|| "none".to_owned(), ToString::to_string);
+        if let Some(primary) = &change.primary {
+            self.note(object, "primary", text(primary.port()), text(has.primary.as_ref()));
+        }
+        let targets = |targets: &[Ipv4Addr]| targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        if let Some(wanted) = &change.arp_ip_targets {
+            self.note(object, "arp_ip_targets", targets(wanted), targets(&has.arp_ip_targets));
+        }
+        if let Some(wanted) = change.ad_actor_system {
+            let has = has.ad_actor_system.map_or_else(|| "none".to_owned(), |mac| mac.to_string());
+            self.note(object, "ad_actor_system", wanted, has);
+        }
     }
 
     fn entry(&mut self, target: &FdbTarget) {
@@ -245,6 +276,7 @@ fn kind_wanted(wanted: &KindTarget) -> String {
         KindTarget::Found | KindTarget::Guest => "any".to_owned(),
         KindTarget::Vlan { base, id } => format!("VLAN {id} on {base}"),
         KindTarget::Bridge(_) => "bridge".to_owned(),
+        KindTarget::Bond(_) => "bond".to_owned(),
     }
 }
 
@@ -253,6 +285,7 @@ fn kind(kind: &LinkKind) -> String {
         LinkKind::Nic => "NIC".to_owned(),
         LinkKind::Vlan { base, id } => format!("VLAN {id} on {base}"),
         LinkKind::Bridge(_) => "bridge".to_owned(),
+        LinkKind::Bond(_) => "bond".to_owned(),
         LinkKind::Veth => "virtual cable".to_owned(),
         LinkKind::Tun => "tap".to_owned(),
         LinkKind::Loopback => "loopback".to_owned(),

@@ -33,12 +33,13 @@ pub use composition::compose;
 pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, meaning, missing_leases, resumption};
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
-pub use planning::{Plan, merge, plan};
-pub use report::{bridge_reports, network_reports, nic_reports, vlan_reports};
+pub use planning::{Named, Plan, merge, plan};
+pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, with_origins_of};
 pub use step::{
-    BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange, Step,
+    BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange,
+    Primary, Step,
 };
 pub use steps::steps_towards;
 pub use target::Target;

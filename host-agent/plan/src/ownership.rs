@@ -3,7 +3,7 @@
 //! A device carries its mark as alias, a libvirt network as name and metadata, a route as its protocol number. What has no mark is foreign: it is
 //! observed, and never planned over.
 
-use trestle_model::{LibvirtNetwork, Link, NetworkName, Route};
+use trestle_model::{IfName, LibvirtNetwork, Link, NetworkName, Route};
 
 /// Longest alias that the kernel keeps, in bytes.
 ///
@@ -39,6 +39,13 @@ pub fn source_table(network: &NetworkName) -> u32 {
     let size = u64::from(tables.end - tables.start);
     let offset = fnv1a(network.as_str().as_bytes()) % size;
     tables.start + u32::try_from(offset).unwrap_or_default()
+}
+
+/// Returns the alias that marks a bond as Trestle's.
+///
+/// *Shape*: `trestle:bond:` and the name; a network's name has no colon, so no network has the same mark.
+pub fn bond_mark(bond: &IfName) -> String {
+    format!("{PLAIN}bond:{bond}")
 }
 
 /// Returns the name of the libvirt network that serves `network`.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{Findings, HostConfig, HostState, NetworkChange, NetworkEntry, NetworkName, SetupRequest};
+use trestle_model::{
+    BondChange, BondEntry, Findings, HostConfig, HostState, IfName, NetworkChange, NetworkEntry, NetworkName,
+    SetupRequest,
+};
 
 use crate::census::Census;
-use crate::composition::compose_on;
+use crate::composition::{compose_on, resolve_bonds};
 use crate::validation::{Rivals, judge};
 use crate::{PlannedStep, Snapshot, Step, Target, steps_towards};
 
@@ -36,11 +39,37 @@ impl Plan {
     }
 }
 
+/// Networks and bonds that a change is about, whether or not it changes them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// The networks.
+    pub networks: BTreeSet<NetworkName>,
+    /// The bonds.
+    pub bonds: BTreeSet<IfName>,
+}
+
+impl Named {
+    /// Names every network and bond of a configuration.
+    pub fn everything(config: &HostConfig) -> Self {
+        Self { networks: config.networks.keys().cloned().collect(), bonds: config.bonds.keys().cloned().collect() }
+    }
+
+    /// Names one network.
+    pub fn network(name: NetworkName) -> Self {
+        Self { networks: BTreeSet::from([name]), ..Self::default() }
+    }
+
+    /// Names one bond.
+    pub fn bond(name: IfName) -> Self {
+        Self { bonds: BTreeSet::from([name]), ..Self::default() }
+    }
+}
+
 /// Plans a request.
 ///
 /// *Errors*: all findings, where one of them refuses the request and is not acknowledged in it.
 pub fn plan(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Result<Plan, Findings> {
-    let mut desired = merge(running, request);
+    let mut desired = resolve_bonds(merge(running, request), request.options.origin, observed);
     let census = Census::of(observed);
     let (target, baselines) = compose_on(running, &desired, &census, &named(request));
     let findings = judge(request, &Rivals::new(request, running, &desired, &census, &target));
@@ -55,7 +84,7 @@ pub fn plan(request: &SetupRequest, running: &HostConfig, observed: &HostState) 
 
 /// Returns the configuration that a request makes of the running one.
 ///
-/// Networks that the request does not name stay, but for one thing: who claims the default route takes it from its
+/// Networks and bonds that the request does not name stay, but for one thing: who claims the default route takes it from its
 /// owner. The NICs' baselines are the running ones'.
 pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
     let mut desired = running.clone();
@@ -70,7 +99,19 @@ pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
             }
         }
     }
-    let named = named(request);
+    for change in &request.bonds {
+        match change {
+            BondChange::Remove(name) => {
+                desired.bonds.remove(name);
+            }
+            BondChange::Set(spec) => {
+                let mac = spec.hwaddr.or_else(|| running.bonds.get(&spec.name)?.mac);
+                let entry = BondEntry { spec: spec.clone(), origin: request.options.origin, mac };
+                desired.bonds.insert(spec.name.clone(), entry);
+            }
+        }
+    }
+    let named = named(request).networks;
     if named.iter().any(|name| desired.networks.get(name).is_some_and(|entry| entry.spec.default_route)) {
         for (_, entry) in desired.networks.iter_mut().filter(|(name, _)| !named.contains(name)) {
             entry.spec.default_route = false;
@@ -83,9 +124,12 @@ pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
     desired
 }
 
-/// Returns the names of the networks that a request is about.
-pub(crate) fn named(request: &SetupRequest) -> BTreeSet<NetworkName> {
-    request.changes.iter().map(|change| change.network().clone()).collect()
+/// Returns the names of the networks and bonds that a request is about.
+pub(crate) fn named(request: &SetupRequest) -> Named {
+    Named {
+        networks: request.changes.iter().map(|change| change.network().clone()).collect(),
+        bonds: request.bonds.iter().map(|change| change.bond().clone()).collect(),
+    }
 }
 
 /// Returns steps without their reasons.

@@ -1,5 +1,7 @@
 //! What a host says of its networks and NICs.
 
+mod bond;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -8,6 +10,7 @@ use trestle_model::{
     NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route, VlanReport,
 };
 
+pub use self::bond::bond_reports;
 use crate::census::Census;
 use crate::composition::{Ground, compose_one, is_hardware};
 use crate::drift::verify_on;
@@ -79,6 +82,7 @@ pub fn vlan_reports(config: &HostConfig, observed: &HostState) -> Vec<VlanReport
         }),
         LinkKind::Nic
         | LinkKind::Bridge(_)
+        | LinkKind::Bond(_)
         | LinkKind::Veth
         | LinkKind::Tun
         | LinkKind::Loopback

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 
 use crate::census::Census;
-use crate::composition::{compose_everything, devices, guest_ports};
+use crate::composition::{compose_everything, devices, guest_ports, is_hardware};
 use crate::planning::bare;
-use crate::validation::surroundings;
+use crate::validation::{bond_surroundings, surroundings};
 use crate::{PlannedStep, Snapshot, Step, Target, ownership, steps_towards};
 
 /// All that a restore needs.
@@ -35,15 +35,15 @@ impl Restoration {
 /// Plans the restore of `persistent`.
 ///
 /// Greedy: a network that cannot come up now, as where its NIC is missing, is skipped and reported, and the others
-/// come up. Devices and libvirt networks with Trestle's mark that no network of the configuration needs go: they are
+/// come up; a bond comes up with the NICs that are there. Devices and libvirt networks with Trestle's mark that no network of the configuration needs go: they are
 /// leftovers of changes that were never committed.
 pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoration {
     let census = Census::of(observed);
     let mut possible = persistent.clone();
-    let mut skipped = Vec::new();
+    let mut skipped = bonds(&mut possible, observed);
     for spec in persistent.specs() {
         let mut findings = Vec::new();
-        surroundings(spec, "", &census, &BTreeSet::new(), &mut findings);
+        surroundings(spec, "", &possible, &census, &BTreeSet::new(), &mut findings);
         findings.retain(|finding| finding.severity == Severity::Error);
         if !findings.is_empty() {
             possible.networks.remove(&spec.name);
@@ -55,6 +55,29 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
     let steps = steps_towards(&target, observed);
     let snapshot = Snapshot::of(observed, &target);
     Restoration { steps, target, snapshot, desired: HostConfig { baselines, ..persistent.clone() }, skipped }
+}
+
+/// Leaves out the bonds that cannot come up and the ports that are missing, and says so.
+fn bonds(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
+    let mut skipped = Vec::new();
+    let is_there = |nic: &IfName| observed.kernel.links.get(nic).is_some_and(|link| is_hardware(&link.kind));
+    possible.bonds.retain(|name, entry| {
+        for missing in entry.spec.nics.iter().filter(|nic| !is_there(nic)) {
+            let message = format!("bond {name} comes up without {missing}, which the host does not have");
+            skipped.push(Finding::warning(Code::NicNotFound, "", message).about(name).related([missing.to_string()]));
+        }
+        let mut findings = Vec::new();
+        entry.spec.nics.retain(is_there);
+        bond_surroundings(&entry.spec, "", observed, &mut findings);
+        if entry.spec.nics.is_empty() {
+            let message = format!("none of the NICs of bond {name} is there");
+            findings.push(Finding::error(Code::NicNotFound, "", message).about(name));
+        }
+        let comes_up = findings.is_empty();
+        skipped.append(&mut findings);
+        comes_up
+    });
+    skipped
 }
 
 /// Reports leftover bridges that stay because guests use them.

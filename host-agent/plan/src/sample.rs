@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use trestle_model::{
-    AddressOrigin, BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName,
-    Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, Scope,
-    SetupOptions, SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    AddressOrigin, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions, BridgeSpec,
+    Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, Link, LinkKind,
+    MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, Scope, SetupOptions, SetupRequest,
+    Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -45,6 +46,13 @@ impl Net {
     #[must_use]
     pub fn on(mut self, nic: &str) -> Self {
         self.0.southbound = Some(Southbound::Nic(if_name(nic)));
+        self
+    }
+
+    /// Puts it on a bond.
+    #[must_use]
+    pub fn on_bond(mut self, bond: &str) -> Self {
+        self.0.southbound = Some(Southbound::Bond(if_name(bond)));
         self
     }
 
@@ -131,15 +139,115 @@ impl Net {
     }
 }
 
+/// What is asked of a network or of a bond.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Of a network.
+    Network(NetworkChange),
+    /// Of a bond.
+    Bond(BondChange),
+}
+
+impl Change {
+    /// Returns the network that the change is about, if it is about one.
+    pub const fn network(&self) -> Option<&NetworkName> {
+        match self {
+            Self::Network(change) => Some(change.network()),
+            Self::Bond(_) => None,
+        }
+    }
+
+    /// Returns the bond that the change is about, if it is about one.
+    pub const fn bond(&self) -> Option<&IfName> {
+        match self {
+            Self::Network(_) => None,
+            Self::Bond(change) => Some(change.bond()),
+        }
+    }
+
+    /// Tells whether something is to be there, rather than to go.
+    pub const fn sets(&self) -> bool {
+        matches!(self, Self::Network(NetworkChange::Set(_)) | Self::Bond(BondChange::Set(_)))
+    }
+
+    /// Takes a request apart.
+    pub fn all(request: SetupRequest) -> Vec<Self> {
+        let bonds = request.bonds.into_iter().map(Self::Bond);
+        request.changes.into_iter().map(Self::Network).chain(bonds).collect()
+    }
+}
+
+/// A bond in the making, with nothing said but NICs and mode.
+#[derive(Debug, Clone)]
+pub struct Bonded(pub BondSpec);
+
+/// Begins a bond.
+pub fn bond(name: &str, mode: BondMode, nics: &[&str]) -> Bonded {
+    let nics = nics.iter().map(|nic| if_name(nic)).collect();
+    Bonded(BondSpec { name: if_name(name), nics, options: BondOptions::of(mode), hwaddr: None })
+}
+
+impl Bonded {
+    /// Gives it an option.
+    #[must_use]
+    pub fn option(mut self, option: BondOption, number: u32) -> Self {
+        self.0.options.numbers.insert(option, number);
+        self
+    }
+
+    /// Lets it prefer a NIC.
+    #[must_use]
+    pub fn primary(mut self, nic: &str) -> Self {
+        self.0.options.primary = Some(if_name(nic));
+        self
+    }
+
+    /// Gives it a MAC.
+    #[must_use]
+    pub fn hwaddr(mut self, mac: &str) -> Self {
+        self.0.hwaddr = Some(mac.parse().expect(LEGAL));
+        self
+    }
+
+    /// Asks for it.
+    pub fn set(self) -> BondChange {
+        BondChange::Set(self.0)
+    }
+}
+
+/// Asks for a bond to go.
+pub fn remove_bond(bond: &str) -> BondChange {
+    BondChange::Remove(if_name(bond))
+}
+
+/// Asks for changes of bonds, too.
+pub fn with_bonds(mut request: SetupRequest, bonds: impl IntoIterator<Item = BondChange>) -> SetupRequest {
+    request.bonds.extend(bonds);
+    request
+}
+
+impl From<NetworkChange> for Change {
+    fn from(change: NetworkChange) -> Self {
+        Self::Network(change)
+    }
+}
+
+impl From<BondChange> for Change {
+    fn from(change: BondChange) -> Self {
+        Self::Bond(change)
+    }
+}
+
 /// Asks for a network to go.
 pub fn remove(network: &str) -> NetworkChange {
     NetworkChange::Remove(name(network))
 }
 
 /// Makes a request of changes, which its local client has to confirm.
-pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest {
-    SetupRequest {
-        changes: changes.into_iter().collect(),
+pub fn request(changes: impl IntoIterator<Item = impl Into<Change>>) -> SetupRequest {
+    let mut request = SetupRequest {
+        changes: Vec::new(),
+        bonds: Vec::new(),
         options: SetupOptions {
             transaction: TransactionId(Uuid::from_u128(1)),
             origin: Origin::Local,
@@ -151,7 +259,14 @@ pub fn request(changes: impl IntoIterator<Item = NetworkChange>) -> SetupRequest
             scope: Scope::Named,
             adopt: BTreeSet::new(),
         },
+    };
+    for change in changes {
+        match change.into() {
+            Change::Network(change) => request.changes.push(change),
+            Change::Bond(change) => request.bonds.push(change),
+        }
     }
+    request
 }
 
 /// Makes a route as somebody's `ip route add` does.
@@ -178,23 +293,20 @@ pub fn name(name: &str) -> NetworkName {
     NetworkName::parse(name).expect(LEGAL)
 }
 
-/// Returns the names of a configuration's networks.
-pub fn names(config: &HostConfig) -> BTreeSet<NetworkName> {
-    config.networks.keys().cloned().collect()
-}
-
 /// Returns steps as lines of text.
 pub fn lines(steps: &[PlannedStep]) -> String {
     steps.iter().map(|planned| planned.step.to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// What is left of a state when the kernel's noise is taken out: numbers of devices, carriers, link-local addresses,
-/// leases' remaining time, what DHCP clients wait for, learned and local entries.
+/// leases' remaining time, what DHCP clients wait for, learned and local entries, which port of a bond is in use and what
+/// LACP has come to.
 pub fn settled(mut state: HostState) -> HostState {
     for link in state.kernel.links.values_mut() {
         link.index = 0;
         link.carrier = false;
         link.promiscuity = 0;
+        leave_out_bond_status(link);
         link.addresses.retain(|address| address.origin != AddressOrigin::Kernel);
         for address in &mut link.addresses {
             address.origin = AddressOrigin::Static;
@@ -209,9 +321,19 @@ pub fn settled(mut state: HostState) -> HostState {
     state
 }
 
+/// Leaves out which port of a bond is in use, and what LACP has come to: the kernel decides it, and anew each time.
+pub fn leave_out_bond_status(link: &mut Link) {
+    if let Some(port) = &mut link.bond_port {
+        (port.active, port.link, port.failures) = (true, BondPortLink::Up, 0);
+    }
+    if let LinkKind::Bond(bond) = &mut link.kind {
+        (bond.active_port, bond.lacp) = (None, None);
+    }
+}
+
 /// Keeps of changes what the host accepts, one after the other; returns the request of them and its plan.
-pub fn acceptable(changes: Vec<NetworkChange>, running: &HostConfig, observed: &HostState) -> (SetupRequest, Plan) {
-    let mut kept: Vec<NetworkChange> = Vec::new();
+pub fn acceptable(changes: Vec<Change>, running: &HostConfig, observed: &HostState) -> (SetupRequest, Plan) {
+    let mut kept: Vec<Change> = Vec::new();
     for change in changes {
         let mut tried = kept.clone();
         tried.push(change);

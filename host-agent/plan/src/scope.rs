@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trestle_model::{HostConfig, NetworkChange, NetworkName, Scope, SetupOptions, SetupRequest, UncommittedChange};
+use trestle_model::{
+    BondChange, HostConfig, IfName, NetworkChange, NetworkName, Scope, SetupOptions, SetupRequest, UncommittedChange,
+};
 
 /// Returns the request that names every network it is about: what a wider scope takes in becomes changes of its own,
 /// and the scope becomes [`Scope::Named`].
@@ -19,13 +21,39 @@ pub fn spell_out(request: &SetupRequest, running: &HostConfig, persistent: &Host
             changes.extend(others.cloned().map(NetworkChange::Remove));
         }
     }
-    SetupRequest { changes, options: SetupOptions { scope: Scope::Named, ..request.options.clone() } }
+    let mut bonds = match request.options.scope {
+        Scope::Named | Scope::Everything => request.bonds.clone(),
+        Scope::Persistent => persistent.bonds.values().map(|entry| BondChange::Set(entry.spec.clone())).collect(),
+    };
+    match request.options.scope {
+        Scope::Named => {}
+        Scope::Everything | Scope::Persistent => {
+            let named: BTreeSet<IfName> = bonds.iter().map(|change| change.bond().clone()).collect();
+            // One that a network of the request stands on is adopted, or stays.
+            let below: BTreeSet<&IfName> = changes.iter().filter_map(bond_below).collect();
+            let others = running.bonds.keys().filter(|name| !named.contains(*name) && !below.contains(*name));
+            bonds.extend(others.cloned().map(BondChange::Remove));
+        }
+    }
+    SetupRequest { changes, bonds, options: SetupOptions { scope: Scope::Named, ..request.options.clone() } }
 }
 
-/// Returns `desired` with each network that is as the persistent configuration has it asked for by whom it says.
+fn bond_below(change: &NetworkChange) -> Option<&IfName> {
+    match change {
+        NetworkChange::Set(spec) => spec.southbound.as_ref()?.bond(),
+        NetworkChange::Remove(_) => None,
+    }
+}
+
+/// Returns `desired` with each network and bond that is as the persistent configuration has it asked for by whom it says.
 pub fn with_origins_of(mut desired: HostConfig, persistent: &HostConfig) -> HostConfig {
     for (name, entry) in &mut desired.networks {
         if let Some(kept) = persistent.networks.get(name).filter(|kept| kept.spec == entry.spec) {
+            entry.origin = kept.origin;
+        }
+    }
+    for (name, entry) in &mut desired.bonds {
+        if let Some(kept) = persistent.bonds.get(name).filter(|kept| kept.spec == entry.spec) {
             entry.origin = kept.origin;
         }
     }

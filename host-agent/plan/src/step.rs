@@ -2,13 +2,17 @@
 //!
 //! Preview, journal, log, span and golden file print the same words: the step's `Display`.
 
+mod bond;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId,
+    Address, BondMode, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId,
 };
 use uuid::Uuid;
+
+pub use self::bond::{BondTuning, Primary};
 
 /// One idempotent change of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,18 @@ pub enum KernelStep {
         /// Its name.
         name: IfName,
         /// Its hardware address; none lets the kernel choose.
+        mac: Option<MacAddr>,
+        /// Alias: the ownership mark.
+        alias: String,
+    },
+    /// Makes a bond without ports, down, with Trestle's mark as alias. An existing bond of that name is left as it is,
+    /// but marked.
+    CreateBond {
+        /// Its name.
+        name: IfName,
+        /// Its mode.
+        mode: BondMode,
+        /// Its hardware address; none lets it be that of the first port.
         mac: Option<MacAddr>,
         /// Alias: the ownership mark.
         alias: String,
@@ -79,11 +95,12 @@ pub enum KernelStep {
         /// Whether it is to be up.
         up: bool,
     },
-    /// Makes a device a port of a bridge, or of none.
+    /// Makes a device a port of a bridge or bond, or of none. A bond takes only a device that is down, and brings it up; it
+    /// gives the device its MTU and MAC, and both back, down, when the device leaves.
     SetMaster {
         /// The device.
         link: IfName,
-        /// The bridge; `None` takes the device out.
+        /// The bridge or bond; `None` takes the device out.
         master: Option<IfName>,
     },
     /// Switches IPv6 off or on (`net.ipv6.conf.DEV.disable_ipv6`); off drops the device's IPv6 addresses.
@@ -99,6 +116,13 @@ pub enum KernelStep {
         bridge: IfName,
         /// The options.
         change: BridgeChange,
+    },
+    /// Sets a bond's mode and options; those that are `None` or absent stay.
+    SetBond {
+        /// The bond.
+        bond: IfName,
+        /// The options.
+        change: BondTuning,
     },
     /// Sets a bridge port's flags; those that are `None` stay.
     SetPort {
@@ -338,6 +362,10 @@ impl fmt::Display for KernelStep {
         match self {
             Self::CreateBridge { name, mac: Some(mac), .. } => write!(f, "create bridge {name} with MAC {mac}"),
             Self::CreateBridge { name, mac: None, .. } => write!(f, "create bridge {name}"),
+            Self::CreateBond { name, mode, mac: Some(mac), .. } => {
+                write!(f, "create bond {name} in mode {mode} with MAC {mac}")
+            }
+            Self::CreateBond { name, mode, mac: None, .. } => write!(f, "create bond {name} in mode {mode}"),
             Self::CreateVlan { name, base, id, .. } => write!(f, "create VLAN device {name} for VLAN {id} on {base}"),
             Self::DeleteLink { name } => write!(f, "delete device {name}"),
             Self::SetAlias { link, alias: Some(alias) } => write!(f, "set alias of {link} to {alias:?}"),
@@ -347,10 +375,11 @@ impl fmt::Display for KernelStep {
             Self::SetUp { link, up: true } => write!(f, "set {link} up"),
             Self::SetUp { link, up: false } => write!(f, "set {link} down"),
             Self::SetMaster { link, master: Some(master) } => write!(f, "make {link} a port of {master}"),
-            Self::SetMaster { link, master: None } => write!(f, "take {link} out of its bridge"),
+            Self::SetMaster { link, master: None } => write!(f, "take {link} out of what it is a port of"),
             Self::SetIpv6Disabled { link, disabled: true } => write!(f, "switch IPv6 off on {link}"),
             Self::SetIpv6Disabled { link, disabled: false } => write!(f, "switch IPv6 on on {link}"),
             Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
+            Self::SetBond { bond, change } => write!(f, "set bond {bond}: {change}"),
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
             Self::AddAddress { link, address } => write!(f, "add address {} to {link}", address.net),
             Self::RemoveAddress { link, address } => write!(f, "remove address {} from {link}", address.net),

@@ -4,10 +4,13 @@
 //! go, addresses, routes and NICs move to where they belong. A step that takes something away comes before the step
 //! that needs it elsewhere.
 
+mod bonds;
 mod expectation;
 mod order;
 
-use trestle_model::{FeatureSet, HostState, IfName, Link};
+use std::collections::BTreeSet;
+
+use trestle_model::{FeatureSet, HostState, IfName, Link, Settable};
 
 use self::expectation::Expectation;
 pub(crate) use self::expectation::NEW_BRIDGE;
@@ -20,7 +23,8 @@ use crate::{DhcpStep, Guests, KernelStep, PlannedStep, Step};
 /// *Shape*: in the order in which to perform them; empty exactly where [`crate::verify`] finds no drift.
 pub fn steps_towards(target: &Target, observed: &HostState) -> Vec<PlannedStep> {
     let census = Census::of(observed);
-    let mut draft = Draft { target, observed, census, now: Expectation::new(observed), steps: Vec::new() };
+    let now = Expectation::new(observed);
+    let mut draft = Draft { target, observed, census, now, tuned: BTreeSet::new(), steps: Vec::new() };
     draft.order();
     draft.steps
 }
@@ -31,6 +35,8 @@ struct Draft<'a> {
     observed: &'a HostState,
     census: Census<'a>,
     now: Expectation,
+    /// Bonds whose options were set while they have to be set whole.
+    tuned: BTreeSet<IfName>,
     steps: Vec<PlannedStep>,
 }
 
@@ -77,7 +83,9 @@ impl Draft<'_> {
             KernelStep::SetBridge { bridge, change } => {
                 self.existed(bridge) && (change.vlan_filtering.is_some() || change.stp.is_some())
             }
+            KernelStep::SetBond { bond, change } => self.existed(bond) && change.settable() > Settable::Always,
             KernelStep::CreateBridge { .. }
+            | KernelStep::CreateBond { .. }
             | KernelStep::CreateVlan { .. }
             | KernelStep::SetAlias { .. }
             | KernelStep::SetUp { up: true, .. }
@@ -113,6 +121,8 @@ impl Draft<'_> {
                 | KernelStep::SetMac { link, .. }
                 | KernelStep::SetMtu { link, .. } => (Some(link), Some(link), None),
                 KernelStep::CreateBridge { .. }
+                | KernelStep::CreateBond { .. }
+                | KernelStep::SetBond { .. }
                 | KernelStep::CreateVlan { .. }
                 | KernelStep::SetAlias { .. }
                 | KernelStep::SetIpv6Disabled { .. }
@@ -139,7 +149,7 @@ impl Draft<'_> {
 const fn is_hardware(link: &Link) -> bool {
     use trestle_model::LinkKind;
     match link.kind {
-        LinkKind::Nic | LinkKind::Veth | LinkKind::Tun | LinkKind::Other(_) => true,
+        LinkKind::Nic | LinkKind::Bond(_) | LinkKind::Veth | LinkKind::Tun | LinkKind::Other(_) => true,
         LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Loopback => false,
     }
 }

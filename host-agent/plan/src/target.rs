@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{Address, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId};
+use trestle_model::{
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId,
+};
 
 use crate::{NetworkDefinition, PortChange};
 
@@ -50,7 +52,7 @@ pub struct LinkWanted {
     pub up: Option<bool>,
     /// Alias.
     pub alias: AliasTarget,
-    /// The bridge that it is a port of.
+    /// The bridge or bond that it is a port of.
     pub master: MasterTarget,
     /// Whether IPv6 is switched off.
     pub ipv6_disabled: Option<bool>,
@@ -80,6 +82,8 @@ pub enum KindTarget {
     },
     /// A bridge with exactly these attributes; made like a VLAN device.
     Bridge(Bridge),
+    /// A bond with exactly these options; made like a VLAN device, but one of others is taken as it is.
+    Bond(Box<BondOptions>),
 }
 
 /// The alias that a device is to have.
@@ -100,7 +104,7 @@ pub enum MasterTarget {
     Leave,
     /// Nothing.
     Free,
-    /// This bridge.
+    /// This bridge or bond.
     PortOf(IfName),
 }
 

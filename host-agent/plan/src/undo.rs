@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     DhcpClientSpec, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags,
-    Route, Rule,
+    Route, Rule, Settable,
 };
 
 use crate::PortChange;
-use crate::difference::{is_another_kind, is_automatic, settled};
+use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
     LinkTarget, LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
@@ -178,7 +178,9 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
         _ if before.of_guest => KindTarget::Guest,
         LinkKind::Bridge(bridge) if has(Aspect::Kind) => KindTarget::Bridge(*bridge),
         LinkKind::Vlan { base, id } if has(Aspect::Kind) => KindTarget::Vlan { base: base.clone(), id: *id },
+        LinkKind::Bond(bond) if has(Aspect::Kind) => KindTarget::Bond(Box::new(bond.options.clone())),
         LinkKind::Bridge(_)
+        | LinkKind::Bond(_)
         | LinkKind::Vlan { .. }
         | LinkKind::Nic
         | LinkKind::Veth
@@ -188,7 +190,10 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
     };
     let through = || routes.iter().filter(|route| route.device == link.name).cloned().collect();
     LinkWanted {
-        mac: link.mac.filter(|_| has(Aspect::Mac)),
+        // A bond that has the active port's MAC gets it back with the port.
+        mac: link
+            .mac
+            .filter(|_| has(Aspect::Mac) && !link.bond().is_some_and(|bond| bond.options.follows_active_mac())),
         mtu: Some(link.mtu).filter(|_| has(Aspect::Mtu)),
         up: Some(link.up).filter(|_| has(Aspect::Up)),
         alias: match &link.alias {
@@ -226,10 +231,12 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     };
     let drops_ipv6 = wanted.ipv6_disabled.is_some()
         || wanted.up == Some(false)
-        || wanted.mtu.is_some_and(|mtu| mtu < Mtu::IPV6_LEAST);
+        || wanted.mtu.is_some_and(|mtu| mtu < Mtu::IPV6_LEAST)
+        || goes_down(&wanted.kind, link);
     let addresses = wanted.addresses != AddressTarget::Leave || drops_ipv6;
-    touch(Aspect::Kind, matches!(wanted.kind, KindTarget::Bridge(_) | KindTarget::Vlan { .. }));
-    touch(Aspect::Mac, wanted.mac.is_some());
+    touch(Aspect::Kind, matches!(wanted.kind, KindTarget::Bridge(_) | KindTarget::Bond(_) | KindTarget::Vlan { .. }));
+    // A bond whose ports have to leave gets a MAC of the kernel's choice.
+    touch(Aspect::Mac, wanted.mac.is_some() || matches!(wanted.kind, KindTarget::Bond(_)));
     touch(Aspect::Mtu, wanted.mtu.is_some());
     touch(Aspect::Up, wanted.up.is_some());
     touch(Aspect::Alias, wanted.alias != AliasTarget::Leave);
@@ -244,6 +251,14 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
     touch(Aspect::Dhcp, wanted.dhcp != DhcpTarget::Leave);
     touched
+}
+
+/// Tells whether a bond has to go down on its way to what is wanted.
+fn goes_down(wanted: &KindTarget, link: &Link) -> bool {
+    match (wanted, link.bond()) {
+        (KindTarget::Bond(wanted), Some(bond)) => bond_change(wanted, &bond.options, &[]).settable() > Settable::Always,
+        _ => false,
+    }
 }
 
 fn everything() -> BTreeSet<Aspect> {

@@ -3,6 +3,7 @@
 //! A rule that looks at the request alone needs no host; one about clashes looks at the configuration that would
 //! result; one about the host looks at the observation. None of them changes anything.
 
+mod bond;
 mod clash;
 mod guests;
 mod surroundings;
@@ -14,10 +15,11 @@ use trestle_model::{
     Code, Finding, Findings, HostConfig, HostState, NetworkChange, NetworkName, NetworkSpec, SetupRequest,
 };
 
+pub(crate) use self::bond::surroundings as bond_surroundings;
 pub(crate) use self::clash::Rivals;
 pub(crate) use self::surroundings::surroundings;
 use crate::census::Census;
-use crate::composition::compose_on;
+use crate::composition::{compose_on, resolve_bonds};
 use crate::planning::{merge, named};
 
 /// Judges a request against what runs and what the host is.
@@ -25,7 +27,7 @@ use crate::planning::{merge, named};
 /// *Shape*: every finding, ordered by field, code and subject; a field is the path of an element of the request, and
 /// its index is the position in the request's changes.
 pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Findings {
-    let desired = merge(running, request);
+    let desired = resolve_bonds(merge(running, request), request.options.origin, observed);
     let census = Census::of(observed);
     let (target, _) = compose_on(running, &desired, &census, &named(request));
     judge(request, &Rivals::new(request, running, &desired, &census, &target))
@@ -34,6 +36,7 @@ pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostSta
 /// Judges as [`validate`] does, with what the request comes to.
 pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
     let mut findings = Vec::new();
+    bond::bonds(rivals, &mut findings);
     let mut named = BTreeSet::new();
     for (position, change) in request.changes.iter().enumerate() {
         let field = format!("networks[{position}]");
@@ -43,7 +46,8 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
         match change {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
-                surroundings(spec, &field, rivals.census, &request.options.adopt, &mut findings);
+                surroundings(spec, &field, rivals.desired, rivals.census, &request.options.adopt, &mut findings);
+                bond::below(spec, &field, rivals, &mut findings);
                 clash::clashes(spec, &field, rivals, &mut findings);
             }
             NetworkChange::Remove(name) => {

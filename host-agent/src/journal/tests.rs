@@ -19,6 +19,7 @@ fn transaction(number: u128) -> TransactionId {
 fn request(number: u128) -> SetupRequest {
     SetupRequest {
         changes: Vec::new(),
+        bonds: Vec::new(),
         options: SetupOptions {
             transaction: transaction(number),
             origin: trestle_model::Origin::Local,

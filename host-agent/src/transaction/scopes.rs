@@ -1,11 +1,11 @@
 //! Requests about the whole host.
 
-use trestle_model::{NetworkName, NetworkSpec, Origin, Outcome, Scope, SetupRequest, UncommittedChange};
+use trestle_model::{NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, Scope, SetupRequest, UncommittedChange};
 
 use crate::trial::{Bench, committed, essence, host, managed, network, remove, request, set};
 
 fn of(scope: Scope) -> SetupRequest {
-    let mut request = request([]);
+    let mut request = request(Vec::<NetworkChange>::new());
     request.options.scope = scope;
     request
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::call::Caller;
 use super::certificates::{Certificates, Party};
-use super::picture::{Picture, QUESTIONS};
+use super::picture::Picture;
 use super::{Options, program};
 use crate::lab::Lab;
 use crate::lab::nic::Nic;
@@ -29,7 +29,6 @@ const CONFIG: &str = "/etc/trestle/host-agent.toml";
 const LOOPBACK_FROM_INSIDE: &str = "10.0.2.2";
 
 const READY_LIMIT: Duration = Duration::from_secs(90);
-const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 const END_LIMIT: Duration = Duration::from_secs(40);
 const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
 
@@ -215,11 +214,7 @@ impl Host {
 
     /// What `ip -d -j` says of the whole host, once the kernel has probed new IPv6 addresses for duplicates.
     pub async fn picture(&self) -> Result<Picture> {
-        self.machine.wait_until("[ -z \"$(ip -6 address show tentative)\" ]", SETTLE_LIMIT).await?;
-        let script = QUESTIONS.map(|question| format!("{question}; echo")).join("; echo @@; ");
-        let text = self.machine.run(&script).await?;
-        let answers: Vec<String> = text.split("@@").map(|part| part.trim().to_owned()).collect();
-        Picture::of(&answers).with_context(|| text)
+        Picture::taken(&self.machine).await
     }
 
     /// What the kernel tells of links, addresses and routes while a scene is played.

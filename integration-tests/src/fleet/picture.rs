@@ -1,10 +1,16 @@
 //! What `ip -d -j` says of a host, for comparisons byte for byte.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// What runs by itself, on a bridge and on its ports: the kernel's timers.
-const TIMERS: [&str; 7] = [
+use crate::lab::vm::Vm;
+
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);
+
+/// What runs by itself: the timers of a bridge and of its ports, and what a bond's ports have come to with their partner.
+const TIMERS: [&str; 14] = [
     "gc_timer",
     "hello_timer",
     "tcn_timer",
@@ -12,6 +18,13 @@ const TIMERS: [&str; 7] = [
     "hold_timer",
     "message_age_timer",
     "forward_delay_timer",
+    "ad_info",
+    "ad_aggregator_id",
+    "ad_actor_oper_port_state",
+    "ad_actor_oper_port_state_str",
+    "ad_partner_oper_port_state",
+    "ad_partner_oper_port_state_str",
+    "link_failure_count",
 ];
 
 /// The question whose answer has no order of its own: `ip` lists equal IPv6 routes of several devices, such as every
@@ -27,6 +40,17 @@ pub const QUESTIONS: [&str; 5] =
 pub struct Picture(String);
 
 impl Picture {
+    /// Takes one of a machine, once the kernel has probed new IPv6 addresses for duplicates.
+    ///
+    /// *Errors*: the machine does not settle or does not answer.
+    pub async fn taken(machine: &Vm) -> Result<Self> {
+        machine.wait_until("[ -z \"$(ip -6 address show tentative)\" ]", SETTLE_LIMIT).await?;
+        let script = QUESTIONS.map(|question| format!("{question}; echo")).join("; echo @@; ");
+        let text = machine.run(&script).await?;
+        let answers: Vec<String> = text.split("@@").map(|part| part.trim().to_owned()).collect();
+        Self::of(&answers).with_context(|| text)
+    }
+
     /// Puts together the answers to the questions, one JSON text each.
     pub fn of(answers: &[String]) -> Result<Self> {
         Self::drawn(answers, |_| {})

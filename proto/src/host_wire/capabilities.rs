@@ -3,6 +3,7 @@
 //! *Lossy*: the wire has no place for an address' broadcast, label, scope and prefix-route flag; reading sets them to
 //! none and zero. A feature that a newer agent knows and this version does not is left out.
 
+mod bond;
 mod build;
 mod devices;
 mod dhcp;
@@ -11,6 +12,7 @@ mod parse;
 pub use build::build_capabilities;
 pub use parse::parse_capabilities;
 
+pub(super) use bond::build as build_bond_report;
 pub(super) use build::{
     build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port, build_report,
     build_vlan_device,

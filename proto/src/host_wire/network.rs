@@ -37,8 +37,13 @@ pub(super) fn read_removal(form: &mut Form, path: &str, network: &wire::Network)
 /// Reads a network that is to be there, and notes every violation.
 pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network) -> Option<NetworkSpec> {
     let name = form.name(&format!("{path}.name"), &network.name, Code::NameInvalid, NetworkName::parse);
-    let southbound = network.southbound.as_ref().map(|WireSouthbound::Nic(nic)| {
-        form.name(&format!("{path}.nic"), nic, Code::NameInvalid, IfName::parse).map(Southbound::Nic)
+    let southbound = network.southbound.as_ref().map(|southbound| match southbound {
+        WireSouthbound::Nic(nic) => {
+            form.name(&format!("{path}.nic"), nic, Code::NameInvalid, IfName::parse).map(Southbound::Nic)
+        }
+        WireSouthbound::Bond(bond) => {
+            form.name(&format!("{path}.bond"), bond, Code::BondNameInvalid, IfName::parse).map(Southbound::Bond)
+        }
     });
     let vlan = form.vlan(&format!("{path}.vlan_id"), network.vlan_id);
     if network.vlan_id.is_some() && southbound.is_none() {
@@ -87,7 +92,10 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
     wire::Network {
         name: spec.name.to_string(),
         bridge_name,
-        southbound: spec.southbound.as_ref().map(|Southbound::Nic(nic)| WireSouthbound::Nic(nic.to_string())),
+        southbound: spec.southbound.as_ref().map(|southbound| match southbound {
+            Southbound::Nic(nic) => WireSouthbound::Nic(nic.to_string()),
+            Southbound::Bond(bond) => WireSouthbound::Bond(bond.to_string()),
+        }),
         vlan_id: spec.vlan.map(u32::from),
         bridged: Some(spec.bridge().is_some()),
         mtu: Some(spec.mtu.get()),

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 15] = [
+    pub const FIELDS: [&'static str; 16] = [
         "networks",
         "nics",
         "routes",
@@ -29,6 +29,7 @@ impl ReadMask {
         "dirty",
         "running_hash",
         "persistent_hash",
+        "bonds",
         "bridges",
         "vlans",
         "uncommitted",
@@ -69,6 +70,7 @@ impl ReadMask {
         Capabilities {
             networks: self.keep("networks", report.networks),
             nics: self.keep("nics", report.nics),
+            bonds: self.keep("bonds", report.bonds),
             routes: self.keep("routes", report.routes),
             kernel: self.keep("kernel", report.kernel),
             libvirt: self.keep("libvirt", report.libvirt),

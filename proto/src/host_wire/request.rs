@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trestle_model::{
-    Code, ConnectivityCheck, Fence, Finding, Findings, IfName, NetworkChange, Origin, Scope, SetupOptions,
+    BondChange, Code, ConnectivityCheck, Fence, Finding, Findings, IfName, NetworkChange, Origin, Scope, SetupOptions,
     SetupRequest, TransactionId,
 };
 
+use super::bond::{build_bond, read_bond, read_bond_removal};
 use super::build_network;
 use super::network::{read_network, read_removal};
 use crate::form::{Form, quoted};
@@ -31,6 +32,7 @@ pub struct SetupContext {
 pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) -> Result<SetupRequest, Findings> {
     let mut form = Form::default();
     let changes = read_changes(&mut form, &request.networks);
+    let bonds = read_bonds(&mut form, &request.bonds);
     let transaction = match request.request_id.as_str() {
         "" => Some(context.fresh),
         text => form.name("request_id", text, Code::NameInvalid, TransactionId::parse),
@@ -42,6 +44,7 @@ pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) 
     let fence = Fence { epoch: request.fencing_epoch, generation: request.generation };
     let request = transaction.map(|transaction| SetupRequest {
         changes,
+        bonds,
         options: SetupOptions {
             transaction,
             origin: context.origin,
@@ -67,6 +70,7 @@ pub fn build_setup(request: &SetupRequest) -> wire::SetupNetworksRequest {
     let fence = options.fence.unwrap_or_default();
     wire::SetupNetworksRequest {
         networks: request.changes.iter().map(build_change).collect(),
+        bonds: request.bonds.iter().map(build_bond_change).collect(),
         connectivity_check: check.into(),
         connectivity_timeout: options.connectivity_check.timeout().map(wire_duration),
         commit_on_success: options.commit_on_success,
@@ -162,6 +166,27 @@ fn read_adopted(form: &mut Form, names: &[String]) -> BTreeSet<IfName> {
     names.iter().enumerate().filter_map(read).collect()
 }
 
+fn read_bonds(form: &mut Form, bonds: &[wire::Bond]) -> Vec<BondChange> {
+    let mut changes = Vec::new();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, bond) in bonds.iter().enumerate() {
+        let path = format!("bonds[{position}]");
+        let change = if bond.remove {
+            read_bond_removal(form, &path, bond).map(BondChange::Remove)
+        } else {
+            read_bond(form, &path, bond).map(BondChange::Set)
+        };
+        changes.extend(change);
+        let earlier = *first.entry(&bond.name).or_insert(position);
+        if earlier != position && !bond.name.is_empty() {
+            let message = format!("bond {} is named by bonds[{earlier}] already", quoted(&bond.name));
+            let finding = Finding::error(Code::Duplicate, format!("{path}.name"), message);
+            form.note(finding.remedy("name each bond once"));
+        }
+    }
+    changes
+}
+
 fn read_check(form: &mut Form, request: &wire::SetupNetworksRequest, origin: Origin) -> ConnectivityCheck {
     let timeout = read_timeout(form, request.connectivity_timeout.as_ref());
     match form.known("connectivity_check", request.connectivity_check) {
@@ -186,6 +211,13 @@ fn read_timeout(form: &mut Form, given: Option<&prost_types::Duration>) -> Durat
             form.note(finding.remedy("give 1 s to 10 min, or leave it out for 30 s"));
             ConnectivityCheck::DEFAULT_TIMEOUT
         }
+    }
+}
+
+fn build_bond_change(change: &BondChange) -> wire::Bond {
+    match change {
+        BondChange::Set(spec) => build_bond(spec),
+        BondChange::Remove(name) => wire::Bond { name: name.to_string(), remove: true, ..wire::Bond::default() },
     }
 }
 

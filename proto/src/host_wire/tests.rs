@@ -4,9 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use prost_types::FieldMask;
 use trestle_model::{
-    Code, ConnectivityCheck, Fence, Finding, Findings, IfName, Ipv4Config, Leftover, MacTableManager, NetworkChange,
-    NetworkName, NetworkSpec, Origin, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionId,
-    TransactionReport,
+    BondChange, BondMode, BondOption, BondSpec, Code, ConnectivityCheck, Fence, Finding, Findings, IfName, Ipv4Config,
+    Leftover, MacTableManager, NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, Progress, Scope, SetupOptions,
+    SetupRequest, TransactionId, TransactionReport,
 };
 use uuid::Uuid;
 
@@ -110,6 +110,83 @@ fn a_network_that_is_named_twice_is_a_duplicate_however_it_is_named() {
         &request(vec![blue(), removal, blue()]),
         &["DUPLICATE networks[1].name", "DUPLICATE networks[2].name"],
     );
+}
+
+fn bond0() -> wire::Bond {
+    wire::Bond {
+        name: "bond0".to_owned(),
+        nics: vec!["eth1".to_owned(), "eth2".to_owned()],
+        mode: wire::BondMode::Lacp.into(),
+        ..wire::Bond::default()
+    }
+}
+
+/// Checks that a bond, as the only one of a request, has exactly these violations.
+#[track_caller]
+fn check_bond(bond: wire::Bond, expected: &[&str]) {
+    let request = wire::SetupNetworksRequest { bonds: vec![bond], ..wire::SetupNetworksRequest::default() };
+    assert_eq!(violations(parse_setup(&request, LOCAL)), expected);
+}
+
+fn with_options(mode: wire::BondMode, options: wire::BondOptions) -> wire::Bond {
+    wire::Bond { mode: mode.into(), options: Some(options), ..bond0() }
+}
+
+#[test]
+fn a_bond_is_read_with_its_options() {
+    let options = wire::BondOptions {
+        miimon_ms: Some(50),
+        lacp_rate: wire::BondLacpRate::Fast.into(),
+        xmit_hash_policy: wire::BondXmitHashPolicy::Layer34.into(),
+        lacp_active: Some(false),
+        ad_actor_system: "02:00:00:00:00:01".to_owned(),
+        ..wire::BondOptions::default()
+    };
+    let bond = with_options(wire::BondMode::Lacp, options);
+    let request = wire::SetupNetworksRequest { bonds: vec![bond], ..wire::SetupNetworksRequest::default() };
+    let [BondChange::Set(read)] = &parse_setup(&request, LOCAL).unwrap().bonds[..] else { panic!("no bond") };
+    assert_eq!((read.options.mode, read.nics.len()), (BondMode::Lacp, 2));
+    let numbers = [
+        (BondOption::Miimon, 50),
+        (BondOption::XmitHashPolicy, 1),
+        (BondOption::LacpActive, 0),
+        (BondOption::LacpRate, 1),
+    ];
+    assert_eq!(read.options.numbers, numbers.into());
+}
+
+#[test]
+fn every_violation_of_a_bond_has_its_field() {
+    check_bond(wire::Bond::default(), &["FIELD_MISSING bonds[0].mode", "FIELD_MISSING bonds[0].name"]);
+    for name in ["a/b", "bonding_masters", "bond0.10", "sixteen-chars-xx"] {
+        check_bond(wire::Bond { name: name.to_owned(), ..bond0() }, &["BOND_NAME_INVALID bonds[0].name"]);
+    }
+    check_bond(wire::Bond { nics: vec!["a b".to_owned()], ..bond0() }, &["NAME_INVALID bonds[0].nics[0]"]);
+    check_bond(wire::Bond { mode: 99, ..bond0() }, &["ENUM_UNKNOWN bonds[0].mode"]);
+    check_bond(wire::Bond { hwaddr: "zz".to_owned(), ..bond0() }, &["BOND_OPTION_INVALID bonds[0].hwaddr"]);
+    let multicast = wire::Bond { hwaddr: "01:00:5e:00:00:01".to_owned(), ..bond0() };
+    check_bond(multicast, &["BOND_OPTION_INVALID bonds[0].hwaddr"]);
+    check_bond(wire::Bond { remove: true, ..bond0() }, &["REMOVE_WITH_ATTRIBUTES bonds[0].remove"]);
+    let options = wire::BondOptions {
+        lacp_rate: 7,
+        arp_interval_ms: Some(1000),
+        min_links: Some(70_000),
+        arp_ip_targets: vec!["fe80::1".to_owned()],
+        primary: "eth1".to_owned(),
+        ..wire::BondOptions::default()
+    };
+    let expected = [
+        "BOND_OPTION_INVALID bonds[0].options.arp_interval_ms",
+        "BOND_OPTION_INVALID bonds[0].options.arp_ip_targets",
+        "BAD_ADDRESS bonds[0].options.arp_ip_targets[0]",
+        "ENUM_UNKNOWN bonds[0].options.lacp_rate",
+        "BOND_OPTION_INVALID bonds[0].options.miimon_ms",
+        "BOND_OPTION_INVALID bonds[0].options.min_links",
+        "BOND_OPTION_INVALID bonds[0].options.primary",
+    ];
+    check_bond(with_options(wire::BondMode::Lacp, options), &expected);
+    let twice = wire::SetupNetworksRequest { bonds: vec![bond0(), bond0()], ..wire::SetupNetworksRequest::default() };
+    check_request(&twice, &["DUPLICATE bonds[1].name"]);
 }
 
 #[test]
@@ -463,6 +540,7 @@ proptest! {
     #[test]
     fn a_request_reads_back(
         specs in proptest::collection::vec(sample::network_spec(), 0..4),
+        bonds in proptest::collection::vec(sample::bond_spec(), 0..4),
         (removed, wait_ms, numbers, flags) in (0..3_usize, 1000_u64..=600_000, any::<[u64; 2]>(), any::<[bool; 4]>()),
         acknowledge in proptest::collection::vec(proptest::sample::select(Code::ALL), 0..3),
         scope in proptest::sample::select(vec![Scope::Named, Scope::Everything, Scope::Persistent]),
@@ -479,11 +557,17 @@ proptest! {
         };
         let specs: BTreeMap<NetworkName, NetworkSpec> =
             specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        let bonds: BTreeMap<IfName, BondSpec> = bonds.into_iter().map(|bond| (bond.name.clone(), bond)).collect();
+        let bonds = bonds.into_iter().enumerate().map(|(position, (name, spec))| {
+            if position < removed { BondChange::Remove(name) } else { BondChange::Set(spec) }
+        });
+        let bonds = bonds.collect();
         let changes = specs.into_iter().enumerate().map(|(position, (name, spec))| {
             if position < removed { NetworkChange::Remove(name) } else { NetworkChange::Set(spec) }
         });
         let request = SetupRequest {
             changes: changes.collect(),
+            bonds,
             options: SetupOptions {
                 transaction: TransactionId(Uuid::from_u128(8)),
                 origin: context.origin,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use trestle_model::{Code, Finding, Findings, HostObject, ObjectKey, ObjectKind, Outcome, Standing, TransactionStage};
 
 use super::capabilities::{
-    build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port, build_report,
-    build_vlan_device,
+    build_bond_report, build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port,
+    build_report, build_vlan_device,
 };
 use crate::finding_wire;
 use crate::form::Form;
@@ -39,6 +39,7 @@ pub fn parse_watch(request: &wire::WatchHostRequest) -> Result<WatchRequest, Fin
             Some(wire::ObjectKind::Network) => drop(kinds.insert(ObjectKind::Network)),
             Some(wire::ObjectKind::Nic) => drop(kinds.insert(ObjectKind::Nic)),
             Some(wire::ObjectKind::Bridge) => drop(kinds.insert(ObjectKind::Bridge)),
+            Some(wire::ObjectKind::Bond) => drop(kinds.insert(ObjectKind::Bond)),
             Some(wire::ObjectKind::Vlan) => drop(kinds.insert(ObjectKind::Vlan)),
             Some(wire::ObjectKind::Port) => drop(kinds.insert(ObjectKind::Port)),
             Some(wire::ObjectKind::MacTable) => drop(kinds.insert(ObjectKind::MacTable)),
@@ -57,6 +58,7 @@ pub fn build_object(object: &HostObject) -> Event {
         HostObject::Network(report) => Value::Network(build_report(report)),
         HostObject::Nic(report) => Value::Nic(build_nic(report)),
         HostObject::Bridge(report) => Value::Bridge(build_bridge_device(report)),
+        HostObject::Bond(report) => Value::Bond(build_bond_report(report)),
         HostObject::Vlan(report) => Value::Vlan(build_vlan_device(report)),
         HostObject::Port { bridge, report } => {
             Value::Port(wire::BridgePort { bridge: bridge.to_string(), port: Some(build_port(report)) })
@@ -84,6 +86,7 @@ pub fn build_removed(key: &ObjectKey) -> Event {
         ObjectKind::Network => wire::ObjectKind::Network,
         ObjectKind::Nic => wire::ObjectKind::Nic,
         ObjectKind::Bridge => wire::ObjectKind::Bridge,
+        ObjectKind::Bond => wire::ObjectKind::Bond,
         ObjectKind::Vlan => wire::ObjectKind::Vlan,
         ObjectKind::Port => wire::ObjectKind::Port,
         ObjectKind::MacTable => wire::ObjectKind::MacTable,

@@ -12,10 +12,11 @@ use trestle_model::{
     Support, UncommittedChange, VlanId, VlanReport,
 };
 
+use super::bond::bond_report;
 use super::network_spec;
 use super::spec::{if_name, manager, mtu};
 
-fn mac() -> impl Strategy<Value = MacAddr> {
+pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
     any::<[u8; 6]>().prop_map(MacAddr::new)
 }
 
@@ -43,7 +44,7 @@ fn address() -> impl Strategy<Value = Address> {
     })
 }
 
-fn addresses() -> impl Strategy<Value = Vec<Address>> {
+pub(super) fn addresses() -> impl Strategy<Value = Vec<Address>> {
     proptest::collection::vec(address(), 0..3)
 }
 
@@ -276,7 +277,11 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
         proptest::collection::vec(nic(), 0..3),
         proptest::collection::vec(route(), 0..3),
         features(),
-        (proptest::collection::vec(bridge_device(), 0..3), proptest::collection::vec(vlan_device(), 0..3)),
+        (
+            proptest::collection::vec(bridge_device(), 0..3),
+            proptest::collection::vec(vlan_device(), 0..3),
+            proptest::collection::vec(bond_report(), 0..3),
+        ),
     );
     let change =
         proptest::sample::select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
@@ -284,13 +289,14 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     let texts = (any::<[bool; 2]>(), any::<u64>(), proptest::collection::vec(".{0,12}", 8));
     (lists, texts).prop_map(
         |(
-            ((networks, nics, routes, features, (bridges, vlans)), uncommitted),
+            ((networks, nics, routes, features, (bridges, vlans, bonds)), uncommitted),
             ([dirty, connected], generation, texts),
         )| {
             let text = |position: usize| texts[position].clone();
             Capabilities {
                 networks,
                 nics,
+                bonds,
                 bridges,
                 vlans,
                 routes,

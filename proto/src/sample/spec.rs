@@ -116,7 +116,11 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                 }),
             };
             let vlan = vlan.filter(|_| nic.is_some());
-            let southbound = nic.map(Southbound::Nic);
+            // Every other name is a bond's.
+            let southbound = nic.map(|name| match name.as_str().len() % 2 {
+                0 => Southbound::Nic(name),
+                _ => Southbound::Bond(name),
+            });
             NetworkSpec { name, southbound, vlan, mtu, topology, mac_table_manager, ipv4, ipv6, default_route, routes }
         })
 }

@@ -32,7 +32,9 @@ pub const fn canonical(code: Code) -> Status {
         | Code::BridgeNameInvalid
         | Code::MtuOutOfRange
         | Code::BridgeOptionUnknown
-        | Code::BridgeOptionOutOfRange => Status::InvalidArgument,
+        | Code::BridgeOptionOutOfRange
+        | Code::BondNameInvalid
+        | Code::BondOptionInvalid => Status::InvalidArgument,
         Code::StaleGeneration | Code::EtagMismatch => Status::Aborted,
         Code::Busy | Code::HostUnobservable | Code::StoreFailed => Status::Unavailable,
         Code::ResumeTokenExpired => Status::OutOfRange,
@@ -50,6 +52,10 @@ pub const fn canonical(code: Code) -> Status {
         | Code::TableTaken
         | Code::NicNotFound
         | Code::NicInUse
+        | Code::BondNotFound
+        | Code::BondModeUnsafe
+        | Code::BondTooFewNics
+        | Code::BondInUse
         | Code::BridgeNameTaken
         | Code::NetworkNotFound
         | Code::ForeignDevice

@@ -118,15 +118,22 @@ fn every_bad_document_is_named_at_once() {
 }
 
 #[test]
-fn host_networks_are_read_and_refused_with_path_and_line() {
-    let networks = host_networks(&source("networks:\n- name: blue\n  nic: eth1\n  vlanId: 10\n")).unwrap();
+fn networks_and_bonds_of_a_host_are_read_and_refused_with_path_and_line() {
+    let text = "bonds:\n- name: bond0\n  nics: [eth1, eth2]\n  mode: BOND_MODE_LACP\n  options: {lacpRate: BOND_LACP_RATE_FAST}\n";
+    let bonds = host_setup(&source(text)).unwrap().bonds;
+    assert_eq!((bonds[0].nics.len(), bonds[0].mode, bonds[0].options.clone().unwrap().lacp_rate), (2, 5, 2));
+    let networks = host_setup(&source("networks:\n- name: blue\n  nic: eth1\n  vlanId: 10\n")).unwrap().networks;
     assert_eq!((networks[0].name.as_str(), networks[0].vlan_id), ("blue", Some(10)));
     let check = |text: &str, expected: &str| {
-        assert_eq!(host_networks(&source(text)).unwrap_err().to_string(), expected);
+        assert_eq!(host_setup(&source(text)).unwrap_err().to_string(), expected);
     };
     check("networks:\n- name: blue\n  vlan: 10\n", "fleet.yaml:3: networks[0].vlan: unrecognized field name 'vlan'");
-    check("network: []\n", "fleet.yaml:1: network: unknown field; networks is expected");
-    check("{}\n", "fleet.yaml:1: networks is missing");
+    check(
+        "networks:\n- {name: blue, nic: eth1, bond: bond0}\n",
+        "fleet.yaml:2: networks[0].bond: multiple fields provided for oneof 'southbound'",
+    );
+    check("network: []\n", "fleet.yaml:1: network: unknown field; networks or bonds is expected");
+    check("{}\n", "fleet.yaml:1: networks and bonds are missing");
     check("", "fleet.yaml: has to hold one document");
     check("networks: []\n---\nnetworks: []\n", "fleet.yaml: has to hold one document");
 }

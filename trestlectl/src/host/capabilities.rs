@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use prost_types::FieldMask;
 use trestle_proto::host::v1::{
-    AddressReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport, NicReport, Owner,
-    Support, VlanDevice,
+    AddressReport, BondReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport,
+    NicReport, Owner, Support, VlanDevice,
 };
 use trestle_proto::schema;
 
@@ -47,6 +47,11 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
         output::data("")?;
         let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER"];
         output::table(heads, capabilities.nics.iter().map(nic))?;
+    }
+    if !capabilities.bonds.is_empty() {
+        output::data("")?;
+        let heads = ["BOND", "MODE", "MTU", "UP", "CARRIER", "PORTS", "ACTIVE", "PARTNER", "DRIFT"];
+        output::table(heads, capabilities.bonds.iter().map(bond))?;
     }
     if !capabilities.bridges.is_empty() {
         output::data("")?;
@@ -178,6 +183,26 @@ fn addresses(addresses: &[AddressReport]) -> String {
 
 fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn bond(report: &BondReport) -> [String; 9] {
+    let state = report.observed.clone().unwrap_or_default();
+    let ports: Vec<&str> = state.ports.iter().map(|port| port.device.as_str()).collect();
+    // The mode's own word, and nothing of the enum's name.
+    let mode = state.mode().as_str_name().trim_start_matches("BOND_MODE_").to_lowercase().replace('_', "-");
+    let is_there = report.observed.is_some();
+    let when_there = |text: String| if is_there { text } else { "-".to_owned() };
+    [
+        report.name.clone(),
+        when_there(mode),
+        when_there(state.mtu.to_string()),
+        when_there(yes(state.up)),
+        when_there(yes(state.carrier)),
+        or_dash(ports.join(",")),
+        or_dash(state.active_port.clone()),
+        or_dash(state.lacp.clone().unwrap_or_default().partner_mac),
+        or_dash(report.drift.join("; ")),
+    ]
 }
 
 fn feature(report: &FeatureReport) -> [String; 3] {

@@ -62,7 +62,7 @@ fn running(report: &NetworkReport, uncommitted: &BTreeMap<&str, UncommittedChang
 
 fn device(southbound: Southbound) -> String {
     match southbound {
-        Southbound::Nic(name) => name,
+        Southbound::Nic(name) | Southbound::Bond(name) => name,
     }
 }
 

@@ -7,14 +7,14 @@ use prost_types::Duration as WireDuration;
 use tonic::{Code, Status};
 use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
-    ConnectivityCheck, Network, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
+    Bond, ConnectivityCheck, Network, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
 };
 use uuid::Uuid;
 
 use super::{confirm, connect};
 use crate::arguments::{Change, Confirmation, Setup};
 use crate::context::Context;
-use crate::document::{self, Source};
+use crate::document::{self, HostSetup, Source};
 use crate::failure::{Failure, findings_text};
 use crate::output;
 use crate::progress::{result_text, text};
@@ -31,7 +31,8 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failu
         return Err(Failure::Usage("host setup takes one file".to_owned()));
     };
     let scope = if arguments.remove_others { Scope::Everything } else { Scope::Named };
-    let wish = Wish { networks: document::host_networks(source)?, scope, adopt_devices: arguments.adopt };
+    let HostSetup { networks, bonds } = document::host_setup(source)?;
+    let wish = Wish { networks, bonds, scope, adopt_devices: arguments.adopt };
     carry_out(context, wish, arguments.change).await
 }
 
@@ -39,6 +40,7 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failu
 #[derive(Clone)]
 pub(super) struct Wish {
     pub(super) networks: Vec<Network>,
+    pub(super) bonds: Vec<Bond>,
     pub(super) scope: Scope,
     pub(super) adopt_devices: Vec<String>,
 }
@@ -111,6 +113,7 @@ async fn carry_out(context: &Context, wish: Wish, change: Change) -> Result<(), 
 fn request(context: &Context, wish: Wish, change: &Change) -> Result<SetupNetworksRequest, Failure> {
     Ok(SetupNetworksRequest {
         networks: wish.networks,
+        bonds: wish.bonds,
         connectivity_check: check(change.check).into(),
         connectivity_timeout: Some(wire_duration(context.timeout.unwrap_or(CONFIRMATION))?),
         commit_on_success: change.commit,

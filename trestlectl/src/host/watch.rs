@@ -58,6 +58,11 @@ fn described(value: &Value) -> String {
         Value::Bridge(bridge) => {
             format!("bridge {} {}, mtu {}", bridge.name, link(bridge.up, bridge.carrier), bridge.mtu)
         }
+        Value::Bond(bond) => {
+            let state = bond.observed.clone().unwrap_or_default();
+            let ports: Vec<&str> = state.ports.iter().map(|port| port.device.as_str()).collect();
+            format!("bond {} {}, ports {}", bond.name, link(state.up, state.carrier), ports.join(" "))
+        }
         Value::Vlan(vlan) => {
             format!("vlan {} {}, {} on {}", vlan.name, link(vlan.up, vlan.carrier), vlan.vlan_id, vlan.base)
         }
@@ -106,6 +111,7 @@ const fn kind_text(kind: ObjectKind) -> &'static str {
         ObjectKind::Network => "network",
         ObjectKind::Nic => "nic",
         ObjectKind::Bridge => "bridge",
+        ObjectKind::Bond => "bond",
         ObjectKind::Vlan => "vlan",
         ObjectKind::Port => "port",
         ObjectKind::MacTable => "mac-table",
@@ -119,6 +125,7 @@ const fn wire_kind(kind: WatchedKind) -> ObjectKind {
         WatchedKind::Network => ObjectKind::Network,
         WatchedKind::Nic => ObjectKind::Nic,
         WatchedKind::Bridge => ObjectKind::Bridge,
+        WatchedKind::Bond => ObjectKind::Bond,
         WatchedKind::Vlan => ObjectKind::Vlan,
         WatchedKind::Port => ObjectKind::Port,
         WatchedKind::MacTable => ObjectKind::MacTable,

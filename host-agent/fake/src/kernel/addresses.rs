@@ -94,6 +94,8 @@ impl Kernel {
         for link in self.state.links.values_mut() {
             let speaks_ipv6 =
                 link.up && !link.ipv6_disabled && link.mtu >= Mtu::IPV6_LEAST && link.kind != LinkKind::Loopback;
+            // The kernel gives none to the ports of a bond.
+            let speaks_ipv6 = speaks_ipv6 && link.bond_port.is_none();
             let has_one = link.addresses.iter().any(|address| address.origin == AddressOrigin::Kernel);
             if let Some(mac) = link.mac.filter(|_| speaks_ipv6 && !has_one) {
                 link.addresses.push(link_local(mac));

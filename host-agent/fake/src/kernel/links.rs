@@ -3,6 +3,7 @@
 use trestle_model::{Bridge, Feature, FeatureSet, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId};
 use trestle_plan::{BridgeChange, PortChange};
 
+use super::bonds::is_bond;
 use super::{Answer, Kernel, is_ipv4};
 
 const NEW_BRIDGE: Bridge = Bridge {
@@ -80,9 +81,12 @@ impl Kernel {
         let index = self.next_index();
         let max_mtu = match &kind {
             LinkKind::Nic | LinkKind::Veth => Some(9216),
-            LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Loopback | LinkKind::Other(_) => {
-                Some(65_535)
-            }
+            LinkKind::Vlan { .. }
+            | LinkKind::Bridge(_)
+            | LinkKind::Bond(_)
+            | LinkKind::Tun
+            | LinkKind::Loopback
+            | LinkKind::Other(_) => Some(65_535),
         };
         let link = Link {
             name: name.clone(),
@@ -97,6 +101,7 @@ impl Kernel {
             master: None,
             alias: None,
             port: None,
+            bond_port: None,
             ipv6_disabled: false,
             promiscuity: 0,
             addresses: Vec::new(),
@@ -119,14 +124,15 @@ impl Kernel {
             self.remove(&vlan);
         }
         for port in self.ports(name) {
-            self.leave_bridge(&port);
+            self.leave(&port);
         }
-        self.leave_bridge(name);
+        self.leave(name);
         self.state.links.remove(name);
         self.state.routes.retain(|route| route.device != *name);
         self.state.fdb.retain(|entry| entry.bridge != *name && entry.port != *name);
         self.mtu_set.remove(name);
         self.mac_set.remove(name);
+        self.bonds.remove(name);
         self.cabled.remove(name);
     }
 
@@ -142,11 +148,16 @@ impl Kernel {
         if mac.is_multicast() || mac.is_zero() {
             return Err(format!("MAC {mac}: Cannot assign requested address"));
         }
-        let link = self.link_mut(name)?;
-        link.mac = Some(mac);
+        let link = self.link(name)?;
+        if let Some(bond) = link.bond() {
+            let options = bond.options.clone();
+            self.set_mac_of_bond(name, mac, &options);
+            return Ok(());
+        }
         if link.bridge().is_some() {
             self.mac_set.insert(name.clone());
         }
+        self.change_mac(name, mac);
         Ok(())
     }
 
@@ -170,7 +181,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn change_mtu(&mut self, name: &IfName, mtu: Mtu) {
+    pub(super) fn change_mtu(&mut self, name: &IfName, mtu: Mtu) {
         let Some(link) = self.state.links.get_mut(name) else { return };
         link.mtu = mtu;
         let master = link.master.clone();
@@ -185,11 +196,16 @@ impl Kernel {
         if let Some(bridge) = master {
             self.adjust_mtu(&bridge);
         }
+        if self.state.links.get(name).is_some_and(is_bond) {
+            for port in self.ports(name) {
+                self.change_mtu(&port, mtu);
+            }
+        }
     }
 
     /// Lets a bridge's MTU follow its ports', unless somebody has set it.
     fn adjust_mtu(&mut self, bridge: &IfName) {
-        if self.mtu_set.contains(bridge) {
+        if self.mtu_set.contains(bridge) || self.state.links.get(bridge).is_some_and(is_bond) {
             return;
         }
         let ports = self.ports(bridge);
@@ -228,18 +244,27 @@ impl Kernel {
             return Ok(());
         }
         let Some(bridge) = master else {
-            self.leave_bridge(name);
+            self.leave(name);
             return Ok(());
         };
+        if self.link(bridge)?.bond().is_some() {
+            self.leave(name);
+            return self.join_bond(name, bridge);
+        }
         if self.link(bridge)?.bridge().is_none() {
             return Err(format!("{bridge}: Operation not supported"));
         }
         match link.kind {
             LinkKind::Bridge(_) => return Err(format!("{name}: Too many levels of symbolic links")),
             LinkKind::Loopback => return Err(format!("{name}: Invalid argument")),
-            LinkKind::Nic | LinkKind::Vlan { .. } | LinkKind::Veth | LinkKind::Tun | LinkKind::Other(_) => {}
+            LinkKind::Nic
+            | LinkKind::Vlan { .. }
+            | LinkKind::Bond(_)
+            | LinkKind::Veth
+            | LinkKind::Tun
+            | LinkKind::Other(_) => {}
         }
-        self.leave_bridge(name);
+        self.leave(name);
         let link = self.link_mut(name)?;
         link.master = Some(bridge.clone());
         link.port = Some(NEW_PORT);
@@ -252,6 +277,15 @@ impl Kernel {
             self.link_mut(bridge)?.mac = least.or(mac);
         }
         Ok(())
+    }
+
+    /// Takes a device out of what it is a port of.
+    fn leave(&mut self, name: &IfName) {
+        let master = self.state.links.get(name).and_then(|link| link.master.clone());
+        match master {
+            Some(bond) if self.state.links.get(&bond).is_some_and(is_bond) => self.leave_bond(name, &bond),
+            Some(_) | None => self.leave_bridge(name),
+        }
     }
 
     fn leave_bridge(&mut self, name: &IfName) {
@@ -305,8 +339,8 @@ impl Kernel {
     }
 
     pub(super) fn follow_carriers(&mut self) {
-        // Ports before bridges, bases before VLANs: two rounds settle every stack that can be built.
-        for _ in 0..2 {
+        // Ports before bonds and bridges, bases before VLANs: four rounds settle every stack that can be built.
+        for _ in 0..4 {
             let carriers: Vec<(IfName, bool)> =
                 self.state.links.values().map(|link| (link.name.clone(), self.has_carrier(link))).collect();
             for (name, carrier) in carriers {
@@ -326,7 +360,7 @@ impl Kernel {
             && match &link.kind {
                 LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_) => self.cabled.contains(&link.name),
                 LinkKind::Vlan { base, .. } => carried(base),
-                LinkKind::Bridge(_) => self.ports(&link.name).iter().any(carried),
+                LinkKind::Bridge(_) | LinkKind::Bond(_) => self.ports(&link.name).iter().any(carried),
                 LinkKind::Tun | LinkKind::Loopback => true,
             }
     }
@@ -339,11 +373,11 @@ impl Kernel {
     }
 }
 
-fn require(features: &FeatureSet, feature: Feature) -> Answer {
+pub(super) fn require(features: &FeatureSet, feature: Feature) -> Answer {
     if features.has(feature) { Ok(()) } else { Err(format!("{feature}: Operation not supported")) }
 }
 
-fn random_mac(index: u32) -> MacAddr {
+pub(super) fn random_mac(index: u32) -> MacAddr {
     let [a, b, c, d] = index.to_be_bytes();
     MacAddr::new([0x06, 0x52, a, b, c, d])
 }

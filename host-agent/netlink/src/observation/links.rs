@@ -9,7 +9,7 @@ use rtnetlink::packet_route::link::{
 };
 use trestle_model::{Bridge, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId};
 
-use super::{Names, pick};
+use super::{Names, bonds, pick};
 use crate::failure::Failure;
 use crate::hardware::Place;
 use crate::socket::Socket;
@@ -51,7 +51,7 @@ pub(super) fn places(messages: &[LinkMessage], names: &Names) -> Vec<Place> {
     };
     let may_have = |message: &&LinkMessage| match kind(message, names) {
         LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_) => true,
-        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Tun | LinkKind::Loopback => false,
+        LinkKind::Vlan { .. } | LinkKind::Bridge(_) | LinkKind::Bond(_) | LinkKind::Tun | LinkKind::Loopback => false,
     };
     messages.iter().filter(may_have).filter_map(place).collect()
 }
@@ -91,6 +91,7 @@ fn link(message: &LinkMessage, names: &Names) -> Option<Link> {
         master: pick!(attributes, LinkAttribute::Controller).and_then(|index| names.get(index)).cloned(),
         alias: pick!(attributes, LinkAttribute::IfAlias).cloned().filter(|alias| !alias.is_empty()),
         port: port_flags(message),
+        bond_port: bonds::port(message),
         ipv6_disabled: ipv6_disabled(attributes),
         promiscuity: pick!(attributes, LinkAttribute::Promiscuity).copied().unwrap_or_default(),
         addresses: Vec::new(),
@@ -106,6 +107,7 @@ fn kind(message: &LinkMessage, names: &Names) -> LinkKind {
     match (kind, pick!(info, LinkInfo::Data)) {
         (InfoKind::Bridge, Some(InfoData::Bridge(data))) => LinkKind::Bridge(bridge(data)),
         (InfoKind::Vlan, Some(InfoData::Vlan(data))) => vlan(message, data, names).unwrap_or_else(other),
+        (InfoKind::Bond, Some(InfoData::Bond(data))) => bonds::bond(data, names).map_or_else(other, LinkKind::Bond),
         (InfoKind::Veth, _) => LinkKind::Veth,
         (InfoKind::Tun, _) => LinkKind::Tun,
         (_, _) => other(),
@@ -148,7 +150,7 @@ fn ipv6_disabled(attributes: &[LinkAttribute]) -> bool {
     pick!(inet6, AfSpecInet6::DevConf).is_none_or(|settings| settings.disable_ipv6 != 0)
 }
 
-fn mac(bytes: &[u8]) -> Option<MacAddr> {
+pub(super) fn mac(bytes: &[u8]) -> Option<MacAddr> {
     MacAddr::from_bytes(bytes).ok().filter(|mac| !mac.is_zero())
 }
 

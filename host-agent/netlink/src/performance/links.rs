@@ -13,7 +13,7 @@ use trestle_model::{IfName, MacAddr, Mtu, VlanId};
 use crate::device::{Device, Devices};
 use crate::failure::{Failure, tolerate};
 
-pub(super) use options::{set_bridge, set_port};
+pub(super) use options::{set_bridge, set_info, set_port};
 
 /// `IFLA_IFALIAS` in `uapi/linux/if_link.h`.
 const IFALIAS: u16 = 20;
@@ -97,7 +97,8 @@ pub(super) async fn set_mac(devices: &mut Devices<'_>, link: &IfName, mac: MacAd
     if device.mac == Some(mac) {
         return Ok(());
     }
-    devices.forget(link);
+    // Ports of a bond, and VLAN devices, follow.
+    devices.forget_all();
     set(devices, device.index, LinkAttribute::Address(mac.octets().to_vec())).await
 }
 
@@ -126,7 +127,8 @@ pub(super) async fn set_master(
         None => 0,
     };
     set(devices, index, LinkAttribute::Controller(above)).await?;
-    devices.note(link, |device| device.master = Some(above).filter(|above| *above != 0));
+    // A bond may get another MAC by it, and the device that of the bond.
+    devices.forget_all();
     Ok(())
 }
 
@@ -146,7 +148,7 @@ pub(super) async fn set_ipv6_disabled(devices: &mut Devices<'_>, link: &IfName, 
 }
 
 /// Returns the device called `name`, which is made of `attributes` where there is none.
-async fn create_or_find(
+pub(super) async fn create_or_find(
     devices: &mut Devices<'_>,
     name: &IfName,
     attributes: Vec<LinkAttribute>,

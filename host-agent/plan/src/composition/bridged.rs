@@ -1,7 +1,11 @@
 //! A bridged network: the bridge, its uplink's part in it, its guests' ports and its libvirt network.
 
-use trestle_model::{Bridge, BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacTableManager, NetworkSpec};
+use trestle_model::{
+    BondEntry, Bridge, BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacAddr, MacTableManager, NetworkSpec,
+    Southbound,
+};
 
+use super::bond::own_mac;
 use super::{Composition, make_top, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
@@ -25,12 +29,23 @@ impl Composition<'_> {
     pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
         let attributes = attributes(spec, bridge);
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
-        let southbound = spec.southbound.as_ref().and_then(|nic| self.observed().kernel.links.get(nic.device()));
-        wanted.mac = southbound.and_then(|nic| nic.mac);
+        wanted.mac = spec.southbound.as_ref().and_then(|southbound| self.mac_below(southbound));
         make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
         self.guests(spec, bridge, attributes.default_pvid);
         self.libvirt_network(spec, bridge);
+    }
+
+    /// Returns the MAC that a bridge has from what it stands on.
+    fn mac_below(&self, southbound: &Southbound) -> Option<MacAddr> {
+        let links = &self.observed().kernel.links;
+        let entry = southbound.bond().and_then(|bond| self.desired.bonds.get(bond));
+        // Where a bond's MAC comes and goes with the active port, the bridge has one that stays.
+        let of_first = |entry: &BondEntry| entry.spec.nics.iter().find_map(|nic| own_mac(links.get(nic)?));
+        match entry {
+            Some(entry) => entry.mac.or_else(|| of_first(entry)),
+            None => links.get(southbound.device()).and_then(own_mac),
+        }
     }
 
     fn libvirt_network(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {

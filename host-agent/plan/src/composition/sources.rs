@@ -20,7 +20,7 @@ const PRIORITY: u32 = 30_000;
 impl Composition<'_> {
     /// Wants the touched networks' rules, and those of nobody gone.
     pub(super) fn rules(&mut self, whose: Leftovers<'_>) {
-        for name in self.touched {
+        for name in &self.touched.networks {
             let table = ownership::source_table(name);
             let spec = self.desired.networks.get(*name).map(|entry| &entry.spec);
             let rules = spec.map(source_rules).unwrap_or_default();

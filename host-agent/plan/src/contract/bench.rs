@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use trestle_model::{
-    Address, AddressOrigin, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, VlanId,
+    Address, AddressOrigin, Bond, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, VlanId,
 };
 
 use crate::target::{
@@ -22,6 +22,7 @@ pub(super) struct Bench<'a, H> {
     pub(super) other_nic: IfName,
     pub(super) bridge: IfName,
     pub(super) other_bridge: IfName,
+    pub(super) bond: IfName,
     pub(super) vlan: IfName,
     pub(super) vlan_id: VlanId,
 }
@@ -38,6 +39,7 @@ impl<'a, H: Host> Bench<'a, H> {
             other_nic,
             bridge: IfName::parse("trcontract0").map_err(|bad| bad.to_string())?,
             other_bridge: IfName::parse("trcontract1").map_err(|bad| bad.to_string())?,
+            bond: IfName::parse("trcontract2").map_err(|bad| bad.to_string())?,
             vlan_id,
         };
         bench.snapshot = Snapshot::of(&observed, &bench.everything(&observed));
@@ -74,6 +76,10 @@ impl<'a, H: Host> Bench<'a, H> {
         self.link(name).await?.bridge().copied().ok_or_else(|| format!("{name} is no bridge"))
     }
 
+    pub(super) async fn bond_of(&self, name: &IfName) -> Result<Bond, String> {
+        self.link(name).await?.bond().cloned().ok_or_else(|| format!("{name} is no bond"))
+    }
+
     pub(super) async fn port(&self, name: &IfName) -> Result<PortFlags, String> {
         self.link(name).await?.port.ok_or_else(|| format!("{name} is no port"))
     }
@@ -108,7 +114,7 @@ impl<'a, H: Host> Bench<'a, H> {
             wanted.dhcp = DhcpTarget::Exactly(Vec::new());
             target.links.insert(nic.clone(), LinkTarget::Present(wanted));
         }
-        for made in [&self.bridge, &self.other_bridge, &self.vlan] {
+        for made in [&self.bridge, &self.other_bridge, &self.vlan, &self.bond] {
             target.links.insert(made.clone(), LinkTarget::Absent { why: "contract".to_owned() });
         }
         target.rules.insert(TABLE, RulesTarget { why: "contract".to_owned(), rules: Vec::new() });

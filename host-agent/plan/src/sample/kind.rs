@@ -1,8 +1,8 @@
 //! Each kind of plan once: what tests go through that look at every place where a plan can be broken off.
 
-use trestle_model::NetworkChange;
+use trestle_model::{BondChange, BondMode, NetworkChange};
 
-use super::{Net, net, remove};
+use super::{Change, Net, bond, net, remove, remove_bond};
 
 /// A kind of plan, on a host with the NICs `eth0`, `eth1` and `eth2`. A new kind is one more line in [`kinds`].
 #[derive(Debug, Clone)]
@@ -10,11 +10,11 @@ pub struct Kind {
     /// What is done, in words.
     pub name: &'static str,
     /// What the host is before.
-    pub before: Vec<NetworkChange>,
+    pub before: Vec<Change>,
     /// The network on whose bridge a guest then runs, if any.
     pub guest: Option<&'static str>,
     /// What is asked for.
-    pub asked: Vec<NetworkChange>,
+    pub asked: Vec<Change>,
 }
 
 /// Returns every kind of plan.
@@ -25,6 +25,8 @@ pub fn kinds() -> Vec<Kind> {
     let other = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], None);
     let claiming = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], Some("198.51.100.1")).default_route();
     let six = |network: Net| network.ipv6(&["2001:db8:7::1/64"], None);
+    let lacp = |nics: &[&str]| bond("bond0", BondMode::Lacp, nics);
+    let spare = |nics: &[&str]| bond("bond0", BondMode::ActiveBackup, nics);
     let stp = |network: Net| network.bridge(|bridge| { bridge.stp = true; bridge.options.priority = Some(4096); });
     vec![
         kind("create a bridge on nothing", [], [net("n0").set()]),
@@ -50,6 +52,11 @@ pub fn kinds() -> Vec<Kind> {
         kind("remove a network", [routed().set()], [remove("n0")]),
         kind("remove a managed network in a VLAN", [six(net("n0").on("eth0").vlan(10).managed()).set()], [remove("n0")]),
         kind("swap the NICs of two networks", [addressed().set(), other().managed().set()], [addressed().on("eth1").set(), other().managed().on("eth0").set()]),
+        kind("create a bond", [], [net("n0").on_bond("bond0").set()]).with_bonds([], [lacp(&["eth0", "eth1"]).set()]),
+        kind("move a network into a bond with its NIC", [routed().set()], [routed().on_bond("bond0").set()]).with_bonds([], [spare(&["eth0", "eth1"]).set()]),
+        kind("change the members of a bond", [addressed().on_bond("bond0").set()], []).with_bonds([spare(&["eth0", "eth1"]).set()], [spare(&["eth1", "eth2"]).set()]),
+        kind("change the mode of a bond", [addressed().on_bond("bond0").set()], []).with_bonds([spare(&["eth0", "eth1"]).set()], [lacp(&["eth0", "eth1"]).set()]),
+        kind("remove a bond", [addressed().on_bond("bond0").vlan(10).set()], [addressed().set()]).with_bonds([lacp(&["eth0", "eth1"]).set()], [remove_bond("bond0")]),
         kind("add, change and remove at once", [addressed().set(), other().vlan(20).set()], [remove("n0"), stp(other().vlan(20).mtu(1400)).set(), net("n2").on("eth0").managed().set()]),
     ]
 }
@@ -59,10 +66,21 @@ fn kind<const BEFORE: usize, const ASKED: usize>(
     before: [NetworkChange; BEFORE],
     asked: [NetworkChange; ASKED],
 ) -> Kind {
-    Kind { name, before: before.into(), guest: None, asked: asked.into() }
+    let changes = |changes: Vec<NetworkChange>| changes.into_iter().map(Change::Network).collect();
+    Kind { name, before: changes(before.into()), guest: None, asked: changes(asked.into()) }
 }
 
 impl Kind {
+    fn with_bonds<const BEFORE: usize, const ASKED: usize>(
+        mut self,
+        before: [BondChange; BEFORE],
+        asked: [BondChange; ASKED],
+    ) -> Self {
+        self.before.extend(before.map(Change::Bond));
+        self.asked.extend(asked.map(Change::Bond));
+        self
+    }
+
     fn with_guest(self, network: &'static str) -> Self {
         Self { guest: Some(network), ..self }
     }

@@ -1,11 +1,12 @@
 //! Random hosts and random requests, for the laws that hold of every plan on every host.
 
 use proptest::prelude::*;
-use trestle_model::NetworkChange;
+use trestle_model::{BondChange, BondMode, BondOption};
 
-use super::{Net, net, remove};
+use super::{Change, Net, bond, net, remove, remove_bond};
 
-/// How many NICs a random host has: `eth0`, `eth1`, and so on.
+/// How many NICs a random host has: `eth0`, `eth1`, and so on. Bonds are also asked of `eth7` and `eth8`, which a host may
+/// have in a bond `bond7` of somebody else's.
 pub const NICS: usize = 3;
 
 /// A NIC as somebody left it.
@@ -37,7 +38,7 @@ pub struct Held {
 }
 
 /// Changes that are asked for at once, and the guests that then come: each on the bridge of a network, by number.
-pub type Round = (Vec<NetworkChange>, Vec<u8>);
+pub type Round = (Vec<Change>, Vec<u8>);
 
 impl Nic {
     /// Returns the addresses of the NIC with this number: of two networks and of both families, some secondary, some
@@ -71,7 +72,7 @@ pub fn nics() -> impl Strategy<Value = Vec<Nic>> {
 /// Returns what is asked of a host, one round after the other.
 pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
     let guests = proptest::collection::vec(0_u8..4, 0..3);
-    proptest::collection::vec((proptest::collection::vec(change(), 1..4), guests), 1..4)
+    proptest::collection::vec((proptest::collection::vec(change(), 1..5), guests), 1..5)
 }
 
 fn nic() -> impl Strategy<Value = Nic> {
@@ -88,22 +89,63 @@ fn nic() -> impl Strategy<Value = Nic> {
     })
 }
 
-fn change() -> impl Strategy<Value = NetworkChange> {
+fn change() -> impl Strategy<Value = Change> {
+    let bond = || prop_oneof![2 => Just("bond0"), 1 => Just("bond1"), 1 => Just("bond7")];
     prop_oneof![
-        4 => (0_u8..4).prop_flat_map(network).prop_map(Net::set),
-        1 => (0_u8..4).prop_map(|number| remove(&format!("n{number}"))),
+        12 => (0_u8..4).prop_flat_map(network).prop_map(|network| network.set().into()),
+        3 => (0_u8..4).prop_map(|number| remove(&format!("n{number}")).into()),
+        4 => bond().prop_flat_map(bonded).prop_map(Change::Bond),
+        1 => bond().prop_map(|bond| remove_bond(bond).into()),
     ]
 }
 
+fn bonded(name: &'static str) -> impl Strategy<Value = BondChange> {
+    let nics = Just(["eth0", "eth1", "eth2", "eth7", "eth8"]).prop_shuffle();
+    let mode = prop_oneof![
+        3 => Just(BondMode::ActiveBackup),
+        3 => Just(BondMode::Lacp),
+        2 => Just(BondMode::BalanceXor),
+        1 => proptest::sample::select(BondMode::ALL.to_vec()),
+    ];
+    let options = (0_u32..2, 0_u32..3, any::<bool>(), any::<bool>());
+    (nics, 1_usize..4, mode, options).prop_map(move |(nics, count, mode, (flag, number, primary, hwaddr))| {
+        let nics: Vec<&str> = nics.into_iter().take(count).collect();
+        let mut described = bond(name, mode, &nics).option(BondOption::Miimon, 50 * (1 + flag));
+        let some = [
+            (BondOption::LacpRate, flag),
+            (BondOption::AdSelect, number),
+            (BondOption::FailOverMac, number),
+            (BondOption::Updelay, 100 * number),
+            (BondOption::XmitHashPolicy, number),
+            (BondOption::TlbDynamicLb, flag),
+        ];
+        for (option, number) in some.into_iter().filter(|(option, _)| option.applies_to(mode)) {
+            described = described.option(option, number);
+        }
+        if primary && mode.has_primary() {
+            described = nics.first().into_iter().fold(described, |described, nic| described.primary(nic));
+        }
+        if hwaddr && !described.0.options.follows_active_mac() {
+            described = described.hwaddr("06:00:00:00:00:aa");
+        }
+        described.set()
+    })
+}
+
 fn network(number: u8) -> impl Strategy<Value = Net> {
-    let place = (0_u8..5, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
+    let place = (0_u8..7, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
     let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
     let address = (0_u8..7, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
         let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
-        if nic < 4 {
-            network = network.on(&format!("eth{}", nic % 3));
+        if nic < 6 {
+            network = match nic {
+                0..=2 => network.on(&format!("eth{nic}")),
+                3 => network.on_bond("bond0"),
+                4 => network.on_bond("bond1"),
+                _ => network.on_bond("bond7"),
+            };
             network = vlan.into_iter().fold(network, Net::vlan);
             if topology == 0 {
                 network = network.bridgeless();

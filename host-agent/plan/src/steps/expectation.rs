@@ -8,14 +8,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, IpFamily, LibvirtNetwork,
-    LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
+    Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, IpFamily,
+    LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::difference::{is_another_kind, is_default};
 use crate::target::KindTarget;
-use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, Step};
+use crate::{BondTuning, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, Step};
 
 /// A host as it will be.
 pub(crate) struct Expectation {
@@ -33,7 +33,8 @@ pub(crate) struct Expectation {
     clients: BTreeMap<IfName, Vec<DhcpClientSpec>>,
     /// Devices that the plan makes.
     pub(crate) made: BTreeSet<IfName>,
-    /// Bridges whose MTU the kernel may have changed together with their ports.
+    /// Devices whose MTU the kernel may have changed: bridges together with their ports, and what has left a bond, with
+    /// its VLANs.
     pub(crate) unsure_of_mtu: BTreeSet<IfName>,
     /// Bridges whose MTU the plan itself has set to another value: the kernel leaves it alone from there on.
     sure_of_mtu: BTreeSet<IfName>,
@@ -157,6 +158,12 @@ impl Expectation {
                 let link = new_link(name, LinkKind::Bridge(NEW_BRIDGE), Mtu::ETHERNET, alias);
                 self.insert(Link { mac: *mac, ..link });
             }
+            KernelStep::CreateBond { name, mode, mac, alias } => {
+                let options = BondOptions::of(*mode).complete();
+                let bond = Bond { options, active_port: None, lacp: None };
+                let link = new_link(name, LinkKind::Bond(bond), Mtu::ETHERNET, alias);
+                self.insert(Link { mac: *mac, ..link });
+            }
             KernelStep::CreateVlan { name, base, id, alias } => {
                 let below = self.link(base);
                 let mtu = below.map_or(Mtu::ETHERNET, |base| base.mtu);
@@ -179,6 +186,11 @@ impl Expectation {
             KernelStep::SetBridge { bridge, change } => self.change(bridge, |link| {
                 if let LinkKind::Bridge(bridge) = &mut link.kind {
                     set_bridge(bridge, change);
+                }
+            }),
+            KernelStep::SetBond { bond, change } => self.change(bond, |link| {
+                if let LinkKind::Bond(bond) = &mut link.kind {
+                    set_bond(&mut bond.options, change);
                 }
             }),
             KernelStep::SetPort { port, change } => self.change(port, |link| {
@@ -344,6 +356,10 @@ impl Expectation {
         }
         self.change(name, |link| link.mtu = mtu);
         self.unsure_of_mtu.remove(name);
+        if self.is_bond(name) {
+            let ports: Vec<IfName> = self.ports(name).map(|port| port.name.clone()).collect();
+            ports.into_iter().for_each(|port| self.set_mtu(&port, mtu));
+        }
         for vlan in self.vlans.get(name).into_iter().flatten() {
             if let Some(link) = self.links.get_mut(vlan).filter(|link| link.mtu > mtu) {
                 link.mtu = mtu;
@@ -388,9 +404,16 @@ impl Expectation {
         if before.as_ref() == master {
             return;
         }
+        if let Some(bond) = before.as_ref().filter(|before| self.is_bond(before)) {
+            self.leave_bond(name, bond);
+        }
+        if let Some(bond) = master.filter(|master| self.is_bond(master)) {
+            self.join_bond(name, bond);
+        }
+        let in_bridge = master.filter(|master| !self.is_bond(master)).is_some();
         self.change(name, |link| {
             link.master = master.cloned();
-            link.port = master.map(|_| NEW_PORT);
+            link.port = in_bridge.then_some(NEW_PORT);
         });
         if let Some(before) = &before {
             self.keep_entries(before, |entry| entry.port != *name);
@@ -403,6 +426,32 @@ impl Expectation {
         }
         self.doubt_mtu(before.as_ref());
         self.doubt_mtu(master);
+    }
+
+    fn is_bond(&self, name: &IfName) -> bool {
+        self.link(name).is_some_and(|link| link.bond().is_some())
+    }
+
+    /// Follows a device into a bond: it is brought up, and has the bond's MTU.
+    fn join_bond(&mut self, name: &IfName, bond: &IfName) {
+        let mtu = self.link(bond).map(|bond| bond.mtu);
+        self.change(name, |link| {
+            link.up = true;
+            link.mtu = mtu.unwrap_or(link.mtu);
+        });
+    }
+
+    /// Follows a device out of a bond: it goes down, with the MTU and the MAC that it had before it came, whatever those
+    /// were. A bond without ports has a MAC of the kernel's choice.
+    fn leave_bond(&mut self, name: &IfName, bond: &IfName) {
+        self.set_up(name, false);
+        self.unsure_of_mtu.extend(self.vlans.get(name).into_iter().flatten().cloned());
+        self.unsure_of_mtu.insert(name.clone());
+        self.change(name, |link| link.bond_port = None);
+        let is_last = self.ports(bond).all(|port| port.name == *name);
+        if is_last {
+            self.change(bond, |link| link.mac = None);
+        }
     }
 
     fn keep_routes(&mut self, device: &IfName, keep: impl Fn(&Route) -> bool) {
@@ -450,6 +499,7 @@ fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
         master: None,
         alias: Some(alias.to_owned()).filter(|alias| !alias.is_empty()),
         port: None,
+        bond_port: None,
         ipv6_disabled: false,
         promiscuity: 0,
         addresses: Vec::new(),
@@ -470,6 +520,22 @@ fn set_bridge(bridge: &mut Bridge, change: &BridgeChange) {
     bridge.group_fwd_mask = change.group_fwd_mask.unwrap_or(bridge.group_fwd_mask);
     switch(&mut bridge.vlan_filtering, change.vlan_filtering);
     bridge.default_pvid = change.default_pvid.unwrap_or(bridge.default_pvid);
+}
+
+fn set_bond(options: &mut BondOptions, change: &BondTuning) {
+    if let Some(mode) = change.mode {
+        *options = BondOptions::of(mode).complete();
+    }
+    options.numbers.extend(&change.numbers);
+    if let Some(primary) = &change.primary {
+        options.primary = primary.port().cloned();
+    }
+    if let Some(targets) = &change.arp_ip_targets {
+        options.arp_ip_targets.clone_from(targets);
+    }
+    if let Some(system) = change.ad_actor_system {
+        options.ad_actor_system = Some(system).filter(|system| !system.is_zero());
+    }
 }
 
 fn set_port(flags: &mut PortFlags, change: &PortChange) {

@@ -27,6 +27,7 @@ impl<'a> Draft<'a> {
         self.remove_entries();
         self.clear_names();
         self.fix_mtus();
+        self.make_bonds();
         self.ready_nics();
         self.make_vlans();
         self.make_bridges();
@@ -38,6 +39,7 @@ impl<'a> Draft<'a> {
         self.move_ports();
         self.settle();
         self.set_ports(Gate::Open, is_no_guest);
+        self.finish_bonds();
         self.finish_bridges();
     }
 
@@ -113,7 +115,14 @@ impl<'a> Draft<'a> {
     /// Lets NICs carry what is to stand on them.
     fn ready_nics(&mut self) {
         for (name, wanted) in self.target.present().filter(|(_, wanted)| wanted.kind == KindTarget::Found) {
-            if self.now.link(name).is_some_and(|link| !matches!(link.kind, LinkKind::Bridge(_))) {
+            // What is to join a bond has to be down for that, and gets the bond's MTU.
+            let joins = match &wanted.master {
+                MasterTarget::PortOf(master) => {
+                    self.is_bond(master) && self.now.link(name).is_some_and(|link| link.master.as_ref() != Some(master))
+                }
+                MasterTarget::Free | MasterTarget::Leave => false,
+            };
+            if !joins && self.now.link(name).is_some_and(|link| !matches!(link.kind, LinkKind::Bridge(_))) {
                 self.raise_mtu(name, wanted);
                 self.bring_up(name, wanted);
             }
@@ -279,18 +288,17 @@ impl<'a> Draft<'a> {
             .absent()
             .partition(|(name, _)| self.now.link(name).is_some_and(|link| matches!(link.kind, LinkKind::Vlan { .. })));
         self.delete(vlans);
-        for (name, wanted) in self.target.present().filter(|(_, wanted)| wanted.master == MasterTarget::Free) {
-            if self.now.link(name).is_some_and(|link| link.master.is_some()) {
-                let step = KernelStep::SetMaster { link: name.clone(), master: None };
-                self.plan_kernel(step, &wanted.why, "device is to be a port of nothing");
-            }
-        }
+        self.free_ports(|is_in_bond| !is_in_bond);
+        self.join_bonds();
+        // A bond that keeps a port all the time keeps its MAC and its carrier.
+        self.free_ports(|is_in_bond| is_in_bond);
         for (name, wanted) in self.target.present() {
             let MasterTarget::PortOf(master) = &wanted.master else { continue };
             let is_elsewhere = self.now.link(name).is_some_and(|link| link.master.as_ref() != Some(master));
-            if is_elsewhere && self.now.link(master).is_some() {
+            if is_elsewhere && self.now.link(master).is_some() && !self.is_bond(master) {
                 let step = KernelStep::SetMaster { link: name.clone(), master: Some(master.clone()) };
                 self.plan_kernel(step, &wanted.why, "device is not a port of its bridge");
+                self.recover_mtu(name, wanted);
                 let flags = self.now.link(name).and_then(|link| link.port);
                 let change = flags.map(|flags| port_change(&wanted.port, &flags)).unwrap_or_default();
                 if change != PortChange::default() {
@@ -302,6 +310,18 @@ impl<'a> Draft<'a> {
         self.delete(others);
         // Entries of ports that have only now come to their bridge, and of bridges that were made anew.
         self.add_entries();
+    }
+
+    /// Takes out of bridges or bonds what is to be a port of nothing.
+    fn free_ports(&mut self, applies: fn(bool) -> bool) {
+        for (name, wanted) in self.target.present().filter(|(_, wanted)| wanted.master == MasterTarget::Free) {
+            let master = self.now.link(name).and_then(|link| link.master.as_ref());
+            if master.is_some_and(|master| applies(self.is_bond(master))) {
+                let step = KernelStep::SetMaster { link: name.clone(), master: None };
+                self.plan_kernel(step, &wanted.why, "device is to be a port of nothing");
+                self.recover_mtu(name, wanted);
+            }
+        }
     }
 
     fn delete(&mut self, devices: Vec<(&'a IfName, &'a str)>) {
@@ -316,7 +336,7 @@ impl<'a> Draft<'a> {
     fn settle(&mut self) {
         let target: &Target = self.target;
         // A device's MTU is lowered before that of the device below, and a bridge's is set when its ports are there.
-        for rank in [is_bridge, is_vlan, is_found] {
+        for rank in [is_bridge, is_vlan, is_bond, is_found] {
             for (name, wanted) in target.present().filter(|(_, wanted)| rank(&wanted.kind)) {
                 self.settle_mtu(name, wanted);
             }
@@ -379,7 +399,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn set_alias(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn set_alias(&mut self, name: &IfName, wanted: &LinkWanted) {
         let alias = match &wanted.alias {
             AliasTarget::Leave => return,
             AliasTarget::Clear => None,
@@ -390,7 +410,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn set_mac(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn set_mac(&mut self, name: &IfName, wanted: &LinkWanted) {
         if let Some(mac) = wanted.mac
             && self.now.link(name).is_some_and(|link| link.mac != Some(mac))
         {
@@ -398,7 +418,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn raise_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn raise_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
         if let Some(mtu) = wanted.mtu
             && self.now.link(name).is_some_and(|link| link.mtu < mtu)
         {
@@ -406,7 +426,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn settle_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn settle_mtu(&mut self, name: &IfName, wanted: &LinkWanted) {
         if let Some(mtu) = wanted.mtu
             && self.now.link(name).is_some_and(|link| link.mtu != mtu || self.now.unsure_of_mtu.contains(name))
         {
@@ -414,14 +434,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn bring_up(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn bring_up(&mut self, name: &IfName, wanted: &LinkWanted) {
         if wanted.up == Some(true) && self.now.link(name).is_some_and(|link| !link.up) {
             self.plan_kernel(KernelStep::SetUp { link: name.clone(), up: true }, &wanted.why, "device is down");
         }
     }
 
     /// Says of a new device whether it has IPv6, whatever the host's default is.
-    fn settle_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
+    pub(super) fn settle_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
         if let Some(disabled) = wanted.ipv6_disabled {
             let what = if disabled { "IPv6 is not configured" } else { "IPv6 is configured" };
             self.plan_kernel(KernelStep::SetIpv6Disabled { link: name.clone(), disabled }, &wanted.why, what);
@@ -437,7 +457,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn mark(wanted: &LinkWanted) -> String {
+pub(super) fn mark(wanted: &LinkWanted) -> String {
     match &wanted.alias {
         AliasTarget::Exactly(alias) => alias.clone(),
         AliasTarget::Leave | AliasTarget::Clear => String::new(),
@@ -477,6 +497,10 @@ const fn is_bridge(kind: &KindTarget) -> bool {
 
 const fn is_vlan(kind: &KindTarget) -> bool {
     matches!(kind, KindTarget::Vlan { .. })
+}
+
+const fn is_bond(kind: &KindTarget) -> bool {
+    matches!(kind, KindTarget::Bond(_))
 }
 
 const fn is_found(kind: &KindTarget) -> bool {

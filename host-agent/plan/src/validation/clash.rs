@@ -100,7 +100,11 @@ fn place(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Ve
                 None => format!("{} without a VLAN", southbound.device()),
             };
             let message = format!("{place} is used by {}", taken.join(", "));
-            let name = if spec.vlan.is_some() { "vlan_id" } else { "nic" };
+            let name = match (spec.vlan, southbound) {
+                (Some(_), _) => "vlan_id",
+                (None, Southbound::Nic(_)) => "nic",
+                (None, Southbound::Bond(_)) => "bond",
+            };
             let finding = error(spec, Code::SouthboundTaken, field, name, message).related(taken);
             findings
                 .push(finding.remedy("choose another VLAN or NIC, or remove the other network in the same request"));

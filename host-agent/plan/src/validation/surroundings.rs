@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Code, Feature, Finding, HostState, IfName, LibvirtNetwork, Link, LinkKind, NetworkSpec, Route, Support,
+    Code, Feature, Finding, HostConfig, HostState, IfName, LibvirtNetwork, Link, LinkKind, NetworkSpec, Route,
+    Southbound, Support,
 };
 
 use super::error;
@@ -17,20 +18,72 @@ use crate::ownership;
 pub(crate) fn surroundings(
     spec: &NetworkSpec,
     field: &str,
+    desired: &HostConfig,
     census: &Census<'_>,
     adopt: &BTreeSet<IfName>,
     findings: &mut Vec<Finding>,
 ) {
     let observed = census.state;
-    nic(spec, field, observed, adopt, findings);
+    match &spec.southbound {
+        Some(Southbound::Nic(name)) => nic(spec, name, field, desired, observed, adopt, findings),
+        Some(Southbound::Bond(name)) => bond(spec, name, field, desired, observed, findings),
+        None => {}
+    }
     devices(spec, field, census, adopt, findings);
     libvirt_networks(spec, field, census, findings);
     source_table(spec, field, observed, findings);
     features(spec, field, observed, findings);
 }
 
-fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, adopt: &BTreeSet<IfName>, findings: &mut Vec<Finding>) {
-    let Some(name) = spec.southbound.as_ref().map(|southbound| southbound.device()) else { return };
+fn bond(
+    spec: &NetworkSpec,
+    name: &IfName,
+    field: &str,
+    desired: &HostConfig,
+    observed: &HostState,
+    findings: &mut Vec<Finding>,
+) {
+    let links = &observed.kernel.links;
+    let Some(entry) = desired.bonds.get(name) else {
+        let message = match links.get(name) {
+            Some(_) => format!("{name} is no bond"),
+            None => format!("the host has no bond {name}, and the request makes none"),
+        };
+        let bonds = links.values().filter(|link| link.bond().is_some()).map(|link| link.name.to_string());
+        let finding = error(spec, Code::BondNotFound, field, "bond", message).related(bonds);
+        findings.push(finding.remedy("name a bond of the host, or describe the bond in the same request"));
+        return;
+    };
+    let foreign = links.get(name).and_then(|link| link.master.as_ref());
+    if let Some(master) = foreign.filter(|master| !links.get(*master).is_some_and(ownership::is_ours)) {
+        let finding = error(spec, Code::NicInUse, field, "bond", format!("{name} is a port of {master}"));
+        findings.push(finding.related([master.to_string()]).remedy(format!("take {name} out of {master} first")));
+    }
+    for nic in &entry.spec.nics {
+        let limit = links.get(nic).and_then(|link| link.max_mtu).filter(|limit| *limit > 0);
+        if let Some(limit) = limit.filter(|limit| spec.mtu.get() > *limit) {
+            let message = format!("MTU {} is above the {limit} that {nic} in {name} takes", spec.mtu);
+            let finding = error(spec, Code::MtuOutOfRange, field, "mtu", message).related([nic.to_string()]);
+            findings.push(finding.remedy(format!("use at most {limit}")));
+        }
+    }
+}
+
+fn nic(
+    spec: &NetworkSpec,
+    name: &IfName,
+    field: &str,
+    desired: &HostConfig,
+    observed: &HostState,
+    adopt: &BTreeSet<IfName>,
+    findings: &mut Vec<Finding>,
+) {
+    if let Some(entry) = super::bond::bond_of(desired, name) {
+        let bond = entry.spec.name.to_string();
+        let finding = error(spec, Code::NicInUse, field, "nic", format!("{name} is in bond {bond}"));
+        findings.push(finding.related([bond]).remedy("let the network stand on the bond, or take the NIC out of it"));
+        return;
+    }
     let links = &observed.kernel.links;
     let nics = || links.values().filter(|link| is_hardware(&link.kind)).map(|link| link.name.to_string());
     let not_found = |message: String| error(spec, Code::NicNotFound, field, "nic", message).related(nics());
@@ -42,6 +95,7 @@ fn nic(spec: &NetworkSpec, field: &str, observed: &HostState, adopt: &BTreeSet<I
         let what = match &link.kind {
             LinkKind::Vlan { .. } => "a VLAN device; name the NIC below it and the VLAN",
             LinkKind::Bridge(_) => "a bridge",
+            LinkKind::Bond(_) => "a bond; name it as bond",
             LinkKind::Loopback => "the loopback device",
             LinkKind::Tun => "a tap",
             LinkKind::Nic | LinkKind::Veth | LinkKind::Other(_) => "of a kind that carries no network",
@@ -78,7 +132,12 @@ fn devices(
         LinkKind::Vlan { base, id } => {
             spec.southbound.as_ref().is_some_and(|southbound| southbound.device() == base) && spec.vlan == Some(*id)
         }
-        LinkKind::Nic | LinkKind::Veth | LinkKind::Tun | LinkKind::Loopback | LinkKind::Other(_) => false,
+        LinkKind::Nic
+        | LinkKind::Bond(_)
+        | LinkKind::Veth
+        | LinkKind::Tun
+        | LinkKind::Loopback
+        | LinkKind::Other(_) => false,
     };
     let foreign = |name: &IfName| {
         let link = census.state.kernel.links.get(name).filter(|link| !ownership::is_ours(link))?;
@@ -101,6 +160,7 @@ fn devices(
         LinkKind::Vlan { base, id } => base == southbound.device() && *id == vlan && link.name != uplink,
         LinkKind::Nic
         | LinkKind::Bridge(_)
+        | LinkKind::Bond(_)
         | LinkKind::Veth
         | LinkKind::Tun
         | LinkKind::Loopback

@@ -8,6 +8,7 @@
 )]
 
 mod adoptions;
+mod bonds;
 mod dhcp;
 mod order;
 mod properties;

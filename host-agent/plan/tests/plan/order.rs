@@ -77,7 +77,7 @@ async fn a_vlan_is_made_on_its_base_and_goes_before_the_base_is_released() {
          stop libvirt network trestle-storage\n\
          undefine libvirt network trestle-storage\n\
          delete device eth0.20\n\
-         take eth0 out of its bridge\n\
+         take eth0 out of what it is a port of\n\
          delete device plain\n\
          delete device storage\n\
          set MTU of eth0 to 1500\n\

@@ -15,6 +15,9 @@ fn world(nics: Vec<Nic>) -> World {
         .nic("eth9")
         .port("virbr0", "eth9")
         .address("virbr0", "192.168.122.1/24")
+        .nic("eth7")
+        .nic("eth8")
+        .foreign_bond("bond7", &["eth7", "eth8"])
         .guest("other", "52:54:00:00:09:01", "vnet9", "virbr0", None);
     for (number, nic) in (0_u32..).zip(nics) {
         let name = format!("eth{number}");
@@ -59,6 +62,12 @@ fn bare(plan: &Plan) -> Vec<Step> {
     plan.bare_steps()
 }
 
+fn adopts(scene: &Scene, plan: &Plan) -> bool {
+    let links = &plan.snapshot.links;
+    let was_there = |name: &IfName| links.get(name).is_some_and(|before| before.link.is_some());
+    plan.desired.bonds.keys().any(|name| !scene.running.bonds.contains_key(name) && was_there(name))
+}
+
 async fn go_back(scene: &Scene, plan: &Plan) {
     let target = undo_target(&plan.snapshot);
     let steps = steps_towards(&target, &scene.host.state());
@@ -91,7 +100,10 @@ async fn play(world: World, requests: Vec<Round>) {
             let resumed = trestle_plan::plan(&request, &broken.running, &broken.host.state())
                 .unwrap_or_else(|findings| panic!("refused after {}: {findings:#?}", lines(&plan.steps[..done])));
             broken.perform(&resumed.steps).await;
-            assert_eq!(verify(&plan.target, &broken.host.state()), [], "resumed after {}", lines(&plan.steps[..done]));
+            let mut drift = verify(&plan.target, &broken.host.state());
+            // Without the journal nobody knows the MAC of a bond of others whose ports were out already.
+            drift.retain(|drift| !(adopts(&broken, &plan) && drift.field == "mac"));
+            assert_eq!(drift, [], "resumed after {}", lines(&plan.steps[..done]));
         }
         scene.apply(&request).await;
         start_guests(&scene, &guests, round);

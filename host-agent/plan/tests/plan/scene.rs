@@ -1,10 +1,10 @@
 //! A host, its configuration, and short words for what is asked of it.
 
 use trestle_fake_host::{FakeHost, World};
-use trestle_model::{HostConfig, Link, NetworkChange, SetupRequest};
-use trestle_plan::{Host, Plan, PlannedStep, Step, compose, plan, steps_towards, verify};
+use trestle_model::{BondChange, HostConfig, Link, NetworkChange, SetupRequest};
+use trestle_plan::{Host, Named, Plan, PlannedStep, Step, compose, plan, steps_towards, verify};
 
-pub(crate) use trestle_plan::sample::{Net, foreign_route, if_name, lines, name, names, net, remove, request, settled};
+pub(crate) use trestle_plan::sample::{Net, foreign_route, if_name, lines, name, net, remove, request, settled};
 
 pub(crate) struct Scene {
     pub(crate) host: FakeHost,
@@ -33,9 +33,10 @@ impl Scene {
         self.running = plan.desired.clone();
         let mut again = request.clone();
         again.changes.retain(|change| matches!(change, NetworkChange::Set(_)));
+        again.bonds.retain(|change| matches!(change, BondChange::Set(_)));
         let again = trestle_plan::plan(&again, &self.running, &state).expect("what was accepted is accepted again");
         assert_eq!(lines(&again.steps), "", "asking again");
-        let (target, _) = compose(&self.running, &self.running, &state, &names(&self.running));
+        let (target, _) = compose(&self.running, &self.running, &state, &Named::everything(&self.running));
         assert_eq!(lines(&steps_towards(&target, &state)), "", "the other networks");
         plan
     }

@@ -25,11 +25,11 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    Code, ConnectivityCheck, HostState, IfName, LinkStatistics, MacTableManager, NetworkChange, Progress, SetupRequest,
-    TransactionId,
+    BondChange, Code, ConnectivityCheck, HostState, IfName, LinkStatistics, MacTableManager, NetworkChange, Progress,
+    SetupRequest, TransactionId,
 };
 use trestle_plan::sample::kind::{Kind, kinds};
-use trestle_plan::sample::request;
+use trestle_plan::sample::{Change, request};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
 
@@ -160,8 +160,11 @@ pub(crate) async fn end_at(number: usize, folder: &Path, place: usize, end: End)
 /// Tells whether a kind of plan takes what a plain kernel without libvirt lacks.
 pub(crate) fn is_special(kind: &Kind) -> bool {
     kind.before.iter().chain(&kind.asked).any(|change| match change {
-        NetworkChange::Set(spec) => spec.vlan.is_some() || spec.mac_table_manager == MacTableManager::Libvirt,
-        NetworkChange::Remove(_) => false,
+        Change::Network(NetworkChange::Set(spec)) => {
+            spec.vlan.is_some() || spec.mac_table_manager == MacTableManager::Libvirt
+        }
+        Change::Bond(BondChange::Set(_)) => true,
+        Change::Network(NetworkChange::Remove(_)) | Change::Bond(BondChange::Remove(_)) => false,
     })
 }
 
@@ -273,11 +276,16 @@ pub(crate) async fn comes_back_after_a_power_cut(number: usize, folder: &Path) -
     writer.recover().await?;
     let kept = agent.kept().borrow().clone();
     ensure!(kept.open.is_none(), "the journal is open");
-    let names: BTreeSet<_> = kind.before.iter().map(NetworkChange::network).collect();
+    let names: BTreeSet<_> = kind.before.iter().filter_map(Change::network).collect();
     ensure!(kept.running.networks.keys().collect::<BTreeSet<_>>() == names, "{:?}", kept.running.networks.keys());
     is_as_configured(&agent).await?;
     let state = host.observe().await?;
-    let marks: BTreeSet<String> = names.iter().map(|name| trestle_plan::ownership::mark(name)).collect();
+    let bonds = kind.before.iter().filter_map(Change::bond);
+    let marks: BTreeSet<String> = names
+        .iter()
+        .map(|name| trestle_plan::ownership::mark(name))
+        .chain(bonds.map(trestle_plan::ownership::bond_mark))
+        .collect();
     for link in state.kernel.links.values().filter(|link| trestle_plan::ownership::is_ours(link)) {
         ensure!(link.alias.as_ref().is_some_and(|mark| marks.contains(mark)), "{} is left over", link.name);
     }
@@ -327,7 +335,7 @@ async fn prepare(host: &Arc<RealHost>, kind: &Kind, folder: &Path) -> Result<boo
     Ok(true)
 }
 
-async fn set_up<H: Site>(agent: &Agent<H>, changes: Vec<NetworkChange>) -> Result<bool> {
+async fn set_up<H: Site>(agent: &Agent<H>, changes: Vec<Change>) -> Result<bool> {
     let mut running = agent.setup(ask_for(changes), caller())?;
     while running.progress.recv().await.is_some() {}
     match running.end.await? {
@@ -387,7 +395,7 @@ async fn copy(from: &Path, to: &Path) -> Result<()> {
     stage::run(&format!("cp -r {} {}", from.display(), to.display())).await.map(drop)
 }
 
-fn ask_for(changes: Vec<NetworkChange>) -> SetupRequest {
+fn ask_for(changes: Vec<Change>) -> SetupRequest {
     let mut request = request(changes);
     request.options.transaction = TransactionId(Uuid::new_v4());
     request.options.connectivity_check = ConnectivityCheck::None;

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::{Instant, sleep};
-use trestle_model::{HostConfig, NetworkChange};
+use trestle_model::HostConfig;
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
-use trestle_plan::sample::{acceptable, lines, names, untouched};
-use trestle_plan::{Host, Plan, compose, steps_towards, undo_target, verify};
+use trestle_plan::sample::{Change, acceptable, lines, untouched};
+use trestle_plan::{Host, Named, Plan, compose, steps_towards, undo_target, verify};
 
 use crate::stage;
 
@@ -95,7 +95,7 @@ async fn play(
 
         // Asking again is nothing to do.
         running = plan.desired.clone();
-        let again = request.changes.into_iter().filter(|change| matches!(change, NetworkChange::Set(_)));
+        let again = Change::all(request).into_iter().filter(Change::sets);
         nothing_is_left(host, &running, again.collect()).await.with_context(rest)?;
         count.plans += 1;
         count.steps += plan.steps.len();
@@ -124,12 +124,12 @@ async fn go_back(host: &RealHost, plan: &Plan) -> Result<()> {
     anyhow::bail!("the way back does not end:\n{left}")
 }
 
-async fn nothing_is_left(host: &RealHost, running: &HostConfig, again: Vec<NetworkChange>) -> Result<()> {
+async fn nothing_is_left(host: &RealHost, running: &HostConfig, again: Vec<Change>) -> Result<()> {
     let state = host.observe().await?;
     let again = trestle_plan::plan(&trestle_plan::sample::request(again), running, &state);
     let again = again.map_err(|findings| anyhow::anyhow!("asking again is refused: {findings:#?}"))?;
     ensure!(again.steps.is_empty(), "asking again:\n{}", lines(&again.steps));
-    let (target, _) = compose(running, running, &state, &names(running));
+    let (target, _) = compose(running, running, &state, &Named::everything(running));
     let steps = steps_towards(&target, &state);
     ensure!(steps.is_empty(), "still to do:\n{}", lines(&steps));
     Ok(())

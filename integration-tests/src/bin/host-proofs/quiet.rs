@@ -17,7 +17,7 @@ use trestle_model::{
     BridgeOptions, Code, ConnectivityCheck, HostState, IfName, LinkStatistics, NetworkChange, Outcome, TransactionId,
 };
 use trestle_plan::sample::kind::kinds;
-use trestle_plan::sample::{Net, net, request};
+use trestle_plan::sample::{Change, Net, net, request};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ impl Site for Counted {
 type SetOption = fn(&mut BridgeOptions);
 
 /// Each attribute that a network can have, beside what each kind of plan leads to.
-fn wishes() -> Vec<(String, Vec<NetworkChange>)> {
+fn wishes() -> Vec<(String, Vec<Change>)> {
     let six = || net("n0").on("eth0").ipv6(&["2001:db8:7::1/64", "2001:db8:7::2/64"], Some("fe80::1")).default_route();
     let options: [(&str, SetOption); 10] = [
         ("ageing time", |options| options.ageing_time_cs = Some(12_300)),
@@ -89,7 +89,7 @@ fn wishes() -> Vec<(String, Vec<NetworkChange>)> {
             options.default_pvid = Some(7);
         }),
     ];
-    let mut wishes: Vec<(String, Vec<NetworkChange>)> = vec![
+    let mut plain: Vec<(String, Vec<NetworkChange>)> = vec![
         ("IPv6 with a gateway".to_owned(), vec![six().set()]),
         (
             "IPv4 with a gateway".to_owned(),
@@ -100,19 +100,22 @@ fn wishes() -> Vec<(String, Vec<NetworkChange>)> {
     ];
     for (name, set) in options {
         let network = |network: Net| network.bridge(|bridge| set(&mut bridge.options)).set();
-        wishes.push((name.to_owned(), vec![network(net("n0").on("eth0")), network(net("n1"))]));
+        plain.push((name.to_owned(), vec![network(net("n0").on("eth0")), network(net("n1"))]));
     }
+    let plain = plain.into_iter().map(|(name, changes)| (name, changes.into_iter().map(Change::Network).collect()));
+    let mut wishes: Vec<(String, Vec<Change>)> = plain.collect();
     wishes.extend(kinds().into_iter().map(|kind| {
         let mut wanted: std::collections::BTreeMap<_, _> =
-            kind.before.into_iter().map(|change| (change.network().clone(), change)).collect();
-        let claims = |change: &NetworkChange| matches!(change, NetworkChange::Set(spec) if spec.default_route);
+            kind.before.into_iter().map(|change| (subject(&change), change)).collect();
+        let claims =
+            |change: &Change| matches!(change, Change::Network(NetworkChange::Set(spec)) if spec.default_route);
         if kind.asked.iter().any(claims) {
             wanted.retain(|_, change| !claims(change));
         }
         for change in kind.asked {
-            match change {
-                NetworkChange::Set(_) => drop(wanted.insert(change.network().clone(), change)),
-                NetworkChange::Remove(name) => drop(wanted.remove(&name)),
+            match change.sets() {
+                true => drop(wanted.insert(subject(&change), change)),
+                false => drop(wanted.remove(&subject(&change))),
             }
         }
         (kind.name.to_owned(), wanted.into_values().collect())
@@ -155,7 +158,7 @@ pub(crate) async fn holds(share: usize) -> Result<()> {
 async fn is_quiet(
     host: &Arc<RealHost>,
     notices: &mut tokio::sync::watch::Receiver<u64>,
-    wish: Vec<NetworkChange>,
+    wish: Vec<Change>,
 ) -> Result<Option<usize>> {
     let folder = tempfile::tempdir()?;
     let written = Arc::new(AtomicUsize::new(0));
@@ -191,7 +194,12 @@ async fn is_quiet(
     Ok(Some(first))
 }
 
-async fn ask(agent: &Agent<Counted>, changes: Vec<NetworkChange>) -> Result<Option<Outcome>> {
+/// What a change is about.
+fn subject(change: &Change) -> String {
+    format!("{:?} {:?}", change.network(), change.bond())
+}
+
+async fn ask(agent: &Agent<Counted>, changes: Vec<Change>) -> Result<Option<Outcome>> {
     let mut request = request(changes);
     request.options.transaction = TransactionId(Uuid::new_v4());
     request.options.connectivity_check = ConnectivityCheck::None;

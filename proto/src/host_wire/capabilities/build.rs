@@ -7,6 +7,7 @@ use trestle_model::{
 };
 
 use super::super::build_network;
+use super::bond;
 use super::dhcp::build_client;
 use crate::host::v1 as wire;
 
@@ -15,6 +16,7 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
     wire::Capabilities {
         networks: report.networks.iter().map(build_report).collect(),
         nics: report.nics.iter().map(build_nic).collect(),
+        bonds: report.bonds.iter().map(bond::build).collect(),
         routes: report.routes.iter().map(build_route).collect(),
         kernel: Some(build_kernel(&report.kernel)),
         libvirt: Some(build_libvirt(&report.libvirt)),
@@ -76,7 +78,7 @@ pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::Networ
     }
 }
 
-fn build_address(address: &Address) -> wire::AddressReport {
+pub(super) fn build_address(address: &Address) -> wire::AddressReport {
     let origin = match address.origin {
         AddressOrigin::Static => wire::AddressOrigin::Static,
         AddressOrigin::Dynamic => wire::AddressOrigin::Dynamic,
@@ -230,6 +232,6 @@ fn build_feature(feature: Feature, support: &Support) -> wire::FeatureReport {
 }
 
 /// Returns a value's text; the wire says none by an empty one.
-fn text_of(value: Option<impl ToString>) -> String {
+pub(super) fn text_of(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use trestle_model::{
 };
 
 use super::super::network::read_network;
+use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
 use crate::form::{Form, quoted};
@@ -25,6 +26,7 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
     let read = Capabilities {
         networks: read_all(&mut form, "networks", &report.networks, read_report),
         nics: read_all(&mut form, "nics", &report.nics, read_nic),
+        bonds: read_all(&mut form, "bonds", &report.bonds, bond::read),
         bridges: read_all(&mut form, "bridges", &report.bridges, read_bridge_device),
         vlans: read_all(&mut form, "vlans", &report.vlans, read_vlan_device),
         routes: read_all(&mut form, "routes", &report.routes, read_route),
@@ -274,7 +276,7 @@ pub(super) fn read_text<T: FromStr<Err: Display>>(form: &mut Form, path: &str, t
 }
 
 /// Reads a number into a narrower type; one that does not fit is noted as `code`.
-fn read_number<T: TryFrom<u32>>(form: &mut Form, path: &str, number: u32, code: Code) -> Option<T> {
+pub(super) fn read_number<T: TryFrom<u32>>(form: &mut Form, path: &str, number: u32, code: Code) -> Option<T> {
     T::try_from(number).map_err(|_| form.note(Finding::error(code, path, format!("{number} is out of range")))).ok()
 }
 

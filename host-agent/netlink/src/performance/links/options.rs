@@ -92,7 +92,7 @@ async fn set_bridge_options(devices: &Devices<'_>, index: u32, options: Vec<Info
 }
 
 /// Changes what only `RTM_NEWLINK` changes: without `NLM_F_CREATE` it makes nothing.
-async fn set_info(devices: &Devices<'_>, index: u32, info: Vec<LinkInfo>) -> Result<(), Failure> {
+pub(crate) async fn set_info(devices: &Devices<'_>, index: u32, info: Vec<LinkInfo>) -> Result<(), Failure> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes.push(LinkAttribute::LinkInfo(info));
