@@ -11,7 +11,7 @@ use trestle_dhcp::Dhcp;
 use trestle_model::{Feature, HostState, Support};
 use trestle_plan::sample::random::{NICS, Nic};
 use trestle_plan::sample::settled;
-use trestle_plan::{Host, LibvirtStep, PlannedStep, Step};
+use trestle_plan::{DhcpStep, Host, LibvirtStep, PlannedStep, Step};
 use uuid::Uuid;
 
 /// How long the kernel may take to settle.
@@ -54,6 +54,10 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
             }
             host.perform(&steps).await?;
         }
+    }
+    for client in state.dhcp {
+        let stop = DhcpStep::Stop { link: client.spec.link, family: client.spec.family };
+        host.perform(&[stop.into()]).await?;
     }
     let mut script = "for link in $(ls /sys/class/net); do case $link in lo|bonding_masters|eth[0-9]|wire[0-9]) ;; \
                       *) ip link delete $link 2>/dev/null || true;; esac; done\n"
