@@ -20,6 +20,16 @@ const PARTNER: &str = "ip netns exec peer sh -ec '
     ip link set far up; ip link add link far name far.10 type vlan id 10; ip link set far.10 up
     ip address add 192.0.2.2/24 dev far; ip address add 198.51.100.2/24 dev far.10'";
 
+/// Tells virtual cards that they are full duplex, as LACP asks of a port; what ethtool does (`ETHTOOL_SSET`).
+const FULL_DUPLEX: &str = "
+import array, fcntl, socket, struct, sys
+for name in sys.argv[1:]:
+    link = struct.pack('=IIIHBBBBBBIIHBBIII', 2, 0, 0, 1000, 1, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    command = array.array('B', link)
+    request = struct.pack('16sP', name.encode(), command.buffer_info()[0])
+    fcntl.ioctl(socket.socket(), 0x8946, request)
+";
+
 struct Host {
     machine: Vm,
     agent: Option<Daemon>,
@@ -82,6 +92,10 @@ async fn a_bond_with_a_partner_is_made_edited_undone_and_restored() -> Result<()
     );
     host.machine.write(CONFIG, &config).await?;
     host.machine.run("for nic in eth1 eth2 eth3; do ip link set $nic up; done").await?;
+    let python = program::python()?.display().to_string();
+    host.machine.write("/run/full-duplex.py", FULL_DUPLEX).await?;
+    host.machine.run(&format!("{python} /run/full-duplex.py eth1 eth2 eth3")).await?;
+    host.machine.run(&format!("ip netns exec peer {python} /run/full-duplex.py wire1 wire2 wire3")).await?;
     host.machine.run(PARTNER).await?;
     host.start_agent().await?;
 
@@ -103,6 +117,8 @@ async fn aggregates_under_a_bridge_and_a_vlan(host: &Host) -> Result<()> {
     for far in ["192.0.2.2", "198.51.100.2"] {
         host.machine.wait_until(&format!("ping -c1 -W1 {far}"), LIMIT).await?;
     }
+    let agreed = format!("{} | tr -d ' \n' | grep -q '\"ports\":2'", host.ctl("capabilities --fields bonds -o json")?);
+    host.machine.wait_until(&agreed, LIMIT).await?;
     let report = host.bond().await?;
     let state = &report["observed"];
     let far: Value = serde_json::from_str(&host.machine.run("ip netns exec peer ip -j link show dev far").await?)?;
@@ -115,6 +131,8 @@ async fn aggregates_under_a_bridge_and_a_vlan(host: &Host) -> Result<()> {
 
 async fn a_member_comes_without_loss(host: &Host) -> Result<()> {
     let mac = host.link("bond0").await?["address"].clone();
+    // The partner may take its time to use what was agreed upon.
+    host.machine.wait_until("ping -i 0.05 -c 40 192.0.2.2 | grep -q ' 0% packet loss'", LIMIT).await?;
     host.machine.run("ip monitor link >/run/events & echo $! >/run/monitor").await?;
     host.machine.run("ping -i 0.05 -c 400 192.0.2.2 >/run/ping 2>&1 & echo $! >/run/pinging").await?;
     host.set_up(&json!({"bonds": [bond(&["eth3", "eth2", "eth1"])]}), "--check none").await?;
