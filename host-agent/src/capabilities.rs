@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{Capabilities, Route};
+use trestle_model::{Capabilities, ResolverReport, Route};
 use trestle_plan::{bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, vlan_reports};
 
 use crate::digest;
@@ -40,6 +40,10 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         dirty: running_hash != persistent_hash,
         running_hash,
         persistent_hash,
+        resolver: ResolverReport {
+            nameservers: survey.state.resolver.nameservers(),
+            keeper: survey.state.resolver.keeper.clone(),
+        },
         uncommitted: uncommitted(&contents.running, &contents.persistent),
     }
 }

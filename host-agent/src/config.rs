@@ -26,6 +26,9 @@ pub struct Config {
     /// The folder of the agent's store. Default: `/var/lib/trestle/host-agent`.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
+    /// The file in which programs find their name servers. Default: `/etc/resolv.conf`.
+    #[serde(default = "default_resolv_conf")]
+    pub resolv_conf: PathBuf,
     /// How long the agent may take to stop; what is not finished then is undone at the next start. Default: `"20s"`.
     #[serde(default = "default_stop_timeout")]
     pub stop_timeout: Period,
@@ -162,6 +165,7 @@ impl Config {
         let mut rows = vec![
             ("host", self.host.to_string()),
             ("data_dir", self.data_dir.display().to_string()),
+            ("resolv_conf", self.resolv_conf.display().to_string()),
             ("stop_timeout", self.stop_timeout.to_string()),
             ("listen.socket", self.listen.socket.to_string()),
         ];
@@ -238,6 +242,10 @@ impl Default for Hooks {
     fn default() -> Self {
         Self { folder: PathBuf::from("/run/trestle/hooks"), timeout: Period(Duration::from_secs(10)) }
     }
+}
+
+fn default_resolv_conf() -> PathBuf {
+    PathBuf::from(crate::resolver::RESOLV_CONF)
 }
 
 fn default_data_dir() -> PathBuf {

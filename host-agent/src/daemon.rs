@@ -34,6 +34,7 @@ use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Change, Journal, JournalError};
 use crate::leases::Leases;
 use crate::observer::{self, Watches};
+use crate::resolver::Resolver;
 use crate::service::{SETUP_PATH, Service, WATCH_PATH};
 use crate::session::{Options, Session};
 use crate::transaction::{Agent, Writer};
@@ -94,7 +95,8 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let dhcp = Dhcp::new(identity(&journal).await?, journal.contents().leases.clone());
     let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal.clone());
     let options = libvirt_options(&config);
-    let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement).await?;
+    let resolver = Resolver::new(config.resolv_conf.clone());
+    let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement, resolver).await?;
     let libvirt = host.libvirt();
     let notices = host.notices()?;
     let (agent, writer) = Agent::new(host, journal, surroundings.boot_id);

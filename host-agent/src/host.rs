@@ -11,12 +11,14 @@ use tracing::{error, info};
 use trestle_dhcp::Dhcp;
 use trestle_libvirt::Libvirt;
 use trestle_model::{
-    Feature, FeatureSet, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState, LinkStatistics, Support,
+    Feature, FeatureSet, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState, LinkStatistics,
+    ResolverState, Support,
 };
 use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
-use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, Step, StepFailure};
+use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, ResolverStep, Step, StepFailure};
 
 use crate::leases::Settlement;
+use crate::resolver::Resolver;
 use crate::site::{Part, Site, Survey};
 
 /// The host that the agent runs on.
@@ -28,6 +30,7 @@ pub struct RealHost {
     libvirt: Option<Libvirt>,
     dhcp: Dhcp,
     leases: Settlement,
+    resolver: Resolver,
 }
 
 /// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
@@ -67,6 +70,7 @@ impl RealHost {
         libvirt: Option<trestle_libvirt::Options>,
         dhcp: Dhcp,
         leases: Settlement,
+        resolver: Resolver,
     ) -> Result<Self, HostError> {
         let kernel = Kernel::connect()?;
         let kernel_features = trestle_netlink::probe().await;
@@ -74,7 +78,7 @@ impl RealHost {
             info!(feature = %feature, ?support, "kernel probed");
         }
         let libvirt = libvirt.map(Libvirt::start).transpose().map_err(HostError::Libvirt)?;
-        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases })
+        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases, resolver })
     }
 
     /// Returns what tells of changes from now on.
@@ -131,10 +135,21 @@ impl RealHost {
     }
 
     /// Puts a state together. The clients are read after the kernel: what a lease brought there is known as the lease's.
-    fn assemble(&self, kernel: KernelState, libvirt: Option<LibvirtState>, features: FeatureSet) -> HostState {
-        let mut state = HostState { kernel, libvirt, features, dhcp: self.dhcp.observe() };
+    fn assemble(
+        &self,
+        kernel: KernelState,
+        libvirt: Option<LibvirtState>,
+        resolver: ResolverState,
+        features: FeatureSet,
+    ) -> HostState {
+        let mut state = HostState { kernel, libvirt, resolver, features, dhcp: self.dhcp.observe() };
         state.mark_leases();
         state
+    }
+
+    async fn perform_resolver(&self, step: &ResolverStep) -> Result<(), StepFailure> {
+        let done = self.resolver.perform(step).await;
+        done.map_err(|fault| StepFailure { position: 0, reason: format!("{step}: {fault}"), transient: false })
     }
 }
 
@@ -142,8 +157,9 @@ impl Host for RealHost {
     type Performer<'a> = RealPerformer<'a>;
 
     async fn observe(&self) -> Result<HostState, ObserveError> {
-        let (kernel, libvirt, features) = tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features());
-        Ok(self.assemble(kernel?, libvirt?, features))
+        let (kernel, libvirt, features, resolver) =
+            tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features(), self.resolver.observe());
+        Ok(self.assemble(kernel?, libvirt?, resolver?, features))
     }
 
     fn performer(&self) -> RealPerformer<'_> {
@@ -157,6 +173,7 @@ impl Performer for RealPerformer<'_> {
             Step::Kernel(step) => self.kernel.perform(step).await,
             Step::Libvirt(step) => self.host.perform_libvirt(step).await,
             Step::Dhcp(step) => self.host.perform_dhcp(step).await,
+            Step::Resolver(step) => self.host.perform_resolver(step).await,
         }
     }
 }
@@ -167,7 +184,8 @@ impl Site for RealHost {
         let guests = async { if parts.contains(&Part::Guests) { self.observe_libvirt().await } else { Ok(None) } };
         let features =
             async { if parts.contains(&Part::Features) { self.features().await } else { FeatureSet::default() } };
-        let (look, libvirt, features) = tokio::join!(self.kernel.look(&tables), guests, features);
+        let (look, libvirt, features, resolver) =
+            tokio::join!(self.kernel.look(&tables), guests, features, self.resolver.observe());
         let look = look?;
         let info = match &self.libvirt {
             Some(libvirt) if parts.contains(&Part::Libvirt) => libvirt.info().await,
@@ -175,7 +193,7 @@ impl Site for RealHost {
         };
         Ok(Survey {
             // What libvirt says of itself tells why its part is absent.
-            state: self.assemble(look.state, libvirt.ok().flatten(), features),
+            state: self.assemble(look.state, libvirt.ok().flatten(), resolver?, features),
             hardware: look.hardware,
             kernel: KernelInfo { release: self.release.clone() },
             libvirt: info,

@@ -12,6 +12,7 @@ pub mod host;
 pub mod journal;
 pub mod leases;
 pub mod observer;
+pub mod resolver;
 pub mod service;
 pub mod session;
 pub mod site;

@@ -67,12 +67,12 @@ pub struct Session<H> {
 /// What happened.
 enum Event {
     Stop,
-    Heard(Result<wire::EngineMessage, LinkEnd>),
-    Dialled(Option<Link>),
+    Heard(Result<Box<wire::EngineMessage>, LinkEnd>),
+    Dialled(Option<Box<Link>>),
     Awaiting,
     Kept,
     Noticed,
-    Progress(wire::AgentMessage),
+    Progress(Box<wire::AgentMessage>),
     Finished(Box<wire::AgentMessage>),
     Report(Option<Box<wire::AgentMessage>>),
 }
@@ -107,13 +107,13 @@ impl<H: Site> Session<H> {
         loop {
             match self.event(&stop).await {
                 Event::Stop => break,
-                Event::Heard(Ok(message)) => self.hear(message),
+                Event::Heard(Ok(message)) => self.hear(*message),
                 Event::Heard(Err(end)) => self.lost(&end),
-                Event::Dialled(link) => self.dialled(link),
+                Event::Dialled(link) => self.dialled(link.map(|link| *link)),
                 Event::Awaiting => self.confirm_or_not(),
                 Event::Kept => self.kept_changed(),
                 Event::Noticed => self.reports.due_soon(),
-                Event::Progress(message) => self.say(message),
+                Event::Progress(message) => self.say(*message),
                 Event::Finished(message) => self.say(*message),
                 Event::Report(Some(message)) => self.say(*message),
                 Event::Report(None) => {}
@@ -139,12 +139,12 @@ impl<H: Site> Session<H> {
         };
         tokio::select! {
             () = stop.cancelled() => Event::Stop,
-            heard = heard => Event::Heard(heard),
-            link = dialled => Event::Dialled(link),
+            heard = heard => Event::Heard(heard.map(Box::new)),
+            link = dialled => Event::Dialled(link.map(Box::new)),
             Ok(()) = self.awaiting.changed() => Event::Awaiting,
             Ok(()) = self.kept.changed() => Event::Kept,
             Ok(()) = self.notices.changed() => Event::Noticed,
-            Some(message) = self.progress.recv() => Event::Progress(message),
+            Some(message) = self.progress.recv() => Event::Progress(Box::new(message)),
             message = self.commands.finished() => Event::Finished(Box::new(message)),
             report = self.reports.next(), if connected => Event::Report(report.map(Box::new)),
         }

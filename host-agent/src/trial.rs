@@ -230,6 +230,9 @@ pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
         ipv6: Ipv6Config::None,
         default_route: false,
         routes: Vec::new(),
+        nameservers: Vec::new(),
+        port_isolation: false,
+        custom: BTreeMap::new(),
     }
 }
 

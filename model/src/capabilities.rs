@@ -46,8 +46,19 @@ pub struct Capabilities {
     pub running_hash: String,
     /// Hash of the persistent configuration.
     pub persistent_hash: String,
+    /// Where programs of the host find name servers.
+    pub resolver: ResolverReport,
     /// Networks in which running and persistent configuration differ.
     pub uncommitted: BTreeMap<NetworkName, UncommittedChange>,
+}
+
+/// The host's name servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResolverReport {
+    /// The name servers, in the order in which they are asked; none where somebody else keeps them.
+    pub nameservers: Vec<String>,
+    /// Who else keeps them, for people; `None` where a network may name them.
+    pub keeper: Option<String>,
 }
 
 /// What the running configuration has changed about a network, against the persistent one.

@@ -212,6 +212,10 @@ codes! {
     RouteInvalid = "ROUTE_INVALID", ovirt Some(22);
     /// Another route of the host has the same destination and metric.
     RouteTaken = "ROUTE_TAKEN", ovirt None;
+    /// Name servers are given for a network that does not own the default route.
+    NameserversOffDefaultRoute = "NAMESERVERS_OFF_DEFAULT_ROUTE", ovirt Some(21);
+    /// The host's resolver configuration is kept by somebody else.
+    ResolverKept = "RESOLVER_KEPT", ovirt None;
     /// The routing table that a network needs is another's.
     TableTaken = "TABLE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.

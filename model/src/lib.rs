@@ -23,6 +23,7 @@ mod number;
 mod object;
 mod outcome;
 mod request;
+mod resolver;
 mod route;
 mod state;
 mod statistics;
@@ -34,7 +35,8 @@ pub use bond::{
 pub use bridge::{BridgeOption, BridgeOptions, BridgeSpec, Contradiction};
 pub use capabilities::{
     BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
-    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, UncommittedChange, VlanReport,
+    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, ResolverReport, UncommittedChange,
+    VlanReport,
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
@@ -47,6 +49,7 @@ pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
+pub use resolver::{BadNameServer, NameServer, ResolverState};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,

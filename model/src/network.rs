@@ -1,10 +1,11 @@
 //! A logical network as one host is asked to have it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NetworkName, StaticRoute, VlanId};
+use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, StaticRoute, VlanId};
 
 /// A network on a host, described whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,15 @@ pub struct NetworkSpec {
     /// Routes through the network beside the default one, in the order given; each destination and metric once.
     #[serde(default)]
     pub routes: Vec<StaticRoute>,
+    /// Name servers of the host, in order; empty keeps what the host has. Only with the default route.
+    #[serde(default)]
+    pub nameservers: Vec<NameServer>,
+    /// Whether guests' ports are isolated from one another.
+    #[serde(default)]
+    pub port_isolation: bool,
+    /// Values that are kept and reported, for hooks.
+    #[serde(default)]
+    pub custom: BTreeMap<String, String>,
 }
 
 /// What a network stands on.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Bond, BondPort, DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, VlanId};
+use crate::{Bond, BondPort, DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, ResolverState, VlanId};
 
 /// One consistent snapshot of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct HostState {
     pub kernel: KernelState,
     /// libvirt's part; `None` where the agent is told to do without libvirt.
     pub libvirt: Option<LibvirtState>,
+    /// Where programs find name servers.
+    #[serde(default)]
+    pub resolver: ResolverState,
     /// What kernel and libvirt can do.
     pub features: FeatureSet,
     /// The DHCP clients that the agent runs, ordered; at most one for each device and family.

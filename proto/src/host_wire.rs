@@ -7,6 +7,7 @@ mod address;
 mod bond;
 mod bridge;
 mod capabilities;
+mod extras;
 mod network;
 mod read_mask;
 mod request;
@@ -28,6 +29,7 @@ pub use watch::{WatchRequest, build_object, build_removed, parse_watch};
 
 pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bridge::{build_options, read_options};
+pub(crate) use extras::{read_custom, read_nameservers};
 pub(crate) use network::{check_no_bridge_attribute, manager};
 pub(crate) use request::{read_acknowledged, wire_duration};
 pub(crate) use route::{build_routes, read_routes};

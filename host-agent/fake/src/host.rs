@@ -107,6 +107,7 @@ impl FakeHost {
             Step::Kernel(step) => inner.world.perform_kernel(step),
             Step::Libvirt(step) => inner.world.perform_libvirt(step),
             Step::Dhcp(step) => inner.world.perform_dhcp(step),
+            Step::Resolver(step) => inner.world.perform_resolver(step),
         };
         done.map_err(|reason| StepFailure { position: 0, reason, transient: false })?;
         inner.performed.push(step.clone());

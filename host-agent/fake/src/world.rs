@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName,
-    LinkKind, MacAddr, MacTableManager, Mtu, Route, Support, VlanId,
+    LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
 };
-use trestle_plan::{DhcpStep, KernelStep, LibvirtStep, PortChange};
+use trestle_plan::{DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
 
 use crate::dhcp::Dhcp;
@@ -22,6 +22,7 @@ pub struct World {
     kernel: Kernel,
     libvirt: Option<Libvirt>,
     dhcp: Dhcp,
+    resolver: ResolverState,
     features: FeatureSet,
 }
 
@@ -35,6 +36,7 @@ impl Default for World {
             kernel,
             libvirt: Some(Libvirt::default()),
             dhcp: Dhcp::default(),
+            resolver: ResolverState::default(),
             features: FeatureSet(Feature::ALL.map(|feature| (feature, Support::Present)).into()),
         };
         world.set_up("lo", true);
@@ -169,6 +171,20 @@ impl World {
         self
     }
 
+    /// Gives the host a `resolv.conf` that may be changed.
+    #[must_use]
+    pub fn resolv_conf(mut self, text: &str) -> Self {
+        self.resolver = ResolverState { keeper: None, text: Some(text.to_owned()) };
+        self
+    }
+
+    /// Lets somebody else keep the name servers.
+    #[must_use]
+    pub fn resolver_kept(mut self, keeper: &str) -> Self {
+        self.resolver = ResolverState { keeper: Some(keeper.to_owned()), text: None };
+        self
+    }
+
     /// Takes libvirt away.
     #[must_use]
     pub fn without_libvirt(mut self) -> Self {
@@ -235,6 +251,7 @@ impl World {
             trestle_plan::Step::Kernel(step) => self.perform_kernel(step),
             trestle_plan::Step::Libvirt(step) => self.perform_libvirt(step),
             trestle_plan::Step::Dhcp(step) => self.perform_dhcp(step),
+            trestle_plan::Step::Resolver(step) => self.perform_resolver(step),
         }
     }
 
@@ -332,6 +349,7 @@ impl World {
         let mut state = HostState {
             kernel: self.kernel.state.clone(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
+            resolver: self.resolver.clone(),
             features: self.features.clone(),
             dhcp: self.dhcp.clients.clone(),
         };
@@ -354,6 +372,15 @@ impl World {
         let libvirt = self.libvirt.as_mut().ok_or_else(|| "no libvirt here".to_owned())?;
         libvirt.perform(step, &mut self.kernel, features)?;
         self.kernel.follow();
+        Ok(())
+    }
+
+    pub(crate) fn perform_resolver(&mut self, step: &ResolverStep) -> Answer {
+        let ResolverStep::Write { text } = step;
+        if let Some(keeper) = &self.resolver.keeper {
+            return Err(format!("resolv.conf is kept by {keeper}"));
+        }
+        self.resolver.text.clone_from(text);
         Ok(())
     }
 

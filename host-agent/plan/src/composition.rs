@@ -3,6 +3,7 @@
 mod bond;
 mod bridged;
 mod nic;
+mod resolver;
 mod routes;
 mod sources;
 mod touched;
@@ -152,6 +153,7 @@ impl Composition<'_> {
         for base in self.bases(&released) {
             self.base(&base, released.contains(&base));
         }
+        self.resolver();
         self.target.fdb.sort();
         self.target.fdb.dedup_by(|a, b| (&a.bridge, a.mac, a.vlan) == (&b.bridge, b.mac, b.vlan));
         self.target

@@ -9,13 +9,16 @@ use std::borrow::Borrow;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, LibvirtNetwork, Link,
-    LinkKind, PortFlags, Route, Rule,
+    LinkKind, NameServer, PortFlags, ResolverState, Route, Rule,
 };
 
 pub(crate) use self::bond::bond_change;
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::ROUTE_PROTOCOL;
-use crate::target::{AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, RouteTarget, RulesTarget};
+use crate::target::{
+    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, ResolverTarget, ResolverText, RouteTarget,
+    RulesTarget,
+};
 use crate::{BridgeChange, PortChange};
 
 /// The protocol number of routes that the kernel makes for addresses.
@@ -146,6 +149,23 @@ pub(crate) fn client_change<C: Borrow<DhcpClientSpec>>(target: &DhcpTarget, has:
         remove: has().filter(|has| !goes_on(has)).cloned().collect(),
         add: wanted.iter().filter(|wanted| !has().any(|has| has == *wanted)).cloned().collect(),
     }
+}
+
+/// Returns the text that the resolver's file has to get; `None` where nothing differs, or somebody else keeps it.
+pub(crate) fn resolver_change(target: &ResolverTarget, is: &ResolverState) -> Option<Option<String>> {
+    if is.keeper.is_some() {
+        return None;
+    }
+    let wanted = match &target.text {
+        ResolverText::Naming(servers) if names(servers) == is.nameservers() => return None,
+        ResolverText::Naming(servers) => Some(is.with_nameservers(servers)),
+        ResolverText::Exactly(text) => text.clone(),
+    };
+    (wanted != is.text).then_some(wanted)
+}
+
+fn names(servers: &[NameServer]) -> Vec<String> {
+    servers.iter().map(ToString::to_string).collect()
 }
 
 /// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.

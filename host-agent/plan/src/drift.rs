@@ -6,13 +6,13 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link,
-    LinkKind, Route, Rule,
+    LinkKind, ResolverState, Route, Rule,
 };
 
 use crate::census::Census;
 use crate::difference::{
     address_change, bond_change, bridge_change, client_change, definition_change, fdb_change, is_another_kind,
-    port_change, route_change, rule_change,
+    port_change, resolver_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget,
@@ -53,6 +53,11 @@ pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
         let change = rule_change(*table, rules, &census.state.kernel.rules);
         let text = |rule: &Rule| format!("from {} priority {}", rule.source, rule.priority);
         drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
+    }
+    if let Some(text) = target.resolver.as_ref().and_then(|target| resolver_change(target, &census.state.resolver)) {
+        let wanted = ResolverState { keeper: None, text };
+        let (expected, actual) = (servers(&wanted), servers(&census.state.resolver));
+        drift.note("resolver", "name servers", expected, actual);
     }
     for (name, network) in &target.libvirt {
         drift.network(name, network);
@@ -263,6 +268,15 @@ impl From<Drift> for Leftover {
 fn client_text(client: &DhcpClientSpec) -> String {
     let default_route = if client.default_route { " for the default route" } else { "" };
     format!("{} for {}{default_route}", client.family, client.segment)
+}
+
+fn servers(resolver: &ResolverState) -> String {
+    let servers = resolver.nameservers();
+    match (&resolver.text, servers.is_empty()) {
+        (None, _) => "no file".to_owned(),
+        (Some(_), true) => "none".to_owned(),
+        (Some(_), false) => servers.join(", "),
+    }
 }
 
 fn route_text(route: &Route) -> String {

@@ -60,6 +60,9 @@ pub enum ObserveError {
     /// libvirt did not answer, or its answer made no sense.
     #[error("libvirt state unreadable: {0}")]
     Libvirt(String),
+    /// The resolver's file could not be read.
+    #[error("resolver configuration unreadable: {0}")]
+    Resolver(String),
 }
 
 /// Says which step failed and why.

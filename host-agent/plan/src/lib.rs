@@ -39,7 +39,7 @@ pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, with_origins_of};
 pub use step::{
     BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange,
-    Primary, Step,
+    Primary, ResolverStep, Step,
 };
 pub use steps::steps_towards;
 pub use target::Target;

@@ -115,6 +115,8 @@ pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
     if named.iter().any(|name| desired.networks.get(name).is_some_and(|entry| entry.spec.default_route)) {
         for (_, entry) in desired.networks.iter_mut().filter(|(name, _)| !named.contains(name)) {
             entry.spec.default_route = false;
+            // They belong to the default route, and the host keeps them until somebody names others.
+            entry.spec.nameservers.clear();
         }
     }
     if let Some(fence) = request.options.fence {

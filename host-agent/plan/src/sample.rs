@@ -5,14 +5,14 @@
 pub mod kind;
 pub mod random;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trestle_model::{
     AddressOrigin, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions, BridgeSpec,
     Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, Link, LinkKind,
-    MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, Route, Scope, SetupOptions, SetupRequest,
-    Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, ResolverState, Route, Scope, SetupOptions,
+    SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -38,6 +38,9 @@ pub fn net(network: &str) -> Net {
         ipv6: Ipv6Config::None,
         default_route: false,
         routes: Vec::new(),
+        nameservers: Vec::new(),
+        port_isolation: false,
+        custom: BTreeMap::new(),
     })
 }
 
@@ -114,6 +117,13 @@ impl Net {
     pub fn route(mut self, destination: &str, next_hop: &str, metric: u32) -> Self {
         let (destination, next_hop) = (destination.parse().expect(LEGAL), next_hop.parse().expect(LEGAL));
         self.0.routes.push(StaticRoute::new(destination, next_hop, metric).expect(LEGAL));
+        self
+    }
+
+    /// Adds a name server.
+    #[must_use]
+    pub fn nameserver(mut self, server: &str) -> Self {
+        self.0.nameservers.push(server.parse().expect(LEGAL));
         self
     }
 
@@ -356,6 +366,9 @@ pub fn untouched(state: HostState, plan: &Plan) -> HostState {
     state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table));
     state.dhcp.retain(|client| !touched.contains(&client.spec.link));
     state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
+    if plan.target.resolver.is_some() {
+        state.resolver = ResolverState::default();
+    }
     if let Some(libvirt) = &mut state.libvirt {
         libvirt.networks.retain(|name, _| !plan.target.libvirt.contains_key(name));
     }

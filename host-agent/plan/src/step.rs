@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondMode, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule, VlanId,
+    Address, BondMode, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, ResolverState, Route,
+    Rule, VlanId,
 };
 use uuid::Uuid;
 
@@ -24,6 +25,19 @@ pub enum Step {
     Libvirt(LibvirtStep),
     /// A change of the agent's DHCP clients.
     Dhcp(DhcpStep),
+    /// A change of the host's name servers.
+    Resolver(ResolverStep),
+}
+
+/// A change of where programs find their name servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverStep {
+    /// Gives `resolv.conf` this text, in one go.
+    Write {
+        /// The text; `None` takes the file away.
+        text: Option<String>,
+    },
 }
 
 /// A change of the kernel's network state; every device is named, never numbered.
@@ -341,6 +355,12 @@ impl From<DhcpStep> for Step {
     }
 }
 
+impl From<ResolverStep> for Step {
+    fn from(step: ResolverStep) -> Self {
+        Self::Resolver(step)
+    }
+}
+
 impl From<LibvirtStep> for Step {
     fn from(step: LibvirtStep) -> Self {
         Self::Libvirt(step)
@@ -353,6 +373,7 @@ impl fmt::Display for Step {
             Self::Kernel(step) => step.fmt(f),
             Self::Libvirt(step) => step.fmt(f),
             Self::Dhcp(step) => step.fmt(f),
+            Self::Resolver(step) => step.fmt(f),
         }
     }
 }
@@ -392,6 +413,18 @@ impl fmt::Display for KernelStep {
             Self::RemoveRule { rule } => write!(f, "remove rule from {} to table {}", rule.source, rule.table),
             Self::ReplaceFdb { entry } => write!(f, "set FDB entry {}", EntryWords(entry)),
             Self::RemoveFdb { entry } => write!(f, "remove FDB entry {}", EntryWords(entry)),
+        }
+    }
+}
+
+impl fmt::Display for ResolverStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Write { text } = self;
+        let servers = ResolverState { keeper: None, text: text.clone() }.nameservers();
+        match (text, servers.is_empty()) {
+            (None, _) => f.write_str("take the file of name servers away"),
+            (Some(_), true) => f.write_str("set no name servers"),
+            (Some(_), false) => write!(f, "set name servers to {}", servers.join(", ")),
         }
     }
 }

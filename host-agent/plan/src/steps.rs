@@ -65,7 +65,7 @@ impl Draft<'_> {
         let step = match step {
             Step::Kernel(step) => step,
             Step::Dhcp(DhcpStep::Stop { link, .. }) => return self.existed(link),
-            Step::Dhcp(DhcpStep::Start(_)) | Step::Libvirt(_) => return false,
+            Step::Dhcp(DhcpStep::Start(_)) | Step::Libvirt(_) | Step::Resolver(_) => return false,
         };
         match step {
             KernelStep::DeleteLink { name } => self.existed(name),
@@ -107,7 +107,7 @@ impl Draft<'_> {
     fn guests(&self, step: &Step) -> Guests {
         let (port, bridge, network) = match step {
             Step::Libvirt(step) => (None, None, Some(step.network())),
-            Step::Dhcp(_) => (None, None, None),
+            Step::Dhcp(_) | Step::Resolver(_) => (None, None, None),
             Step::Kernel(step) => match step {
                 KernelStep::SetPort { port, .. } => (Some(port), None, None),
                 KernelStep::ReplaceFdb { entry } | KernelStep::RemoveFdb { entry } => (Some(&entry.port), None, None),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, Route, Rule, VlanId,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, Route, Rule, VlanId,
 };
 
 use crate::{NetworkDefinition, PortChange};
@@ -21,6 +21,8 @@ pub struct Target {
     pub fdb: Vec<FdbTarget>,
     /// Routing rules by the table that they lead to.
     pub rules: BTreeMap<u32, RulesTarget>,
+    /// The host's name servers; `None` leaves them alone.
+    pub resolver: Option<ResolverTarget>,
     /// libvirt networks by libvirt's name.
     pub libvirt: BTreeMap<String, LibvirtTarget>,
 }
@@ -155,6 +157,24 @@ pub struct FdbTarget {
     pub vlan: Option<u16>,
     /// The entry; `None` where no static one is to be there.
     pub entry: Option<FdbEntry>,
+}
+
+/// What `resolv.conf` is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolverTarget {
+    /// Why, for people.
+    pub why: String,
+    /// The text.
+    pub text: ResolverText,
+}
+
+/// The wanted text of `resolv.conf`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResolverText {
+    /// These name servers, in this order; every other line as it is.
+    Naming(Vec<NameServer>),
+    /// Byte for byte this; `None` is no file.
+    Exactly(Option<String>),
 }
 
 /// The rules that are to lead to a table: these, and no others of Trestle's.

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     DhcpClientSpec, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags,
-    Route, Rule, Settable,
+    ResolverState, Route, Rule, Settable,
 };
 
 use crate::PortChange;
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
-    LinkTarget, LinkWanted, MasterTarget, RouteTarget, RulesTarget, Target,
+    LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget, Target,
 };
 
 const WHY: &str = "undo";
@@ -33,6 +33,9 @@ pub struct Snapshot {
     pub rules: BTreeMap<u32, Vec<Rule>>,
     /// Static forwarding entries, ordered by bridge, MAC and VLAN.
     pub fdb: Vec<EntryBefore>,
+    /// `resolv.conf` as it was; `None` where the plan leaves it alone.
+    #[serde(default)]
+    pub resolver: Option<ResolverState>,
     /// libvirt networks by name; `None` where there was none.
     pub libvirt: BTreeMap<String, Option<LibvirtNetwork>>,
 }
@@ -134,7 +137,8 @@ impl Snapshot {
                 (name.clone(), network.cloned())
             })
             .collect();
-        Self { links, routes, rules, fdb, libvirt }
+        let resolver = target.resolver.as_ref().map(|_| observed.resolver.clone());
+        Self { links, routes, rules, fdb, resolver, libvirt }
     }
 }
 
@@ -169,7 +173,11 @@ pub fn undo_target(snapshot: &Snapshot) -> Target {
     });
     let rules =
         snapshot.rules.iter().map(|(table, rules)| (*table, RulesTarget { why: WHY.to_owned(), rules: rules.clone() }));
-    Target { links: links.collect(), fdb: fdb.collect(), rules: rules.collect(), libvirt: libvirt.collect() }
+    let resolver = snapshot.resolver.as_ref().map(|before| {
+        let text = ResolverText::Exactly(before.text.clone());
+        ResolverTarget { why: WHY.to_owned(), text }
+    });
+    Target { links: links.collect(), fdb: fdb.collect(), rules: rules.collect(), resolver, libvirt: libvirt.collect() }
 }
 
 fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {

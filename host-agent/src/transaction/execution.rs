@@ -141,9 +141,12 @@ impl<H: Site> Execution<'_, H> {
         };
         let past = self.past(request, &[], report);
         let answer = answer(&past);
+        // What the disk has already is not written again: at a thousand networks that would be most of the work.
+        let contents = self.shared.journal.contents();
+        let kept = contents.persistent == plan.desired;
         let change = Change {
-            running: Some(plan.desired),
-            persistent: persistence(&past.request.options),
+            persistent: if kept { PersistentChange::Keep } else { persistence(&past.request.options) },
+            running: Some(plan.desired).filter(|desired| *desired != contents.running),
             fence: past.request.options.fence,
             past: Some(past),
             ..Change::default()

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tracing::{Instrument as _, error, info, info_span, warn};
 use trestle_model::{Code, Finding, HostState, Outcome};
 use trestle_plan::transaction::{Recovery, recover};
-use trestle_plan::{restore_plan, resumption, verify};
+use trestle_plan::{Snapshot, Target, restore_plan, resumption, steps_towards, undo_target, verify};
 use trestle_telemetry::{chain, names};
 
 use super::Shared;
@@ -68,11 +68,24 @@ pub(super) async fn finish_open<H: Site>(shared: &Shared<H>) -> Result<(), Journ
             take_back(shared, open, cause).await?;
         }
         Recovery::LeaveToRestore => {
+            put_resolver_back(shared, &open.record.snapshot).await;
             let cause = cause(&open, "the host was restarted before the transaction had ended");
             close(shared, open, Outcome::RolledBack(cause)).await?;
         }
     }
     Ok(())
+}
+
+/// Gives the host the name servers of before: their file outlives a reboot, and no restore knows what was in it.
+async fn put_resolver_back<H: Site>(shared: &Shared<H>, snapshot: &Snapshot) {
+    let target = Target { resolver: undo_target(snapshot).resolver, ..Target::default() };
+    if target.resolver.is_none() {
+        return;
+    }
+    match look(shared, 1).await {
+        Some((observed, _)) => drop(perform_all(&shared.host, &steps_towards(&target, &observed)).await),
+        None => error!("host cannot be observed, the name servers of before are not put back"),
+    }
 }
 
 /// Restores the persistent configuration, if the host was restarted since the running one was adopted.

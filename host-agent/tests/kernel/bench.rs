@@ -55,9 +55,10 @@ impl Bench {
             bench.ip(command);
         }
         let config = format!(
-            "host = \"host-a\"\ndata_dir = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
+            "host = \"host-a\"\ndata_dir = {:?}\nresolv_conf = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
              [hooks]\nfolder = {:?}\n[telemetry]\nlog_filter = \"error\"\n",
             bench.folder(),
+            bench.resolv_conf(),
             bench.socket().display(),
             bench.hooks(),
         );
@@ -68,6 +69,11 @@ impl Bench {
     /// Returns the agent's folder.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Returns the file of name servers that the agent is told to use.
+    pub(crate) fn resolv_conf(&self) -> PathBuf {
+        self.folder.path().join("resolv.conf")
     }
 
     /// Starts the program and waits until it serves.

@@ -128,6 +128,21 @@ async fn until(agent: &mut Agent, wanted: impl Fn(&wire::DhcpReport) -> bool) ->
     }
 }
 
+/// Waits until the client is bound, its address is all that came by DHCP, and nothing differs; the lease reaches the
+/// kernel a moment after the client has it.
+async fn until_bound_to(agent: &mut Agent, address: &str) -> wire::NetworkReport {
+    let end = tokio::time::Instant::now() + BOUND;
+    loop {
+        let network = agent.capabilities().await.networks.remove(0);
+        let is_bound = network.dhcp.first().is_some_and(|client| client.state() == DhcpState::Bound);
+        if is_bound && dhcp_addresses(&network) == [address] && network.drift.is_empty() {
+            return network;
+        }
+        assert!(tokio::time::Instant::now() < end, "never bound to {address}: {network:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 fn dhcp_addresses(network: &wire::NetworkReport) -> Vec<&str> {
     let of_dhcp = |address: &&wire::AddressReport| address.origin() == wire::AddressOrigin::Dhcp;
     network.addresses.iter().filter(of_dhcp).map(|address| address.address.as_str()).collect()
@@ -147,9 +162,8 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     bench.until(&before).await;
 
     apply(&mut agent, leased(false)).await;
-    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
-    assert_eq!((network.device.as_str(), dhcp_addresses(&network)), ("nic0", vec!["192.0.2.50/24"]));
-    assert_eq!((network.gateways, network.drift), (vec!["192.0.2.1".to_owned()], vec![]));
+    let network = until_bound_to(&mut agent, "192.0.2.50/24").await;
+    assert_eq!((network.device.as_str(), network.gateways), ("nic0", vec!["192.0.2.1".to_owned()]));
     let lease = network.dhcp[0].lease.clone().unwrap();
     assert_eq!((lease.server.as_str(), lease.nameservers), ("192.0.2.1", vec!["192.0.2.2".to_owned()]));
     assert!(lease.expire_time.is_some());
@@ -158,24 +172,21 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
 
     // From the NIC to the bridge.
     apply(&mut agent, leased(true)).await;
-    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
-    assert_eq!((network.device.as_str(), dhcp_addresses(&network)), ("blue", vec!["192.0.2.50/24"]));
+    assert_eq!(until_bound_to(&mut agent, "192.0.2.50/24").await.device, "blue");
     assert!(bench.ip("route").contains("default via 192.0.2.1 dev blue proto 117"));
 
     // A new agent goes on with the lease, and the address is there all the time.
     let monitor = Monitor::new(&bench);
     agent.kill().await;
     let mut agent = bench.agent().await;
-    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
-    assert_eq!((dhcp_addresses(&network), network.drift.len()), (vec!["192.0.2.50/24"], 0));
+    until_bound_to(&mut agent, "192.0.2.50/24").await;
     let told = monitor.end();
     assert!(!told.contains("Deleted"), "{told}");
 
     // From DHCP to static and back, because nobody confirms.
     let result = agent.set_up(request(fixed(), ConnectivityCheck::Confirm)).await;
     assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
-    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
-    assert_eq!((dhcp_addresses(&network), network.drift.len()), (vec!["192.0.2.50/24"], 0));
+    until_bound_to(&mut agent, "192.0.2.50/24").await;
     assert!(bench.ip("route").contains("default via 192.0.2.1 dev blue proto 117"));
     assert!(!bench.ip("address show dev blue").contains("192.0.2.20/24"));
 
@@ -190,8 +201,7 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
 
     // Another server gives another address.
     far.serve("192.0.2.60", 3600);
-    let network = until(&mut agent, |client| client.state() == DhcpState::Bound).await;
-    assert_eq!(dhcp_addresses(&network), ["192.0.2.60/24"]);
+    until_bound_to(&mut agent, "192.0.2.60/24").await;
 
     apply(&mut agent, fixed()).await;
     assert!(agent.capabilities().await.networks.remove(0).dhcp.is_empty());

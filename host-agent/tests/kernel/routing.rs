@@ -113,3 +113,36 @@ async fn a_network_with_a_gateway_of_its_own_answers_through_it() {
     assert!(!shown.contains("proto 116") && shown.contains("from 198.18.0.0/15 lookup 100"), "{shown}");
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn name_servers_come_with_the_default_route_and_are_undone_byte_for_byte() {
+    let Some(bench) = Bench::new("resolver").await else { return };
+    let before = "search example.org\nnameserver 198.51.100.53";
+    std::fs::write(bench.resolv_conf(), before).unwrap();
+    let mut agent = bench.agent().await;
+    let mut four = addresses(&["192.0.2.20/24"]);
+    four.gateway = Some("192.0.2.1".to_owned());
+    let network = wire::Network {
+        ipv4: Some(wire::Ipv4Config { method: Some(wire::ipv4_config::Method::Static(four)) }),
+        default_route: true,
+        nameservers: vec!["192.0.2.53".to_owned(), "2001:db8::53".to_owned()],
+        custom: [("site".to_owned(), "north".to_owned())].into(),
+        ..blue()
+    };
+    let text = || std::fs::read_to_string(bench.resolv_conf()).unwrap();
+    let result = agent.set_up(request(network.clone(), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    assert_eq!(text(), before);
+    for outcome in [Outcome::Applied, Outcome::Unchanged] {
+        let result = agent.set_up(request(network.clone(), ConnectivityCheck::None)).await;
+        assert_eq!(result.outcome(), outcome, "{result:?}");
+        assert_eq!(text(), "search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n");
+    }
+    let mut capabilities = agent.capabilities().await;
+    let resolver = capabilities.resolver.take().unwrap();
+    assert_eq!((resolver.nameservers, resolver.keeper.as_str()), (network.nameservers.clone(), ""));
+    let report = capabilities.networks.remove(0);
+    assert_eq!(report.drift, Vec::<String>::new());
+    assert_eq!(report.configured.unwrap().custom["site"], "north");
+    agent.terminate().await;
+}

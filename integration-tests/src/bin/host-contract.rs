@@ -8,6 +8,7 @@ use anyhow::Result;
 use host_agent::host::RealHost;
 use host_agent::journal::Journal;
 use host_agent::leases::Leases;
+use host_agent::resolver::{RESOLV_CONF, Resolver};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_dhcp::Dhcp;
@@ -30,7 +31,8 @@ async fn main() -> Result<ExitCode> {
     let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal);
     let mut keeping = JoinSet::new();
     keeping.spawn(leases.run(CancellationToken::new()));
-    let host = RealHost::connect(release.trim().to_owned(), Some(libvirt), dhcp, settlement).await?;
+    let resolver = Resolver::new(RESOLV_CONF.into());
+    let host = RealHost::connect(release.trim().to_owned(), Some(libvirt), dhcp, settlement, resolver).await?;
     let results = contract::run(&host, &[IfName::parse("eth1")?, IfName::parse("eth2")?]).await;
     for result in &results {
         println!("{result}");

@@ -373,6 +373,9 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         ipv6: attachment.ipv6.clone(),
         default_route: attachment.default_route,
         routes: Vec::new(),
+        nameservers: Vec::new(),
+        port_isolation: false,
+        custom: BTreeMap::new(),
     }
 }
 

@@ -5,7 +5,10 @@ use trestle_model::{
     Southbound, Topology,
 };
 
-use super::{build_ipv4, build_ipv6, build_options, build_routes, read_ipv4, read_ipv6, read_options, read_routes};
+use super::{
+    build_ipv4, build_ipv6, build_options, build_routes, read_custom, read_ipv4, read_ipv6, read_nameservers,
+    read_options, read_routes,
+};
 use crate::form::Form;
 use crate::host::v1 as wire;
 use crate::host::v1::network::Southbound as WireSouthbound;
@@ -60,6 +63,13 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         form.note(finding.remedy("give an MTU of 1280 bytes or more, or leave the IPv6 configuration out"));
     }
     let routes = read_routes(form, &format!("{path}.routes"), &network.routes);
+    let nameservers = read_nameservers(form, &format!("{path}.nameservers"), &network.nameservers);
+    if !network.nameservers.is_empty() && !network.default_route {
+        let message = "name servers are given for a network that does not own the default route";
+        let finding = Finding::error(Code::NameserversOffDefaultRoute, format!("{path}.nameservers"), message);
+        form.note(finding.remedy("claim default_route, or leave the name servers out"));
+    }
+    let custom = read_custom(form, &format!("{path}.custom"), network.custom.iter());
     let topology = if network.bridged.unwrap_or(true) {
         read_bridge(form, path, network, name.as_ref()).map(Topology::Bridged)
     } else {
@@ -80,6 +90,9 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         ipv6,
         default_route: network.default_route,
         routes,
+        nameservers,
+        port_isolation: network.port_isolation,
+        custom,
     })
 }
 
@@ -107,6 +120,9 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         default_route: spec.default_route,
         remove: false,
         routes: build_routes(&spec.routes),
+        nameservers: spec.nameservers.iter().map(ToString::to_string).collect(),
+        port_isolation: spec.port_isolation,
+        custom: spec.custom.clone().into_iter().collect(),
     }
 }
 
@@ -137,6 +153,12 @@ fn check_bridgeless(form: &mut Form, path: &str, network: &wire::Network, stands
     }
     let has_options = network.bridge_options.is_some_and(|options| options != wire::BridgeOptions::default());
     check_no_bridge_attribute(form, path, &network.bridge_name, network.stp, has_options);
+    if network.port_isolation {
+        let path = format!("{path}.port_isolation");
+        let message = "port_isolation is given for a network without a bridge";
+        let finding = Finding::error(Code::BridgeAttributeOnBridgeless, path, message);
+        form.note(finding.remedy("leave port_isolation out, or let the network be bridged"));
+    }
 }
 
 /// Notes each attribute of a bridge that is given where there is none.

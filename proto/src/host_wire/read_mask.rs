@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 16] = [
+    pub const FIELDS: [&'static str; 17] = [
         "networks",
         "nics",
         "routes",
@@ -33,6 +33,7 @@ impl ReadMask {
         "bridges",
         "vlans",
         "uncommitted",
+        "resolver",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -84,6 +85,7 @@ impl ReadMask {
             bridges: self.keep("bridges", report.bridges),
             vlans: self.keep("vlans", report.vlans),
             uncommitted: self.keep("uncommitted", report.uncommitted),
+            resolver: self.keep("resolver", report.resolver),
         }
     }
 

@@ -643,3 +643,29 @@ fn every_fault_of_a_route_is_told_at_its_field() {
         assert_eq!(violations(parse_setup(&request(vec![network]), LOCAL)), expected, "{bad:?}");
     }
 }
+
+#[test]
+fn every_fault_of_name_servers_and_custom_values_is_told_at_its_field() {
+    let servers = |servers: &[&str]| servers.iter().map(|text| (*text).to_owned()).collect();
+    let bad = wire::Network {
+        nameservers: servers(&["192.0.2.53", "192.0.2.53", "fe80::53", "dns.example"]),
+        port_isolation: true,
+        bridged: Some(false),
+        custom: [("a key".to_owned(), String::new()), ("long".to_owned(), "x".repeat(1025))].into(),
+        ..blue()
+    };
+    let found = violations(parse_setup(&request(vec![bad]), LOCAL));
+    let expected = [
+        "NAME_INVALID networks[0].custom",
+        "TOO_LONG networks[0].custom.long",
+        "TOO_LONG networks[0].nameservers",
+        "NAMESERVERS_OFF_DEFAULT_ROUTE networks[0].nameservers",
+        "DUPLICATE networks[0].nameservers[1]",
+        "BAD_ADDRESS networks[0].nameservers[2]",
+        "BAD_ADDRESS networks[0].nameservers[3]",
+        "BRIDGE_ATTRIBUTE_ON_BRIDGELESS networks[0].port_isolation",
+    ];
+    for fault in expected {
+        assert!(found.contains(&fault.to_owned()), "{fault} in {found:?}");
+    }
+}

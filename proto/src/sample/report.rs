@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, Duplex,
     FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr,
-    MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport, Route,
-    Support, UncommittedChange, VlanId, VlanReport,
+    MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport,
+    ResolverReport, Route, Support, UncommittedChange, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -309,6 +309,10 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 dirty,
                 running_hash: text(6),
                 persistent_hash: text(7),
+                resolver: ResolverReport {
+                    nameservers: vec![text(0)],
+                    keeper: Some(text(1)).filter(|text| !text.is_empty()),
+                },
                 uncommitted,
             }
         },

@@ -1,13 +1,14 @@
 //! Legal networks of a host.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    BridgeOptions, BridgeSpec, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, NetworkSpec,
-    Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
+    BridgeOptions, BridgeSpec, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NameServer, NetworkName,
+    NetworkSpec, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -68,6 +69,13 @@ pub(crate) fn routes() -> impl Strategy<Value = Vec<StaticRoute>> {
     })
 }
 
+/// Name servers, isolation, and custom values.
+fn extras() -> impl Strategy<Value = (Vec<NameServer>, bool, BTreeMap<String, String>)> {
+    let servers = ["192.0.2.53", "2001:db8::53", "fe80::53%blue"].map(|text| text.parse().unwrap());
+    let custom = proptest::collection::btree_map("[a-z][a-z0-9_.-]{0,9}", "\\PC{0,20}", 0..3);
+    (proptest::sample::subsequence(servers.to_vec(), 0..=3), any::<bool>(), custom)
+}
+
 pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
     let times = (
         option::of(0_u32..100_000),
@@ -103,24 +111,50 @@ pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
 pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
     let bridge =
         (bridge_name(), any::<bool>(), options()).prop_map(|(name, stp, options)| BridgeSpec { name, stp, options });
-    let addresses = (ipv4(), ipv6(), any::<bool>(), routes());
+    let addresses = (ipv4(), ipv6(), any::<bool>(), routes(), extras());
     (network_name(), option::of(if_name()), option::of(vlan()), mtu(1280), option::of(bridge), manager(), addresses)
-        .prop_map(|(name, nic, vlan, mtu, bridge, mac_table_manager, (ipv4, ipv6, default_route, routes))| {
-            let topology = match (bridge, &nic) {
-                (Some(bridge), _) => Topology::Bridged(bridge),
-                (None, Some(_)) => Topology::Bridgeless,
-                (None, None) => Topology::Bridged(BridgeSpec {
-                    name: IfName::for_bridge(&name),
-                    stp: false,
-                    options: BridgeOptions::default(),
-                }),
-            };
-            let vlan = vlan.filter(|_| nic.is_some());
-            // Every other name is a bond's.
-            let southbound = nic.map(|name| match name.as_str().len() % 2 {
-                0 => Southbound::Nic(name),
-                _ => Southbound::Bond(name),
-            });
-            NetworkSpec { name, southbound, vlan, mtu, topology, mac_table_manager, ipv4, ipv6, default_route, routes }
-        })
+        .prop_map(
+            |(
+                name,
+                nic,
+                vlan,
+                mtu,
+                bridge,
+                mac_table_manager,
+                (ipv4, ipv6, default_route, routes, (servers, port_isolation, custom)),
+            )| {
+                let topology = match (bridge, &nic) {
+                    (Some(bridge), _) => Topology::Bridged(bridge),
+                    (None, Some(_)) => Topology::Bridgeless,
+                    (None, None) => Topology::Bridged(BridgeSpec {
+                        name: IfName::for_bridge(&name),
+                        stp: false,
+                        options: BridgeOptions::default(),
+                    }),
+                };
+                let nameservers = if default_route { servers } else { Vec::new() };
+                let port_isolation = port_isolation && matches!(topology, Topology::Bridged(_));
+                let vlan = vlan.filter(|_| nic.is_some());
+                // Every other name is a bond's.
+                let southbound = nic.map(|name| match name.as_str().len() % 2 {
+                    0 => Southbound::Nic(name),
+                    _ => Southbound::Bond(name),
+                });
+                NetworkSpec {
+                    name,
+                    southbound,
+                    vlan,
+                    mtu,
+                    topology,
+                    mac_table_manager,
+                    ipv4,
+                    ipv6,
+                    default_route,
+                    routes,
+                    nameservers,
+                    port_isolation,
+                    custom,
+                }
+            },
+        )
 }

@@ -27,6 +27,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::GatewayWithoutAddress
         | Code::GatewayNotOnLink
         | Code::RouteInvalid
+        | Code::NameserversOffDefaultRoute
         | Code::VlanOutOfRange
         | Code::VlanWithoutSouthbound
         | Code::BridgeNameInvalid
@@ -49,6 +50,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::AddressTaken
         | Code::GatewayWithoutDefaultRoute
         | Code::RouteTaken
+        | Code::ResolverKept
         | Code::TableTaken
         | Code::NicNotFound
         | Code::NicInUse

@@ -1,5 +1,7 @@
 //! Entities with nothing remarkable about them, to be changed by each test.
 
+use std::collections::BTreeMap;
+
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, Meta, Mutation, Network,
     NetworkAttachment, NetworkFilter, SwitchType, VnicProfile,
@@ -131,6 +133,7 @@ pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> Host
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };
@@ -150,6 +153,9 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         ipv6: Ipv6Config::None,
         default_route: false,
         routes: Vec::new(),
+        nameservers: Vec::new(),
+        port_isolation: false,
+        custom: BTreeMap::new(),
     };
     NetworkReport {
         configured: NetworkEntry { spec, origin: Origin::Engine },

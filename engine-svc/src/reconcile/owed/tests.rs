@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,6 +27,9 @@ fn spec(name: &str) -> NetworkSpec {
         ipv6: Ipv6Config::None,
         default_route: false,
         routes: Vec::new(),
+        nameservers: Vec::new(),
+        port_isolation: false,
+        custom: BTreeMap::new(),
     }
 }
 
@@ -56,6 +60,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     }

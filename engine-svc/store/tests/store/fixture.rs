@@ -118,6 +118,7 @@ pub(crate) fn record(generation: u64) -> HostRecord {
         dirty: false,
         running_hash: String::new(),
         persistent_hash: String::new(),
+        resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };

@@ -6,11 +6,11 @@ use trestle_model::{
 };
 
 use super::bond::own_mac;
-use super::{Composition, make_top, why};
+use super::{Composition, guest_ports, make_top, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
-    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted,
-    MasterTarget, RouteTarget,
+    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
+    LinkWanted, MasterTarget, RouteTarget,
 };
 use crate::{NetworkDefinition, PortChange, ownership};
 
@@ -33,6 +33,7 @@ impl Composition<'_> {
         make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
         self.guests(spec, bridge, attributes.default_pvid);
+        self.isolation(spec, bridge);
         self.libvirt_network(spec, bridge);
     }
 
@@ -45,6 +46,21 @@ impl Composition<'_> {
         match entry {
             Some(entry) => entry.mac.or_else(|| of_first(entry)),
             None => links.get(southbound.device()).and_then(own_mac),
+        }
+    }
+
+    /// Isolates guests' ports from one another. Ports that are isolated for another reason, as by their domain's XML, are
+    /// left alone where the network never asked for it.
+    fn isolation(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
+        let was_isolated = self.running.networks.get(&spec.name).is_some_and(|entry| entry.spec.port_isolation);
+        if !spec.port_isolation && !was_isolated {
+            return;
+        }
+        for tap in guest_ports(self.ground.census, &bridge.name) {
+            let guest = || LinkTarget::Present(LinkWanted::leaving_alone(KindTarget::Guest, why(spec)));
+            if let LinkTarget::Present(wanted) = self.target.links.entry(tap).or_insert_with(guest) {
+                wanted.port.isolated = Some(spec.port_isolation);
+            }
         }
     }
 

@@ -45,6 +45,7 @@ pub fn kinds() -> Vec<Kind> {
         kind("change routes", [addressed().route("198.18.0.0/16", "192.0.2.1", 0).set()], [addressed().route("198.19.0.0/16", "192.0.2.2", 7).set()]),
         kind("give a network a gateway of its own", [addressed().set()], [net("n0").on("eth0").ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).set()]),
         kind("take a network's own gateway away", [net("n0").on("eth0").bridgeless().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).set()], [remove("n0")]),
+        kind("set name servers", [], [addressed().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route().nameserver("192.0.2.53").set()]),
         kind("move the default route", [routed().set(), other().set()], [claiming().set()]),
         kind("move a network to another NIC", [addressed().set()], [addressed().on("eth1").set()]),
         kind("tag a network", [other().set()], [other().vlan(10).set()]),

@@ -164,6 +164,9 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         };
         if default_route && address > 0 {
             network = network.default_route();
+            if gated {
+                network = network.nameserver(&format!("10.{number}.0.53"));
+            }
         }
         if ipv6 && mtu >= 1280 {
             network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], Some("fe80::1").filter(|_| gated));

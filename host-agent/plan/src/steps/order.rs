@@ -4,13 +4,14 @@ use trestle_model::{IfName, LinkKind};
 
 use super::Draft;
 use crate::difference::{
-    address_change, bridge_change, client_change, definition_change, fdb_change, port_change, route_change, rule_change,
+    address_change, bridge_change, client_change, definition_change, fdb_change, port_change, resolver_change,
+    route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
     Target,
 };
-use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,7 @@ impl<'a> Draft<'a> {
         self.set_ports(Gate::Open, is_no_guest);
         self.finish_bonds();
         self.finish_bridges();
+        self.settle_resolver();
     }
 
     /// Stops and removes libvirt's networks before what they stand on goes.
@@ -389,6 +391,13 @@ impl<'a> Draft<'a> {
             if self.now.unsure_of_mtu.contains(name) {
                 self.settle_mtu(name, wanted);
             }
+        }
+    }
+
+    fn settle_resolver(&mut self) {
+        let Some(target) = &self.target.resolver else { return };
+        if let Some(text) = resolver_change(target, &self.observed.resolver) {
+            self.plan(ResolverStep::Write { text }.into(), &target.why, "name servers differ");
         }
     }
 

@@ -80,6 +80,7 @@ impl<'a> Rivals<'a> {
 pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     place(spec, field, rivals, findings);
     taken_addresses(spec, field, rivals, findings);
+    resolver(spec, field, rivals, findings);
     routes(spec, field, rivals, findings);
     source_table(spec, field, rivals, findings);
     if spec.default_route {
@@ -183,6 +184,15 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
             let remedy = "remove that route, give it another metric, or put the network on that NIC";
             findings.push(finding.related([rival.device.to_string()]).remedy(remedy));
         }
+    }
+}
+
+/// Finds who else keeps the name servers. A restore does not ask: it brings the network up without them.
+fn resolver(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    if let Some(keeper) = rivals.census.state.resolver.keeper.as_ref().filter(|_| !spec.nameservers.is_empty()) {
+        let message = format!("the host's name servers are kept by another: {keeper}");
+        let finding = error(spec, Code::ResolverKept, field, "nameservers", message);
+        findings.push(finding.remedy("configure them there and leave them out here, or make resolv.conf a plain file"));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::dhcp::clients;
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
     southbound(spec, field, findings);
     gateways(spec, field, findings);
+    nameservers(spec, field, findings);
     routes(spec, field, findings);
     mac_table(spec, field, findings);
     if spec.ipv6 != Ipv6Config::None && spec.mtu < Mtu::IPV6_LEAST {
@@ -46,6 +47,14 @@ fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
         let message = "the network is to be the default route and has no gateway";
         let finding = error(spec, Code::DefaultRouteWithoutGateway, field, "default_route", message);
         findings.push(finding.remedy("give a gateway, or do not claim the default route"));
+    }
+}
+
+fn nameservers(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
+    if !spec.nameservers.is_empty() && !spec.default_route {
+        let message = "name servers are given for a network that does not own the default route";
+        let finding = error(spec, Code::NameserversOffDefaultRoute, field, "nameservers", message);
+        findings.push(finding.remedy("claim the default route, or leave the name servers out"));
     }
 }
 

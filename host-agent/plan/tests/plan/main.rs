@@ -14,6 +14,7 @@ mod order;
 mod properties;
 mod refusals;
 mod reports;
+mod resolver;
 mod restores;
 mod routes;
 mod scenarios;

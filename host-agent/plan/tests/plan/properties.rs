@@ -11,6 +11,7 @@ use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
 fn world(nics: Vec<Nic>) -> World {
     let mut world = World::default()
+        .resolv_conf("search example.org\nnameserver 192.0.2.53\n")
         .foreign_bridge("virbr0")
         .nic("eth9")
         .port("virbr0", "eth9")

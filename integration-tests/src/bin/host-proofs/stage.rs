@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use host_agent::host::RealHost;
 use host_agent::leases::Settlement;
+use host_agent::resolver::Resolver;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use trestle_dhcp::Dhcp;
@@ -31,8 +32,11 @@ pub(crate) async fn connect() -> Result<RealHost> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_millis(200),
     });
-    Ok(RealHost::connect(release.trim().to_owned(), libvirt, Dhcp::new(Uuid::nil(), Vec::new()), Settlement::alone())
-        .await?)
+    // Never the file of the machine around a namespace.
+    let resolver =
+        Resolver::new(std::env::temp_dir().join(format!("trestle-proofs-{}.resolv.conf", std::process::id())));
+    let dhcp = Dhcp::new(Uuid::nil(), Vec::new());
+    Ok(RealHost::connect(release.trim().to_owned(), libvirt, dhcp, Settlement::alone(), resolver).await?)
 }
 
 /// Runs a script, which must succeed.

@@ -29,6 +29,10 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         persistent_hash: report.persistent_hash.clone(),
         bridges: report.bridges.iter().map(build_bridge_device).collect(),
         vlans: report.vlans.iter().map(build_vlan_device).collect(),
+        resolver: Some(wire::ResolverReport {
+            nameservers: report.resolver.nameservers.clone(),
+            keeper: report.resolver.keeper.clone().unwrap_or_default(),
+        }),
         uncommitted: report.uncommitted.iter().map(|(network, change)| build_uncommitted(network, *change)).collect(),
     }
 }

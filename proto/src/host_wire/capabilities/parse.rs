@@ -7,7 +7,7 @@ use std::str::FromStr;
 use trestle_model::{
     Address, AddressOrigin, Bridge, Capabilities, Code, FdbEntry, FdbState, Feature, FeatureSet, Finding, Findings,
     GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkName,
-    NetworkReport, Origin, PortFlags, PortReport, Route, Support, UncommittedChange,
+    NetworkReport, Origin, PortFlags, PortReport, ResolverReport, Route, Support, UncommittedChange,
 };
 
 use super::super::network::read_network;
@@ -23,6 +23,7 @@ use crate::host::v1 as wire;
 pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, Findings> {
     let mut form = Form::default();
     let libvirt = report.libvirt.clone().unwrap_or_default();
+    let resolver = report.resolver.clone().unwrap_or_default();
     let read = Capabilities {
         networks: read_all(&mut form, "networks", &report.networks, read_report),
         nics: read_all(&mut form, "nics", &report.nics, read_nic),
@@ -44,6 +45,10 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
         dirty: report.dirty,
         running_hash: report.running_hash.clone(),
         persistent_hash: report.persistent_hash.clone(),
+        resolver: ResolverReport {
+            nameservers: resolver.nameservers,
+            keeper: Some(resolver.keeper).filter(|keeper| !keeper.is_empty()),
+        },
         uncommitted: read_all(&mut form, "uncommitted", &report.uncommitted, read_uncommitted).into_iter().collect(),
     };
     form.finish(Some(read))

@@ -1,0 +1,87 @@
+//! Name servers, which go with the default route.
+
+use trestle_fake_host::World;
+use trestle_model::Code;
+use trestle_plan::{network_reports, plan, steps_towards, undo_target};
+
+use super::scene::{Net, Scene, lines, net, remove, request};
+
+const BEFORE: &str = "# mine\nnameserver 198.51.100.53\nsearch example.org\n";
+
+fn world() -> World {
+    World::default().nic("eth0").nic("eth1").resolv_conf(BEFORE)
+}
+
+fn blue() -> Net {
+    net("blue").on("eth0").ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route()
+}
+
+fn text(scene: &Scene) -> String {
+    scene.host.state().resolver.text.expect("a file")
+}
+
+#[tokio::test]
+async fn name_servers_are_set_kept_and_given_back() {
+    let mut scene = Scene::new(world());
+    let plan = scene.apply(&request([blue().nameserver("192.0.2.53").nameserver("fe80::53%blue").set()])).await;
+    assert_eq!(text(&scene), "# mine\nnameserver 192.0.2.53\nnameserver fe80::53%blue\nsearch example.org\n");
+    let undone = scene.fork();
+    let steps = steps_towards(&undo_target(&plan.snapshot), &undone.host.state());
+    undone.perform(&steps).await;
+    assert_eq!(text(&undone), BEFORE, "{}", lines(&steps));
+
+    // Who takes the default route and names none keeps them; so does a host whose network goes.
+    let green = net("green").on("eth1").ipv4(&["203.0.113.10/24"], Some("203.0.113.1")).default_route();
+    let moved = scene.apply(&request([green.set()])).await;
+    assert!(moved.desired.specs().all(|spec| spec.nameservers.is_empty()));
+    scene.apply(&request([remove("blue"), remove("green")])).await;
+    assert!(text(&scene).contains("nameserver 192.0.2.53"));
+}
+
+#[tokio::test]
+async fn a_name_server_that_somebody_changed_is_drift() {
+    let mut scene = Scene::new(world());
+    let wanted = request([blue().nameserver("192.0.2.53").set()]);
+    scene.apply(&wanted).await;
+    scene.host.change(|world| *world = world.clone().resolv_conf(BEFORE));
+    let drift = network_reports(&scene.running, &scene.host.state()).remove(0).drift;
+    assert_eq!(drift, ["resolver name servers: expected 192.0.2.53, is 198.51.100.53"]);
+    scene.apply(&wanted).await;
+    assert!(text(&scene).contains("nameserver 192.0.2.53"));
+}
+
+#[test]
+fn refuses_name_servers_off_the_default_route_and_those_of_another_keeper() {
+    let named = || blue().nameserver("192.0.2.53");
+    let mut off = named();
+    off.0.default_route = false;
+    let cases = [
+        (world(), off, Code::NameserversOffDefaultRoute),
+        (world().resolver_kept("systemd-resolved"), named(), Code::ResolverKept),
+    ];
+    for (world, network, code) in cases {
+        let scene = Scene::new(world);
+        let findings = plan(&request([network.set()]), &scene.running, &scene.host.state()).unwrap_err();
+        let found: Vec<_> = findings.0.iter().map(|finding| (finding.code, finding.field.as_str())).collect();
+        assert_eq!(found, [(code, "networks[0].nameservers")]);
+    }
+}
+
+#[tokio::test]
+async fn guests_are_isolated_from_one_another_and_not_from_the_uplink() {
+    let mut scene = Scene::new(world());
+    let with = |isolated| {
+        let mut network = net("blue").on("eth0");
+        network.0.port_isolation = isolated;
+        request([network.set()])
+    };
+    let isolated = |scene: &Scene, port: &str| scene.link(port).port.expect("a port").isolated;
+    scene.apply(&with(true)).await;
+    scene.host.change(|world| world.start_guest("vm1", "52:54:00:00:00:01", "vnet1", "blue", Some("trestle-blue")));
+    let drift = network_reports(&scene.running, &scene.host.state()).remove(0).drift;
+    assert_eq!(drift, ["link vnet1 isolated: expected true, is false"]);
+    scene.apply(&with(true)).await;
+    assert!(isolated(&scene, "vnet1") && !isolated(&scene, "eth0"));
+    scene.apply(&with(false)).await;
+    assert!(!isolated(&scene, "vnet1"));
+}

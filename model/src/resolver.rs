@@ -1,0 +1,166 @@
+//! Name servers, and the file in which programs find them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::IfName;
+
+/// Says why a name server is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadNameServer {
+    /// The text is no address.
+    #[error("is no IP address")]
+    NotAnAddress,
+    /// Nobody answers at such an address.
+    #[error("is no address of a name server")]
+    NotAServer,
+    /// An IPv6 link-local address says nothing without its device.
+    #[error("is link-local and names no device")]
+    NoZone,
+    /// Only an IPv6 link-local address has a zone, and the zone is a device's name.
+    #[error("has a zone that is no device, or that its address does not need")]
+    BadZone,
+}
+
+/// A name server's address, an IPv6 link-local one with its device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NameServer {
+    address: IpAddr,
+    zone: Option<IfName>,
+}
+
+/// The host's resolver configuration, `resolv.conf`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResolverState {
+    /// Who else keeps the file, for people; `None` where it may be changed.
+    pub keeper: Option<String>,
+    /// The file's text; `None` where there is none, or where somebody else keeps it.
+    pub text: Option<String>,
+}
+
+impl NameServer {
+    /// The most name servers that resolvers look at.
+    ///
+    /// *Source*: `MAXNS` in `resolv.conf(5)`.
+    pub const LIMIT: usize = 3;
+}
+
+impl ResolverState {
+    /// Returns the name servers, in order; one that is written in another way is told as the model writes it.
+    pub fn nameservers(&self) -> Vec<String> {
+        let given = self.text.iter().flat_map(|text| text.lines()).filter_map(nameserver);
+        given.map(|text| NameServer::from_str(text).map_or_else(|_| text.to_owned(), |s| s.to_string())).collect()
+    }
+
+    /// Returns the text with these name servers in the place of the old ones, and every other line as it is.
+    pub fn with_nameservers(&self, servers: &[NameServer]) -> String {
+        let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let mut text = String::new();
+        let mut pending = Some(lines);
+        for line in self.text.iter().flat_map(|text| text.split_inclusive('\n')) {
+            if nameserver(line).is_some() {
+                text.extend(pending.take());
+            } else {
+                text.push_str(line);
+            }
+        }
+        if let Some(lines) = pending {
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&lines);
+        }
+        text
+    }
+}
+
+impl FromStr for NameServer {
+    type Err = BadNameServer;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, zone) = match text.split_once('%') {
+            Some((address, zone)) => (address, Some(IfName::parse(zone).map_err(|_| BadNameServer::BadZone)?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| BadNameServer::NotAnAddress)?;
+        let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+        if address.is_unspecified() || address.is_multicast() || is_broadcast {
+            return Err(BadNameServer::NotAServer);
+        }
+        let is_link_local = matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(&address));
+        match (is_link_local, &zone) {
+            (true, None) => Err(BadNameServer::NoZone),
+            (false, Some(_)) => Err(BadNameServer::BadZone),
+            (true, Some(_)) | (false, None) => Ok(Self { address, zone }),
+        }
+    }
+}
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(f, "{}%{zone}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// Returns the name server that a line of the file gives.
+///
+/// *Source*: `resolv.conf(5)`: the keyword begins in the first column, and white space follows.
+fn nameserver(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("nameserver")?;
+    rest.starts_with([' ', '\t']).then(|| rest.split_whitespace().next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_addresses_and_zones() {
+        for (text, expected) in [
+            ("192.0.2.53", Ok("192.0.2.53")),
+            ("2001:DB8::53", Ok("2001:db8::53")),
+            ("fe80::53%blue", Ok("fe80::53%blue")),
+            ("127.0.0.1", Ok("127.0.0.1")),
+            ("fe80::53", Err(BadNameServer::NoZone)),
+            ("192.0.2.53%blue", Err(BadNameServer::BadZone)),
+            ("fe80::53%not/a/device", Err(BadNameServer::BadZone)),
+            ("0.0.0.0", Err(BadNameServer::NotAServer)),
+            ("ff02::53", Err(BadNameServer::NotAServer)),
+            ("dns.example", Err(BadNameServer::NotAnAddress)),
+            ("192.0.2.53/24", Err(BadNameServer::NotAnAddress)),
+        ] {
+            assert_eq!(
+                text.parse().map(|server: NameServer| server.to_string()),
+                expected.map(str::to_owned),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn keeps_every_other_line_in_its_place() {
+        let servers = ["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()];
+        let new = "nameserver 192.0.2.53\nnameserver 2001:db8::53\n";
+        for (before, after) in [
+            (None, new.to_owned()),
+            (Some("search example.org"), format!("search example.org\n{new}")),
+            (
+                Some("# mine\nnameserver 198.51.100.1\nsearch example.org\nnameserver\t198.51.100.2 \noptions edns0"),
+                format!("# mine\n{new}search example.org\noptions edns0"),
+            ),
+            (Some("nameservers 1\n"), format!("nameservers 1\n{new}")),
+        ] {
+            let state = ResolverState { keeper: None, text: before.map(str::to_owned) };
+            let text = state.with_nameservers(&servers);
+            assert_eq!(text, after);
+            let state = ResolverState { keeper: None, text: Some(text) };
+            assert_eq!(state.nameservers(), ["192.0.2.53", "2001:db8::53"]);
+        }
+    }
+}
