@@ -1,7 +1,7 @@
 //! The one task that looks at the host for all who watch it.
 //!
 //! While somebody watches, it looks whenever kernel, libvirt or the journal tell of a change, compares with what it saw
-//! before, and notes each object that differs in a [`Log`]. Changes that follow each other quickly make one look, and
+//! before, and notes each object that differs in a log. Changes that follow each other quickly make one look, and
 //! looks never take more than a fifth of the time. While nobody watches, it does nothing; who comes then is told after
 //! a fresh look. A watcher holds a place in the log and no buffer: who falls behind further than the log reaches is
 //! told so, and begins again.
