@@ -86,14 +86,15 @@ impl Hooks {
             let Some(changed) = answer.changed else { continue };
             let options = &consulted.request.options;
             let context = host_wire::SetupContext { origin: options.origin, fresh: options.transaction };
-            let wanted = wire::SetupNetworksRequest { networks: changed.networks, ..asked };
-            let changes =
-                host_wire::parse_setup(&wanted, context).map_err(|findings| of_hook(&name, findings))?.changes;
-            if changes != consulted.request.changes {
+            let wanted = wire::SetupNetworksRequest { networks: changed.networks, bonds: changed.bonds, ..asked };
+            let wanted = host_wire::parse_setup(&wanted, context).map_err(|findings| of_hook(&name, findings))?;
+            let SetupRequest { changes, bonds, .. } = wanted;
+            if (&changes, &bonds) != (&consulted.request.changes, &consulted.request.bonds) {
                 info!(hook = name, "hook changed the request");
-                let message = "a hook changed which networks the request is about, or how they are to be";
+                let message = "a hook changed which networks and bonds the request is about, or how they are to be";
                 consulted.notes.push(Finding::info(Code::HookChanged, "", message).about(subject(&name)));
                 consulted.request.changes = changes;
+                consulted.request.bonds = bonds;
             }
         }
         Ok(consulted)

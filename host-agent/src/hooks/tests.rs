@@ -124,6 +124,21 @@ async fn what_a_hook_changes_is_carried_out_and_told_and_seen_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_hook_may_ask_for_bonds() {
+    let mut playground = Playground::new();
+    let bonded = r#"{"changed": {"networks": [{"name": "blue", "bond": "bond0"}],
+        "bonds": [{"name": "bond0", "nics": ["eth0", "eth1"], "mode": "BOND_MODE_ACTIVE_BACKUP"}]}}"#;
+    playground.answers(BEFORE, "10-bonded", bonded);
+    let bench = Bench::with_hooks(host(), playground.hooks()).await;
+    bench.apply(set(network("blue", "eth1"))).await;
+    let bonds = bench.capabilities().await.bonds;
+    assert_eq!(
+        bonds.iter().map(|bond| bond.configured.as_ref().map(|entry| entry.spec.nics.len())).collect::<Vec<_>>(),
+        [Some(2)]
+    );
+}
+
+#[tokio::test]
 async fn a_hook_may_make_another_removal_of_it() {
     let mut playground = Playground::new();
     let bench = Bench::with_hooks(host(), playground.hooks()).await;

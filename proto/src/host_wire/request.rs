@@ -147,11 +147,10 @@ fn read_scope(form: &mut Form, request: &wire::SetupNetworksRequest) -> Scope {
     match form.known("scope", request.scope) {
         Some(wire::Scope::Everything) => Scope::Everything,
         Some(wire::Scope::Persistent) => {
-            if !request.networks.is_empty() {
-                let message =
-                    "the persistent configuration says what the host is to be, and the request names networks";
+            if !(request.networks.is_empty() && request.bonds.is_empty()) {
+                let message = "the persistent configuration says what the host is to be, and so does the request";
                 let finding = Finding::error(Code::FieldConflict, "scope", message);
-                form.note(finding.remedy("leave the networks out, or give another scope"));
+                form.note(finding.remedy("leave networks and bonds out, or give another scope"));
             }
             Scope::Persistent
         }
