@@ -7,7 +7,7 @@ use trestle_plan::transaction::Phase;
 use uuid::Uuid;
 
 use super::*;
-use crate::trial::reopen;
+use crate::trial::{BOUND, reopen};
 
 /// Set in a child process: the folder that it writes until it is killed.
 const CHILD_FOLDER: &str = "TRESTLE_TEST_JOURNAL_FOLDER";
@@ -101,6 +101,17 @@ fn whole_change() -> Change {
     }
 }
 
+/// Waits until the database is nobody's: one that is dropped ends in threads of its own, and gives its lock up last.
+async fn let_go(folder: &Path) {
+    let lock = std::fs::File::open(folder.join("store/db")).unwrap();
+    let freed = async {
+        while lock.try_lock().is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, freed).await.expect("the database is never let go of");
+}
+
 async fn damage_and_reopen(damage: impl FnOnce(&Path)) -> Result<Journal, JournalError> {
     let folder = tempfile::tempdir().unwrap();
     let journal = reopen(folder.path()).await.unwrap();
@@ -110,6 +121,7 @@ async fn damage_and_reopen(damage: impl FnOnce(&Path)) -> Result<Journal, Journa
     drop(journal);
     // The database writes a snapshot of its own when it is opened after writes.
     drop(reopen(folder.path()).await.unwrap());
+    let_go(folder.path()).await;
     damage(folder.path());
     reopen(folder.path()).await
 }
@@ -257,10 +269,12 @@ async fn a_database_that_was_put_back_in_time_is_noticed() {
     let journal = reopen(folder.path()).await.unwrap();
     journal.write(whole_change()).await.unwrap();
     drop(journal);
+    let_go(folder.path()).await;
     assert!(Command::new("cp").args(["-r"]).args([&store, &copy]).status().unwrap().success());
     let journal = reopen(folder.path()).await.unwrap();
     journal.write(Change { past: Some(past(2)), ..Change::default() }).await.unwrap();
     drop(journal);
+    let_go(folder.path()).await;
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::rename(&copy, &store).unwrap();
     let error = reopen(folder.path()).await.unwrap_err().to_string();
@@ -288,6 +302,7 @@ async fn a_truncated_snapshot_of_the_database_is_damage() {
 async fn a_record_of_another_schema_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     drop(reopen(folder.path()).await.unwrap());
+    let_go(folder.path()).await;
     let database = sled::open(folder.path().join("store")).unwrap();
     database.insert("running", b"\x00\x63nonsense".as_slice()).unwrap();
     drop(database);
