@@ -20,7 +20,7 @@ const CUT_SHORT: &str = "add, change and remove at once";
 
 #[tokio::test]
 async fn laws_hold_on_random_hosts() -> Result<()> {
-    proven_here("laws 15").await
+    proven_here(&laws(15)).await
 }
 
 #[tokio::test]
@@ -38,13 +38,19 @@ async fn a_host_with_libvirt_keeps_the_same_promises() -> Result<()> {
     let Some(lab) = Lab::enter("host proofs").await? else { return Ok(()) };
     let mut machine = lab.vm("proofs").nic(Nic::Wire).nic(Nic::Wire).nic(Nic::Wire).start().await?;
     machine.start_libvirt().await?;
-    for proof in ["laws 45", "quiet 3", "deaths 30 special"] {
+    for proof in [&laws(45), "quiet 3", "deaths 30 special"] {
         proven_in(&machine, proof).await?;
     }
     for place in [3, 9] {
         a_power_cut_leaves_what_was_committed(&mut machine, place).await?;
     }
     Ok(())
+}
+
+/// The laws for some seconds, from the seed of all random tests where one is set.
+fn laws(seconds: u64) -> String {
+    std::env::var("PROPTEST_RNG_SEED")
+        .map_or_else(|_| format!("laws {seconds}"), |seed| format!("laws {seconds} {seed}"))
 }
 
 async fn proven_here(what: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::lab::vm::Vm;
 
@@ -101,10 +101,26 @@ fn leave_out_timers(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| !TIMERS.contains(&name.as_str()));
+            leave_out_choice(fields);
             fields.values_mut().for_each(leave_out_timers);
         }
         Value::Array(items) => items.iter_mut().for_each(leave_out_timers),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Leaves out which port a bond has chosen to be active, and what follows from that: the kernel chooses anew whenever a
+/// port leaves, where nobody has named a primary.
+fn leave_out_choice(fields: &mut Map<String, Value>) {
+    if fields.contains_key("active_slave") && !fields.contains_key("primary") {
+        fields.remove("active_slave");
+    }
+    let is_port = fields.get("linkinfo").is_some_and(|info| info["info_slave_kind"] == "bond");
+    if is_port {
+        fields.remove("promiscuity");
+        if let Some(Value::Object(port)) = fields.get_mut("linkinfo").and_then(|info| info.get_mut("info_slave_data")) {
+            port.remove("state");
+        }
     }
 }
 

@@ -134,9 +134,14 @@ pub(super) async fn set_master(
 
 /// Switches IPv6 off or on by the one way there is, a file; it is that of the network namespace of this process.
 pub(super) async fn set_ipv6_disabled(devices: &mut Devices<'_>, link: &IfName, disabled: bool) -> Result<(), Failure> {
-    devices.require(link).await?;
+    let index = devices.require(link).await?.index;
     let file = format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6");
-    match tokio::fs::write(file, if disabled { "1" } else { "0" }).await {
+    let mut written = tokio::fs::write(&file, if disabled { "1" } else { "0" }).await;
+    if !disabled && written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        wake_ipv6(devices, link, index).await?;
+        written = tokio::fs::write(&file, "0").await;
+    }
+    match written {
         Ok(()) => Ok(()),
         // A kernel without IPv6, and a device whose MTU is too small for it, have no such file: IPv6 is off.
         Err(error) if error.kind() == io::ErrorKind::NotFound && disabled => Ok(()),
@@ -145,6 +150,22 @@ pub(super) async fn set_ipv6_disabled(devices: &mut Devices<'_>, link: &IfName, 
         }
         Err(error) => Err(Failure::of_io(&error)),
     }
+}
+
+/// Lets a device whose MTU has room for IPv6 have it again.
+///
+/// One that was a bond's port while the MTU was below 1280 loses IPv6, and does not get it back with the MTU that it returns
+/// to when the bond lets it go (measured on 6.1); a change of the MTU afterwards brings it.
+async fn wake_ipv6(devices: &Devices<'_>, link: &IfName, index: u32) -> Result<(), Failure> {
+    let text = tokio::fs::read_to_string(format!("/sys/class/net/{link}/mtu")).await;
+    let mtu: u32 = text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+    let least = Mtu::IPV6_LEAST.get();
+    if mtu < least {
+        return Ok(());
+    }
+    let other = if mtu == least { mtu + 1 } else { mtu - 1 };
+    set(devices, index, LinkAttribute::Mtu(other)).await?;
+    set(devices, index, LinkAttribute::Mtu(mtu)).await
 }
 
 /// Returns the device called `name`, which is made of `attributes` where there is none.

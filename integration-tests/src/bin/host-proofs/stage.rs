@@ -1,5 +1,7 @@
 //! The host under proof: how it is read, cleared and laid out.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -32,11 +34,16 @@ pub(crate) async fn connect() -> Result<RealHost> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_millis(200),
     });
-    // Never the file of the machine around a namespace.
-    let resolver =
-        Resolver::new(std::env::temp_dir().join(format!("trestle-proofs-{}.resolv.conf", std::process::id())));
+    let resolver = Resolver::new(resolv_conf()?);
     let dhcp = Dhcp::new(Uuid::nil(), Vec::new());
     Ok(RealHost::connect(release.trim().to_owned(), libvirt, dhcp, Settlement::alone(), resolver).await?)
+}
+
+/// The file of this network namespace, for all processes of a proof; never that of the machine around it.
+fn resolv_conf() -> Result<PathBuf> {
+    let namespace = std::fs::read_link("/proc/self/ns/net")?;
+    let number: String = namespace.display().to_string().chars().filter(char::is_ascii_digit).collect();
+    Ok(std::env::temp_dir().join(format!("trestle-proofs-{number}.resolv.conf")))
 }
 
 /// Runs a script, which must succeed.
@@ -48,6 +55,10 @@ pub(crate) async fn run(script: &str) -> Result<String> {
 
 /// Takes everything off the host that is not a NIC, and brings the NICs into one state.
 pub(crate) async fn clear(host: &RealHost) -> Result<()> {
+    match std::fs::remove_file(resolv_conf()?) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
     let state = host.observe().await?;
     for network in state.libvirt.iter().flat_map(|libvirt| libvirt.networks.values()) {
         if network.owner.is_some() {
@@ -69,7 +80,7 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
     for number in 0..NICS {
         script += &format!(
             "ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
-             ip link set eth{number} mtu 1500 alias ''; \
+             ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/accept_dad\n"
         );
