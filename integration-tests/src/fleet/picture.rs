@@ -118,6 +118,7 @@ fn leave_out_choice(fields: &mut Map<String, Value>) {
     let is_port = fields.get("linkinfo").is_some_and(|info| info["info_slave_kind"] == "bond");
     if is_port {
         fields.remove("promiscuity");
+        fields.remove("allmulti");
         if let Some(Value::Object(port)) = fields.get_mut("linkinfo").and_then(|info| info.get_mut("info_slave_data")) {
             port.remove("state");
         }
