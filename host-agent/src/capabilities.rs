@@ -26,7 +26,7 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
     };
     Capabilities {
         networks,
-        nics: nic_reports(&survey.state, &survey.hardware),
+        nics: nic_reports(&survey.state, &survey.hardware, &survey.neighbors),
         bonds,
         bridges: bridge_reports(&contents.running, &survey.state),
         vlans: vlan_reports(&contents.running, &survey.state),

@@ -8,6 +8,7 @@
 //! | notices | ends | stops the process |
 //! | observer | ends, and with it all watches | none: it looks again |
 //! | leases | ends after all others | none: it tries again |
+//! | neighbors | ends | none: it listens again |
 //!
 //! A panic in any of them stops the process.
 
@@ -33,6 +34,7 @@ use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Change, Journal, JournalError};
 use crate::leases::Leases;
+use crate::neighbors::{self, Ears};
 use crate::observer::{self, Watches};
 use crate::resolver::Resolver;
 use crate::service::{SETUP_PATH, Service, WATCH_PATH};
@@ -96,7 +98,9 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal.clone());
     let options = libvirt_options(&config);
     let resolver = Resolver::new(config.resolv_conf.clone());
+    let (lldp, ears) = neighbors::open()?;
     let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement, resolver).await?;
+    let host = host.with_lldp(lldp);
     let libvirt = host.libvirt();
     let notices = host.notices()?;
     let (agent, writer) = Agent::new(host, journal, surroundings.boot_id);
@@ -119,7 +123,7 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     recovered?;
 
     let mut tasks = Tasks::new();
-    start(&config, agent, writer, notices, &stop, &mut tasks).await?;
+    start(&config, agent, writer, (notices, ears), &stop, &mut tasks).await?;
     info!(host = %config.host, "agent is ready");
 
     // Cancel safety: both arms only wait.
@@ -154,7 +158,7 @@ async fn start(
     config: &Config,
     agent: Agent<RealHost>,
     writer: Writer<RealHost>,
-    notices: Notices,
+    (notices, ears): (Notices, Option<Ears>),
     stop: &CancellationToken,
     tasks: &mut Tasks,
 ) -> Result<(), DaemonError> {
@@ -164,6 +168,7 @@ async fn start(
     let (watches, observer) = Watches::new(agent.clone(), told, Uuid::now_v7());
     let server = server(config, agent.clone(), watches)?;
     let listeners = listeners(config).await?;
+    let heard = ears.map(|ears| ears.run(changed.clone(), agent.kept(), stop.clone()));
     let session = session_options(config)?.map(|options| Session::new(agent, options, changed));
 
     let token = stop.clone();
@@ -179,6 +184,12 @@ async fn start(
         observer.run(token).await;
         Ok(())
     });
+    if let Some(heard) = heard {
+        tasks.spawn(async move {
+            heard.await;
+            Ok(())
+        });
+    }
     if let Some(session) = session {
         let token = stop.clone();
         tasks.spawn(async move {

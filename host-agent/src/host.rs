@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use trestle_dhcp::Dhcp;
 use trestle_libvirt::Libvirt;
+use trestle_lldp::Lldp;
 use trestle_model::{
     Feature, FeatureSet, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState, LinkStatistics,
     ResolverState, Support,
@@ -31,6 +32,7 @@ pub struct RealHost {
     dhcp: Dhcp,
     leases: Settlement,
     resolver: Resolver,
+    lldp: Lldp,
 }
 
 /// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
@@ -38,6 +40,7 @@ pub struct Notices {
     kernel: Watch,
     libvirt: Option<watch::Receiver<trestle_libvirt::Changes>>,
     dhcp: watch::Receiver<u64>,
+    lldp: watch::Receiver<u64>,
 }
 
 /// Says why the host cannot be reached. The operator must act.
@@ -78,7 +81,12 @@ impl RealHost {
             info!(feature = %feature, ?support, "kernel probed");
         }
         let libvirt = libvirt.map(Libvirt::start).transpose().map_err(HostError::Libvirt)?;
-        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases, resolver })
+        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases, resolver, lldp: Lldp::deaf() })
+    }
+
+    /// Lets reports tell what `lldp` hears.
+    pub fn with_lldp(self, lldp: Lldp) -> Self {
+        Self { lldp, ..self }
     }
 
     /// Returns what tells of changes from now on.
@@ -86,7 +94,7 @@ impl RealHost {
     /// *Errors*: [`HostError::Kernel`].
     pub fn notices(&self) -> Result<Notices, HostError> {
         let libvirt = self.libvirt.as_ref().map(Libvirt::watch);
-        Ok(Notices { kernel: self.kernel.watch()?, libvirt, dhcp: self.dhcp.watch() })
+        Ok(Notices { kernel: self.kernel.watch()?, libvirt, dhcp: self.dhcp.watch(), lldp: self.lldp.watch() })
     }
 
     /// Returns the handle to libvirt, for the shutdown.
@@ -195,6 +203,7 @@ impl Site for RealHost {
             // What libvirt says of itself tells why its part is absent.
             state: self.assemble(look.state, libvirt.ok().flatten(), resolver?, features),
             hardware: look.hardware,
+            neighbors: self.lldp.neighbors(),
             kernel: KernelInfo { release: self.release.clone() },
             libvirt: info,
         })
@@ -242,6 +251,7 @@ impl Notices {
                 },
                 () = libvirt => {}
                 Ok(()) = self.dhcp.changed() => {}
+                Ok(()) = self.lldp.changed() => {}
             }
             changed.send_modify(|count| *count += 1);
         }

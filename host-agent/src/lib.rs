@@ -11,6 +11,7 @@ pub mod hooks;
 pub mod host;
 pub mod journal;
 pub mod leases;
+mod neighbors;
 pub mod observer;
 pub mod resolver;
 pub mod service;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, NicHardware};
+use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, LldpNeighbor, NicHardware};
 use trestle_plan::{Host, ObserveError};
 
 /// A host that can also be looked at while a part of it is out of order.
@@ -61,6 +61,8 @@ pub struct Survey {
     pub state: HostState,
     /// What hardware and drivers tell of the devices that a network can stand on.
     pub hardware: BTreeMap<IfName, NicHardware>,
+    /// Whom NICs are wired to, as those tell by LLDP; always told.
+    pub neighbors: BTreeMap<IfName, Vec<LldpNeighbor>>,
     /// The kernel.
     pub kernel: KernelInfo,
     /// libvirt, and whether it answers.

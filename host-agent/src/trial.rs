@@ -52,7 +52,13 @@ impl Site for FakeHost {
                 Part::Hardware | Part::Libvirt => {}
             }
         }
-        Ok(Survey { state, hardware: BTreeMap::new(), kernel: KernelInfo::default(), libvirt: LibvirtInfo::default() })
+        Ok(Survey {
+            state,
+            hardware: BTreeMap::new(),
+            neighbors: BTreeMap::new(),
+            kernel: KernelInfo::default(),
+            libvirt: LibvirtInfo::default(),
+        })
     }
 }
 

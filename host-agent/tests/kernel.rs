@@ -4,6 +4,7 @@
 mod kernel {
     pub(crate) mod bench;
     mod leases;
+    mod neighbors;
     mod routing;
 }
 

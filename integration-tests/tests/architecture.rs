@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trestle-netlink", &["trestle-model", "trestle-plan"]),
     ("trestle-libvirt", &["trestle-model", "trestle-plan"]),
     ("trestle-dhcp", &["trestle-model", "trestle-plan"]),
+    ("trestle-lldp", &["trestle-model"]),
     ("trestle-fake-host", &["trestle-model", "trestle-plan"]),
     (
         "host-agent",
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "trestle-netlink",
             "trestle-libvirt",
             "trestle-dhcp",
+            "trestle-lldp",
             "trestle-telemetry",
             "trestle-serve",
             "trestle-settings",

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, MacAddr, MacTableManager,
-    Mtu, NetworkEntry, NetworkName, PortFlags, Route, VlanId,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, LldpNeighbor, MacAddr,
+    MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -160,6 +160,9 @@ pub struct NicReport {
     /// What hardware and driver tell.
     #[serde(default)]
     pub hardware: NicHardware,
+    /// Whom it is wired to, as they tell by LLDP, ordered by chassis and port.
+    #[serde(default)]
+    pub lldp_neighbors: Vec<LldpNeighbor>,
 }
 
 /// What a NIC's hardware and its driver tell; each is none where they do not.

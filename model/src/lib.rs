@@ -16,6 +16,7 @@ mod config;
 mod dhcp;
 mod feature;
 mod finding;
+mod lldp;
 mod mac;
 mod name;
 mod network;
@@ -42,6 +43,7 @@ pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Or
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
+pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};

@@ -2,6 +2,7 @@
 
 mod bond;
 mod entity;
+mod lldp;
 mod message;
 mod report;
 mod spec;

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use trestle_model::{
-    BridgeReport, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, MacTableReport, NetworkEntry,
-    NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route, VlanReport,
+    BridgeReport, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, LldpNeighbor, MacTableReport,
+    NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route,
+    VlanReport,
 };
 
 pub use self::bond::bond_reports;
@@ -27,8 +28,12 @@ pub fn network_reports(config: &HostConfig, observed: &HostState) -> Vec<Network
 
 /// Reports the devices that a network can stand on, ordered by name.
 ///
-/// `hardware` is what hardware and drivers tell, as far as it was read.
-pub fn nic_reports(observed: &HostState, hardware: &BTreeMap<IfName, NicHardware>) -> Vec<NicReport> {
+/// `hardware` is what hardware and drivers tell, and `neighbors` what those on the wire do, as far as it was read.
+pub fn nic_reports(
+    observed: &HostState,
+    hardware: &BTreeMap<IfName, NicHardware>,
+    neighbors: &BTreeMap<IfName, Vec<LldpNeighbor>>,
+) -> Vec<NicReport> {
     let nics = observed.kernel.links.values().filter(|link| is_hardware(&link.kind));
     nics.map(|link| NicReport {
         name: link.name.clone(),
@@ -41,6 +46,7 @@ pub fn nic_reports(observed: &HostState, hardware: &BTreeMap<IfName, NicHardware
         master: link.master.clone(),
         addresses: link.addresses.clone(),
         hardware: hardware.get(&link.name).cloned().unwrap_or_default(),
+        lldp_neighbors: neighbors.get(&link.name).cloned().unwrap_or_default(),
     })
     .collect()
 }

@@ -17,7 +17,7 @@ use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, connect};
 
 /// How long a test waits for what must happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
-const REST: Duration = Duration::from_millis(20);
+pub(crate) const REST: Duration = Duration::from_millis(20);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_host-agent");
 
 /// A namespace and a folder; both are gone when it is dropped.

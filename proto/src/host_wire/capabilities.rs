@@ -7,6 +7,7 @@ mod bond;
 mod build;
 mod devices;
 mod dhcp;
+mod lldp;
 mod parse;
 
 pub use build::build_capabilities;

@@ -13,6 +13,7 @@ use trestle_model::{
 };
 
 use super::bond::bond_report;
+use super::lldp::lldp_neighbors;
 use super::network_spec;
 use super::spec::{if_name, manager, mtu};
 
@@ -184,20 +185,30 @@ fn network() -> impl Strategy<Value = NetworkReport> {
 fn nic() -> impl Strategy<Value = NicReport> {
     let macs = (option::of(mac()), option::of(mac()));
     let limits = (mtu(68), option::of(any::<u32>()));
-    (if_name(), macs, limits, any::<[bool; 2]>(), option::of(if_name()), addresses(), hardware()).prop_map(
-        |(name, (mac, permanent_mac), (mtu, max_mtu), [up, carrier], master, addresses, hardware)| NicReport {
-            name,
-            mac,
-            permanent_mac,
-            mtu,
-            max_mtu,
-            up,
-            carrier,
-            master,
-            addresses,
-            hardware,
-        },
-    )
+    (if_name(), macs, limits, any::<[bool; 2]>(), option::of(if_name()), addresses(), (hardware(), lldp_neighbors()))
+        .prop_map(
+            |(
+                name,
+                (mac, permanent_mac),
+                (mtu, max_mtu),
+                [up, carrier],
+                master,
+                addresses,
+                (hardware, lldp_neighbors),
+            )| NicReport {
+                name,
+                mac,
+                permanent_mac,
+                mtu,
+                max_mtu,
+                up,
+                carrier,
+                master,
+                addresses,
+                hardware,
+                lldp_neighbors,
+            },
+        )
 }
 
 fn hardware() -> impl Strategy<Value = NicHardware> {

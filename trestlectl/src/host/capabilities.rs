@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use prost_types::FieldMask;
 use trestle_proto::host::v1::{
-    AddressReport, BondReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, NetworkReport,
-    NicReport, Owner, Support, VlanDevice,
+    AddressReport, BondReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, LldpId, LldpIdKind,
+    LldpNeighbor, NetworkReport, NicReport, Owner, Support, VlanDevice,
 };
 use trestle_proto::schema;
 
@@ -45,7 +45,7 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
     }
     if !capabilities.nics.is_empty() {
         output::data("")?;
-        let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER"];
+        let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER", "WIRED TO"];
         output::table(heads, capabilities.nics.iter().map(nic))?;
     }
     if !capabilities.bonds.is_empty() {
@@ -127,7 +127,8 @@ fn network_addresses(report: &NetworkReport) -> String {
     addresses.into_iter().chain(waiting).collect::<Vec<_>>().join("; ")
 }
 
-fn nic(report: &NicReport) -> [String; 9] {
+fn nic(report: &NicReport) -> [String; 10] {
+    let wired_to: Vec<String> = report.lldp_neighbors.iter().map(neighbor).collect();
     [
         report.name.clone(),
         or_dash(report.mac.clone()),
@@ -138,7 +139,27 @@ fn nic(report: &NicReport) -> [String; 9] {
         or_dash(report.driver.clone()),
         or_dash(report.bus_address.clone()),
         or_dash(report.master.clone()),
+        or_dash(wired_to.join("; ")),
     ]
+}
+
+/// Names a neighbour as the label on its front would.
+fn neighbor(neighbor: &LldpNeighbor) -> String {
+    let id = |id: &Option<LldpId>| id.clone().unwrap_or_default().value;
+    let named = |name: &String, otherwise| if name.is_empty() { otherwise } else { name.clone() };
+    let port = neighbor.port.clone().unwrap_or_default();
+    let port = match port.kind() {
+        // The vendor's number, or the MAC of the port: its description says more.
+        LldpIdKind::MacAddress | LldpIdKind::Local => named(&neighbor.port_description, port.value),
+        LldpIdKind::Unspecified
+        | LldpIdKind::ChassisComponent
+        | LldpIdKind::InterfaceAlias
+        | LldpIdKind::PortComponent
+        | LldpIdKind::NetworkAddress
+        | LldpIdKind::InterfaceName
+        | LldpIdKind::AgentCircuitId => port.value,
+    };
+    format!("{} {port}", named(&neighbor.system_name, id(&neighbor.chassis)))
 }
 
 fn bridge(report: &BridgeDevice) -> [String; 8] {

@@ -9,6 +9,7 @@ use trestle_model::{
 use super::super::build_network;
 use super::bond;
 use super::dhcp::build_client;
+use super::lldp::build_neighbor;
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -202,6 +203,7 @@ pub(in crate::host_wire) fn build_nic(nic: &NicReport) -> wire::NicReport {
         duplex: build_duplex(nic.hardware.duplex).into(),
         driver: nic.hardware.driver.clone().unwrap_or_default(),
         bus_address: nic.hardware.bus_address.clone().unwrap_or_default(),
+        lldp_neighbors: nic.lldp_neighbors.iter().map(build_neighbor).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use trestle_model::{BridgeReport, Code, Duplex, NicHardware, NicReport, Owner, VlanReport};
 
+use super::lldp::read_neighbor;
 use super::parse::{read_address, read_all, read_bridge, read_port, read_required, read_text, unsaid};
 use crate::form::Form;
 use crate::host::v1 as wire;
@@ -28,6 +29,7 @@ pub(super) fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Op
             speed_mbps: nic.speed_mbps,
             duplex,
         },
+        lldp_neighbors: read_all(form, &format!("{path}.lldp_neighbors"), &nic.lldp_neighbors, read_neighbor),
         name: name?,
     })
 }
