@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod kernel {
+    mod advertisements;
     pub(crate) mod bench;
+    mod far;
     mod leases;
     mod neighbors;
     mod routing;

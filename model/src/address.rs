@@ -42,8 +42,40 @@ pub enum Ipv6Config {
     /// IPv6 is switched off on the device: not even a link-local address.
     #[default]
     None,
-    /// Addresses given by the operator, beside the link-local one.
+    /// Addresses given by the operator, beside the link-local one. Routers are not listened to.
     Static(StaticIpv6),
+    /// Addresses that the kernel makes of what routers advertise (SLAAC).
+    Auto,
+    /// An address leased from a DHCPv6 server; what is on the link, and the default router, is what routers say.
+    Dhcp,
+    /// Both.
+    AutoAndDhcp,
+}
+
+impl Ipv6Config {
+    /// Tells whether the device listens to routers.
+    pub const fn hears_routers(&self) -> bool {
+        match self {
+            Self::None | Self::Static(_) => false,
+            Self::Auto | Self::Dhcp | Self::AutoAndDhcp => true,
+        }
+    }
+
+    /// Tells whether the kernel makes addresses of what routers advertise.
+    pub const fn makes_addresses(&self) -> bool {
+        match self {
+            Self::None | Self::Static(_) | Self::Dhcp => false,
+            Self::Auto | Self::AutoAndDhcp => true,
+        }
+    }
+
+    /// Tells whether an address is leased from a server.
+    pub const fn leases(&self) -> bool {
+        match self {
+            Self::None | Self::Static(_) | Self::Auto => false,
+            Self::Dhcp | Self::AutoAndDhcp => true,
+        }
+    }
 }
 
 /// Static IPv4 addresses: one or more, each once, and a gateway on one of their links.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BondSpec, IfName, MacAddr, Mtu, NetworkName, NetworkSpec};
+use crate::{BondSpec, IfName, Ipv6Autoconf, MacAddr, Mtu, NetworkName, NetworkSpec};
 
 /// A host's whole configuration: running, or persistent.
 ///
@@ -69,6 +69,9 @@ pub struct NicBaseline {
     pub up: bool,
     /// Whether IPv6 was switched off on it.
     pub ipv6_disabled: bool,
+    /// What it made of what routers advertise; `None` where that is not known.
+    #[serde(default)]
+    pub autoconf: Option<Ipv6Autoconf>,
 }
 
 impl HostConfig {

@@ -28,7 +28,7 @@ pub struct DhcpClientSpec {
     /// The device by which the network leaves the host: a lease is one of this place, so that it stays the same when
     /// the address moves from a NIC to the bridge above it.
     pub segment: IfName,
-    /// Whether the lease's gateway becomes the host's default route.
+    /// Whether the network owns the host's default route: the lease's gateway, where it brings one, becomes it.
     pub default_route: bool,
 }
 

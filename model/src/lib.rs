@@ -9,6 +9,7 @@
 pub mod fleet;
 
 mod address;
+mod autoconf;
 mod bond;
 mod bridge;
 mod capabilities;
@@ -30,6 +31,7 @@ mod state;
 mod statistics;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
+pub use autoconf::{AcceptRa, AddrGenMode, Ipv6Autoconf};
 pub use bond::{
     BadBondOption, Bond, BondMode, BondOption, BondOptions, BondPort, BondPortLink, BondSpec, Lacp, Settable,
 };

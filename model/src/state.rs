@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Bond, BondPort, DhcpClient, FeatureSet, IfName, MacAddr, MacTableManager, Mtu, ResolverState, VlanId};
+use crate::{
+    Bond, BondPort, DhcpClient, FeatureSet, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu, ResolverState, VlanId,
+};
 
 /// One consistent snapshot of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub struct Link {
     pub bond_port: Option<BondPort>,
     /// Whether IPv6 is switched off (`net.ipv6.conf.DEV.disable_ipv6`).
     pub ipv6_disabled: bool,
+    /// What it makes of what IPv6 routers advertise; `None` where the kernel keeps no such settings for it.
+    #[serde(default)]
+    pub autoconf: Option<Ipv6Autoconf>,
     /// How often promiscuous mode was asked for.
     pub promiscuity: u32,
     /// Addresses, in the kernel's order within each family.
@@ -175,12 +180,14 @@ pub struct Address {
 pub enum AddressOrigin {
     /// Set by somebody, for ever.
     Static,
-    /// Set with a lifetime by somebody else: another program's DHCP, or router advertisement.
+    /// Set with a lifetime by somebody else, such as another program's DHCP.
     Dynamic,
     /// Leased by one of the agent's own DHCP clients.
     Dhcp,
     /// Made by the kernel: IPv6 link-local.
     Kernel,
+    /// Made by the kernel, of what an IPv6 router advertises.
+    Auto,
 }
 
 /// A unicast route.

@@ -91,14 +91,14 @@ fn gateway_fields(attachment: &NetworkAttachment) -> Vec<&'static str> {
     };
     let ipv6 = match &attachment.ipv6 {
         Ipv6Config::Static(config) => config.gateway().map(|_| IPV6_GATEWAY),
-        Ipv6Config::None => None,
+        Ipv6Config::None | Ipv6Config::Auto | Ipv6Config::Dhcp | Ipv6Config::AutoAndDhcp => None,
     };
     ipv4.into_iter().chain(ipv6).collect()
 }
 
-/// Tells whether a DHCP server may give the gateway.
+/// Tells whether a DHCP server or a router may give the gateway.
 fn leases_gateway(attachment: &NetworkAttachment) -> bool {
-    attachment.ipv4 == Ipv4Config::Dhcp
+    attachment.ipv4 == Ipv4Config::Dhcp || attachment.ipv6.hears_routers()
 }
 
 fn devices(placement: Placement<'_>, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {

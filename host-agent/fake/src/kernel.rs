@@ -6,9 +6,9 @@ mod entries;
 mod links;
 mod routes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use trestle_model::{FeatureSet, IfName, KernelState, Link, LinkKind, Route};
 use trestle_plan::KernelStep;
 
@@ -19,6 +19,8 @@ pub(crate) type Answer = Result<(), String>;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kernel {
     pub(crate) state: KernelState,
+    /// The IPv6 routers of segments: each one's prefix.
+    pub(crate) routers: BTreeMap<IfName, Ipv6Net>,
     /// NICs with a cable in them.
     pub(crate) cabled: BTreeSet<IfName>,
     /// Bridges whose MTU somebody set: it no longer follows the ports'.
@@ -47,6 +49,7 @@ impl Kernel {
             KernelStep::SetUp { link, up } => self.set_up(link, *up)?,
             KernelStep::SetMaster { link, master } => self.set_master(link, master.as_ref())?,
             KernelStep::SetIpv6Disabled { link, disabled } => self.set_ipv6_disabled(link, *disabled)?,
+            KernelStep::SetAutoconf { link, change } => self.set_autoconf(link, *change)?,
             KernelStep::SetBridge { bridge, change } => self.set_bridge(bridge, change, features)?,
             KernelStep::SetBond { bond, change } => self.set_bond(bond, change)?,
             KernelStep::SetPort { port, change } => self.set_port(port, change, features)?,
@@ -76,6 +79,7 @@ impl Kernel {
         self.follow_carriers();
         self.follow_bonds();
         self.follow_link_local();
+        self.follow_routers();
         self.follow_prefix_routes();
         self.follow_local_entries();
         self.state.routes.sort();

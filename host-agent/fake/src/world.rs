@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName,
-    LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
+    Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
 };
-use trestle_plan::{DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
+use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
 
 use crate::dhcp::Dhcp;
@@ -92,6 +92,22 @@ impl World {
     #[must_use]
     pub fn dhcp_server(mut self, segment: &str, address: &str) -> Self {
         self.serve_dhcp(segment, address);
+        self
+    }
+
+    /// Says what a device makes of what routers advertise.
+    #[must_use]
+    pub fn autoconf(mut self, name: &str, change: AutoconfChange) -> Self {
+        self.must(&KernelStep::SetAutoconf { link: if_name(name), change });
+        self
+    }
+
+    /// Puts an IPv6 router on a segment, which advertises a prefix of 64 bits and itself as default router.
+    #[must_use]
+    pub fn router(mut self, segment: &str, prefix: &str) -> Self {
+        let prefix = prefix.parse().expect("the test names an IPv6 prefix");
+        self.kernel.routers.insert(if_name(segment), prefix);
+        self.kernel.follow();
         self
     }
 
@@ -400,6 +416,7 @@ impl World {
             link.up = link.kind == LinkKind::Loopback;
             link.addresses.clear();
             link.ipv6_disabled = false;
+            link.autoconf = Some(Ipv6Autoconf::NEW);
             link.alias = None;
             if link.kind == LinkKind::Nic {
                 link.mtu = Mtu::ETHERNET;

@@ -4,6 +4,7 @@
 //! one of them failed, and a step behind a failed one must not be made.
 
 mod addresses;
+mod autoconf;
 mod bonds;
 mod forwarding;
 mod links;
@@ -32,6 +33,7 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::SetUp { link, up } => links::set_up(devices, link, *up).await,
         KernelStep::SetMaster { link, master } => links::set_master(devices, link, master.as_ref()).await,
         KernelStep::SetIpv6Disabled { link, disabled } => links::set_ipv6_disabled(devices, link, *disabled).await,
+        KernelStep::SetAutoconf { link, change } => autoconf::set(devices, link, change).await,
         KernelStep::SetBridge { bridge, change } => links::set_bridge(devices, bridge, change).await,
         KernelStep::SetBond { bond, change } => bonds::set_bond(devices, bond, change).await,
         KernelStep::SetPort { port, change } => links::set_port(devices, port, change).await,

@@ -13,23 +13,24 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, LibvirtNetwork, Link,
-    LinkKind, NetworkName, NetworkSpec,
+    AcceptRa, AddrGenMode, Address, AddressOrigin, Baselines, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config,
+    LibvirtNetwork, Link, LinkKind, NetworkName, NetworkSpec,
 };
 
 pub(crate) use self::bond::resolve as resolve_bonds;
 use self::nic::baselines;
-pub(crate) use self::routes::{default_routes, routes, static_route};
+pub(crate) use self::routes::{any, default_routes, routes, static_route};
 pub(crate) use self::sources::is_source_routed;
 use self::touched::Touched;
 use crate::census::Census;
 use crate::dhcp::clients;
-use crate::ownership;
+use crate::difference::is_another_kind;
 use crate::planning::Named;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget,
     RouteTarget, Target,
 };
+use crate::{AutoconfChange, ownership};
 
 /// Composes the target of a change from `running` to `desired`, given what the host is.
 ///
@@ -165,7 +166,7 @@ impl Composition<'_> {
             let mut wanted = self.made(KindTarget::Vlan { base, id }, spec);
             match spec.bridge() {
                 Some(bridge) => bridged::make_port(&mut wanted, spec, &bridge.name),
-                None => make_top(&mut wanted, spec),
+                None => self.make_top(&mut wanted, spec),
             }
             if let Some(name) = spec.uplink() {
                 self.present(name, wanted);
@@ -230,6 +231,20 @@ impl Composition<'_> {
         }
     }
 
+    /// Gives a device a network's addresses and routes, for the host's own use.
+    fn make_top(&self, wanted: &mut LinkWanted, spec: &NetworkSpec) {
+        wanted.master = match wanted.kind {
+            KindTarget::Bridge(_) => MasterTarget::Leave,
+            KindTarget::Found | KindTarget::Guest | KindTarget::Vlan { .. } | KindTarget::Bond(_) => MasterTarget::Free,
+        };
+        let link = spec.top_device().and_then(|name| self.observed().kernel.links.get(&name));
+        wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
+        wanted.autoconf = autoconf(spec, link.filter(|link| !is_another_kind(&wanted.kind, link)));
+        wanted.addresses = AddressTarget::Exactly(addresses(spec));
+        wanted.routes = RouteTarget::Network(routes(spec));
+        wanted.dhcp = DhcpTarget::Exactly(clients(spec));
+    }
+
     const fn observed(&self) -> &HostState {
         self.ground.census.state
     }
@@ -239,16 +254,25 @@ impl Composition<'_> {
     }
 }
 
-/// Gives a device a network's addresses and routes, for the host's own use.
-fn make_top(wanted: &mut LinkWanted, spec: &NetworkSpec) {
-    wanted.master = match wanted.kind {
-        KindTarget::Bridge(_) => MasterTarget::Leave,
-        KindTarget::Found | KindTarget::Guest | KindTarget::Vlan { .. } | KindTarget::Bond(_) => MasterTarget::Free,
-    };
-    wanted.ipv6_disabled = Some(spec.ipv6 == Ipv6Config::None);
-    wanted.addresses = AddressTarget::Exactly(addresses(spec));
-    wanted.routes = RouteTarget::Network(routes(spec));
-    wanted.dhcp = DhcpTarget::Exactly(clients(spec));
+/// Returns what a network's device, which is `link` where it is there, is to make of what routers advertise.
+///
+/// Also a host that forwards listens. A device without any address of its own making, not even a link-local one, could
+/// neither ask routers nor servers; how it makes them otherwise is the host's own matter.
+fn autoconf(spec: &NetworkSpec, link: Option<&Link>) -> AutoconfChange {
+    match &spec.ipv6 {
+        Ipv6Config::None => AutoconfChange::default(),
+        Ipv6Config::Static(_) => AutoconfChange { accept_ra: Some(AcceptRa::Never), ..AutoconfChange::default() },
+        Ipv6Config::Auto | Ipv6Config::Dhcp | Ipv6Config::AutoAndDhcp => {
+            let has = link.and_then(|link| link.autoconf);
+            let has_mode = has.is_some_and(|has| has.addr_gen_mode != AddrGenMode::None);
+            AutoconfChange {
+                accept_ra: Some(AcceptRa::Always),
+                autoconf: Some(spec.ipv6.makes_addresses()),
+                accept_ra_defrtr: Some(spec.default_route),
+                addr_gen_mode: (!has_mode).then_some(AddrGenMode::Eui64),
+            }
+        }
+    }
 }
 
 /// Returns a network's static addresses as the kernel will show them.

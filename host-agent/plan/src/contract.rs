@@ -44,6 +44,7 @@ enum Case {
     BondOptionsAskForTheirTime,
     Ipv4AddressesAreOrdered,
     Ipv6IsSwitchedOffAndOn,
+    AutoconfigurationIsKept,
     RoutesAreKept,
     SourceRoutesAndRulesAreKept,
     DownDropsRoutes,
@@ -55,7 +56,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -74,6 +75,7 @@ impl Case {
         Self::BondOptionsAskForTheirTime,
         Self::Ipv4AddressesAreOrdered,
         Self::Ipv6IsSwitchedOffAndOn,
+        Self::AutoconfigurationIsKept,
         Self::RoutesAreKept,
         Self::SourceRoutesAndRulesAreKept,
         Self::DownDropsRoutes,
@@ -106,6 +108,7 @@ impl Case {
             | Self::BondOptionsAskForTheirTime => &[Feature::Bonding],
             Self::Ipv4AddressesAreOrdered
             | Self::Ipv6IsSwitchedOffAndOn
+            | Self::AutoconfigurationIsKept
             | Self::RoutesAreKept
             | Self::DownDropsRoutes
             | Self::ClientsComeAndGo => &[],
@@ -152,6 +155,7 @@ impl Case {
             Self::BondOptionsAskForTheirTime => bonds::options_ask_for_their_time(bench).await,
             Self::Ipv4AddressesAreOrdered => addresses::ipv4_addresses_are_ordered(bench).await,
             Self::Ipv6IsSwitchedOffAndOn => addresses::ipv6_is_switched_off_and_on(bench).await,
+            Self::AutoconfigurationIsKept => addresses::autoconfiguration_is_kept(bench).await,
             Self::RoutesAreKept => addresses::routes_are_kept(bench).await,
             Self::SourceRoutesAndRulesAreKept => addresses::source_routes_and_rules_are_kept(bench).await,
             Self::DownDropsRoutes => addresses::down_drops_routes(bench).await,

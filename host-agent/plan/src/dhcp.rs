@@ -5,12 +5,14 @@
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, DhcpClient, DhcpClientSpec, HostConfig, HostState, IfName, IpFamily, Ipv4Config, Lease,
-    NetworkSpec, Route,
+    AcceptRa, Address, AddressOrigin, DhcpClient, DhcpClientSpec, HostConfig, HostState, IfName, IpFamily, Ipv4Config,
+    Lease, NetworkSpec, Route,
 };
 
-use crate::target::DhcpTarget;
-use crate::{DhcpStep, Drift, Step, Target};
+use crate::composition::any;
+use crate::difference::{is_advertised_default, is_default};
+use crate::target::{DhcpTarget, LinkWanted, RouteTarget};
+use crate::{AutoconfChange, DhcpStep, Drift, Step, Target};
 
 /// The protocol number of routes that leases mean, by which Trestle knows them again.
 ///
@@ -18,6 +20,8 @@ use crate::{DhcpStep, Drift, Step, Target};
 pub const LEASE_PROTOCOL: u8 = 117;
 
 const LEASE_METRIC: u32 = 0;
+/// The metric that the kernel gives a default route that a router advertises (`IP6_RT_PRIO_USER`).
+const ADVERTISED_METRIC: u32 = 1024;
 const SCOPE_LINK: u8 = 253;
 
 /// What a lease means for the kernel.
@@ -48,32 +52,60 @@ pub fn meaning(client: &DhcpClient) -> Option<LeaseMeaning> {
     Some(LeaseMeaning { address, routes: routes(&client.spec, lease) })
 }
 
-/// Returns what of `target` waits for a server: the devices whose default route is to come with a lease, and that have
-/// none yet.
+/// Returns what of `target` waits for a server or a router: the devices whose default route is to come with a lease or
+/// an advertisement, and that have none yet.
 ///
-/// It is no drift, since no step can mend it; a change of the network that the host is reached by waits for it.
+/// IPv6 is waited for where no IPv4 gateway is to come. It is no drift, since no step can mend it; a change of the
+/// network that the host is reached by waits for it.
 pub fn missing_leases(target: &Target, observed: &HostState) -> Vec<Drift> {
     let mut missing = Vec::new();
     for (name, wanted) in target.present() {
-        let DhcpTarget::Exactly(clients) = &wanted.dhcp else { continue };
-        for spec in clients.iter().filter(|spec| spec.default_route) {
-            let client = observed.dhcp.iter().find(|client| client.spec.rivals(spec));
-            let applied = client.and_then(|client| client.lease.as_ref()).is_some_and(|lease| {
-                let link = observed.kernel.links.get(name);
-                link.is_some_and(|link| link.addresses.iter().any(|address| address.net == lease.address))
-            });
-            if !applied {
-                let problem = client.and_then(|client| client.problem.clone());
-                missing.push(Drift {
-                    object: format!("link {name}"),
-                    field: format!("{} lease", spec.family),
-                    expected: "present".to_owned(),
-                    actual: problem.map_or_else(|| "absent".to_owned(), |problem| format!("absent, {problem}")),
-                });
+        let clients = match &wanted.dhcp {
+            DhcpTarget::Leave => &[][..],
+            DhcpTarget::Exactly(clients) => clients.as_slice(),
+        };
+        let owning = |family| clients.iter().find(move |spec| spec.default_route && spec.family == family);
+        if let Some(spec) = owning(IpFamily::Ipv4) {
+            missing.extend(missing_lease(spec, observed));
+        } else if is_routed_by_advertisement(wanted) {
+            let by_lease = owning(IpFamily::Ipv6).filter(|_| wanted.autoconf.autoconf != Some(true));
+            missing.extend(by_lease.and_then(|spec| missing_lease(spec, observed)));
+            let routes = &observed.kernel.routes;
+            if !routes.iter().any(|route| &route.device == name && is_advertised_default(route)) {
+                missing.push(absent(name, "IPv6 default router", Some("no router has answered")));
             }
         }
     }
     missing
+}
+
+fn missing_lease(spec: &DhcpClientSpec, observed: &HostState) -> Option<Drift> {
+    let client = observed.dhcp.iter().find(|client| client.spec.rivals(spec));
+    let is_applied = client.and_then(|client| client.lease.as_ref()).is_some_and(|lease| {
+        let link = observed.kernel.links.get(&spec.link);
+        link.is_some_and(|link| link.addresses.iter().any(|address| address.net == lease.address))
+    });
+    let problem = client.and_then(|client| client.problem.as_deref());
+    (!is_applied).then(|| absent(&spec.link, &format!("{} lease", spec.family), problem))
+}
+
+fn absent(link: &IfName, field: &str, problem: Option<&str>) -> Drift {
+    Drift {
+        object: format!("link {link}"),
+        field: field.to_owned(),
+        expected: "present".to_owned(),
+        actual: problem.map_or_else(|| "absent".to_owned(), |problem| format!("absent, {problem}")),
+    }
+}
+
+/// Tells whether a device has no other default route to wait for than one that a router advertises.
+fn is_routed_by_advertisement(wanted: &LinkWanted) -> bool {
+    let is_given = match &wanted.routes {
+        RouteTarget::Leave | RouteTarget::Without(_) => true,
+        RouteTarget::Network(routes) | RouteTarget::Exactly(routes) => routes.iter().any(is_default),
+    };
+    let AutoconfChange { accept_ra, accept_ra_defrtr, .. } = wanted.autoconf;
+    !is_given && accept_ra == Some(AcceptRa::Always) && accept_ra_defrtr == Some(true)
 }
 
 /// Returns the steps that start the clients of a configuration again after the agent was away: those whose device is
@@ -95,13 +127,17 @@ pub(crate) fn clients(spec: &NetworkSpec) -> Vec<DhcpClientSpec> {
     if spec.ipv4 == Ipv4Config::Dhcp {
         clients.push(client(IpFamily::Ipv4, spec.default_route));
     }
+    if spec.ipv6.leases() {
+        clients.push(client(IpFamily::Ipv6, spec.default_route));
+    }
     clients
 }
 
-/// Returns destination and metric of the default route that a network's lease may bring.
-pub(crate) fn lease_default(spec: &NetworkSpec) -> Option<(IpNet, u32)> {
-    let client = clients(spec).into_iter().find(|client| client.default_route)?;
-    Some((default_destination(client.family)?, LEASE_METRIC))
+/// Returns destination and metric of the default routes that a network's lease, or a router, may bring.
+pub(crate) fn coming_defaults(spec: &NetworkSpec) -> Vec<(IpNet, u32)> {
+    let by_lease = (spec.ipv4 == Ipv4Config::Dhcp).then_some((any(true), LEASE_METRIC));
+    let by_router = spec.ipv6.hears_routers().then_some((any(false), ADVERTISED_METRIC));
+    by_lease.into_iter().chain(by_router).filter(|_| spec.default_route).collect()
 }
 
 /// Returns the routes of a lease: its own, else by its first gateway; a default route only where it is asked for.
@@ -117,12 +153,8 @@ fn routes(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Route> {
         scope: if gateway.is_none() { SCOPE_LINK } else { 0 },
     };
     let mut routes: Vec<Route> = if lease.routes.is_empty() {
-        let default = default_destination(spec.family);
-        default
-            .into_iter()
-            .flat_map(|any| lease.gateways.iter().take(1).map(move |gateway| (any, *gateway)))
-            .map(|(any, gateway)| route(any, Some(gateway)))
-            .collect()
+        let default = any(spec.family == IpFamily::Ipv4);
+        lease.gateways.iter().take(1).map(|gateway| route(default, Some(*gateway))).collect()
     } else {
         lease.routes.iter().map(|given| route(given.destination.trunc(), given.next_hop)).collect()
     };
@@ -130,14 +162,6 @@ fn routes(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Route> {
     routes.sort_by_key(|route| (route.gateway.is_some(), u8::MAX - route.destination.prefix_len()));
     routes.dedup();
     routes
-}
-
-/// Returns the destination of the default route that a lease's gateways are for; IPv6 has it from its routers.
-fn default_destination(family: IpFamily) -> Option<IpNet> {
-    match family {
-        IpFamily::Ipv4 => IpNet::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0).ok(),
-        IpFamily::Ipv6 => None,
-    }
 }
 
 #[cfg(test)]

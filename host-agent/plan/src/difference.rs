@@ -16,10 +16,10 @@ pub(crate) use self::bond::bond_change;
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
-    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, ResolverTarget, ResolverText, RouteTarget,
-    RulesTarget,
+    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LinkWanted, ResolverTarget, ResolverText,
+    RouteTarget, RulesTarget,
 };
-use crate::{BridgeChange, PortChange};
+use crate::{AutoconfChange, BridgeChange, PortChange};
 
 /// The protocol number of routes that the kernel makes for addresses.
 const PROTOCOL_KERNEL: u8 = 2;
@@ -83,8 +83,28 @@ pub(crate) fn port_change(wanted: &PortChange, is: &PortFlags) -> PortChange {
     }
 }
 
+/// Returns the settings of a device's own IPv6 configuration that are wanted and differ; all that are wanted, where the
+/// kernel keeps none.
+pub(crate) fn autoconf_change(wanted: &AutoconfChange, link: &Link) -> AutoconfChange {
+    let Some(is) = link.autoconf else { return *wanted };
+    AutoconfChange {
+        accept_ra: wanted.accept_ra.and_then(|wanted| differing(wanted, is.accept_ra)),
+        autoconf: wanted.autoconf.and_then(|wanted| differing(wanted, is.autoconf)),
+        accept_ra_defrtr: wanted.accept_ra_defrtr.and_then(|wanted| differing(wanted, is.accept_ra_defrtr)),
+        addr_gen_mode: wanted.addr_gen_mode.and_then(|wanted| differing(wanted, is.addr_gen_mode)),
+    }
+}
+
 /// Returns how a device's addresses have to change.
-pub(crate) fn address_change(target: &AddressTarget, link: &Link) -> Change<Address> {
+pub(crate) fn address_change(wanted: &LinkWanted, link: &Link) -> Change<Address> {
+    let mut change = wished_change(&wanted.addresses, link);
+    let makes_none = is_deaf(&wanted.autoconf, link) || wanted.autoconf.autoconf == Some(false);
+    let made = link.addresses.iter().filter(|address| makes_none && address.origin == AddressOrigin::Auto);
+    change.remove.extend(made.cloned());
+    change
+}
+
+fn wished_change(target: &AddressTarget, link: &Link) -> Change<Address> {
     match target {
         AddressTarget::Leave => Change::none(),
         AddressTarget::Without(unwanted) => {
@@ -104,7 +124,14 @@ pub(crate) fn address_change(target: &AddressTarget, link: &Link) -> Change<Addr
 /// Returns how the routes through `link` have to change.
 ///
 /// `routes` are those through it.
-pub(crate) fn route_change<R: Borrow<Route>>(target: &RouteTarget, link: &Link, routes: &[R]) -> Change<Route> {
+pub(crate) fn route_change<R: Borrow<Route>>(wanted: &LinkWanted, link: &Link, routes: &[R]) -> Change<Route> {
+    let mut change = wished_routes(&wanted.routes, link, routes);
+    let unheard = routes.iter().map(Borrow::borrow).filter(|route| is_unheard(route, &wanted.autoconf, link));
+    change.remove.splice(0..0, unheard.cloned());
+    change
+}
+
+fn wished_routes<R: Borrow<Route>>(target: &RouteTarget, link: &Link, routes: &[R]) -> Change<Route> {
     let through = || routes.iter().map(Borrow::borrow).filter(|route| !is_automatic(route, link));
     let (wanted, has): (&[Route], Vec<&Route>) = match target {
         RouteTarget::Leave => return Change::none(),
@@ -239,6 +266,24 @@ pub(crate) fn is_automatic(route: &Route, link: &Link) -> bool {
     }
 }
 
+/// Tells whether a device is not to listen to routers.
+fn is_deaf(wanted: &AutoconfChange, link: &Link) -> bool {
+    let forwards = link.autoconf.is_some_and(|settings| settings.forwarding);
+    wanted.accept_ra.is_some_and(|accept_ra| !accept_ra.hears(forwards))
+}
+
+/// Tells whether a route is one that routers advertise and that the device is not to listen to.
+fn is_unheard(route: &Route, wanted: &AutoconfChange, link: &Link) -> bool {
+    let is_heard_of =
+        !is_deaf(wanted, link) && (wanted.accept_ra_defrtr != Some(false) || route.destination.prefix_len() > 0);
+    route.protocol == PROTOCOL_ADVERTISED && !is_heard_of
+}
+
+/// Tells whether a route is a default route that a router advertises.
+pub(crate) fn is_advertised_default(route: &Route) -> bool {
+    is_default(route) && route.protocol == PROTOCOL_ADVERTISED
+}
+
 /// Tells whether two addresses of a device are one network's, so that the later one is secondary.
 pub(crate) fn is_secondary_of(address: &Address, earlier: &Address) -> bool {
     address.net.prefix_len() == earlier.net.prefix_len()
@@ -246,11 +291,11 @@ pub(crate) fn is_secondary_of(address: &Address, earlier: &Address) -> bool {
         && address.scope == earlier.scope
 }
 
-/// Returns the addresses that are somebody's wish: not the kernel's own, and not those of leases.
+/// Returns the addresses that are somebody's wish: not those that the kernel makes, and not those of leases.
 pub(crate) fn settled(link: &Link) -> impl DoubleEndedIterator<Item = &Address> {
     let is_settled = |address: &&Address| match address.origin {
         AddressOrigin::Static | AddressOrigin::Dynamic => true,
-        AddressOrigin::Dhcp | AddressOrigin::Kernel => false,
+        AddressOrigin::Dhcp | AddressOrigin::Kernel | AddressOrigin::Auto => false,
     };
     link.addresses.iter().filter(is_settled)
 }
@@ -282,11 +327,11 @@ fn ipv6_change(wanted: &[Address], link: &Link) -> Change<Address> {
     let wanted: Vec<&Address> = wanted.iter().filter(|address| !is_ipv4(address)).collect();
     let has: Vec<&Address> = settled(link).filter(|address| !is_ipv4(address)).collect();
     let is_wanted = |address: &&&Address| wanted.iter().any(|wanted| is_same(wanted, address));
-    // What routers advertise comes and goes by itself, except where it stands in the way of a wish.
-    let is_advertised = |address: &Address| {
+    // What has a lifetime goes by itself, except where it stands in the way of a wish.
+    let is_passing = |address: &Address| {
         address.origin == AddressOrigin::Dynamic && !wanted.iter().any(|wanted| wanted.net.addr() == address.net.addr())
     };
-    let remove = has.iter().filter(|a| !is_wanted(a) && !is_advertised(a)).map(|a| (*a).clone()).collect();
+    let remove = has.iter().filter(|a| !is_wanted(a) && !is_passing(a)).map(|a| (*a).clone()).collect();
     // The kernel lists the newest first.
     let add = wanted
         .iter()

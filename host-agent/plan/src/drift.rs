@@ -5,14 +5,14 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Leftover, LibvirtNetwork, Link,
-    LinkKind, ResolverState, Route, Rule,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Ipv6Autoconf, Leftover, LibvirtNetwork,
+    Link, LinkKind, ResolverState, Route, Rule,
 };
 
 use crate::census::Census;
 use crate::difference::{
-    address_change, bond_change, bridge_change, client_change, definition_change, fdb_change, is_another_kind,
-    port_change, resolver_change, route_change, rule_change,
+    address_change, autoconf_change, bond_change, bridge_change, client_change, definition_change, fdb_change,
+    is_another_kind, port_change, resolver_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget,
@@ -131,6 +131,24 @@ impl Comparison<'_> {
         };
         self.compare(object, "master", master, text(link.master.as_ref().map(ToString::to_string)));
         self.compare(object, "ipv6_disabled", wanted.ipv6_disabled, link.ipv6_disabled);
+        let change = autoconf_change(&wanted.autoconf, link);
+        let has = |text: fn(Ipv6Autoconf) -> String| link.autoconf.map_or_else(|| "none".to_owned(), text);
+        let words = |wanted: Option<bool>| wanted.map(|wanted| wanted.to_string());
+        self.compare(
+            object,
+            "accept_ra",
+            change.accept_ra.map(|wanted| wanted.to_string()),
+            has(|is| is.accept_ra.to_string()),
+        );
+        self.compare(object, "autoconf", words(change.autoconf), has(|is| is.autoconf.to_string()));
+        self.compare(
+            object,
+            "accept_ra_defrtr",
+            words(change.accept_ra_defrtr),
+            has(|is| is.accept_ra_defrtr.to_string()),
+        );
+        let mode = change.addr_gen_mode.map(|wanted| wanted.to_string());
+        self.compare(object, "addr_gen_mode", mode, has(|is| is.addr_gen_mode.to_string()));
         if let (KindTarget::Bridge(bridge), Some(has)) = (&wanted.kind, link.bridge()) {
             self.bridge(object, bridge, has);
         }
@@ -146,9 +164,9 @@ impl Comparison<'_> {
             self.compare(object, "isolated", change.isolated, flags.isolated);
             self.compare(object, "locked", change.locked, flags.locked);
         }
-        let addresses = address_change(&wanted.addresses, link);
+        let addresses = address_change(wanted, link);
         self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
-        let routes = route_change(&wanted.routes, link, self.census.routes(&link.name));
+        let routes = route_change(wanted, link, self.census.routes(&link.name));
         self.lists(object, "route", &routes.add, &routes.remove, route_text);
     }
 

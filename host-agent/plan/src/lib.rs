@@ -38,8 +38,8 @@ pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vla
 pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, with_origins_of};
 pub use step::{
-    BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep, PortChange,
-    Primary, ResolverStep, Step,
+    AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
+    PlannedStep, PortChange, Primary, ResolverStep, Step,
 };
 pub use steps::steps_towards;
 pub use target::Target;

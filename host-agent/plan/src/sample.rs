@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use crate::{Plan, PlannedStep, plan};
 
+/// The protocol number of routes that routers advertise.
+const PROTOCOL_ADVERTISED: u8 = 9;
 const LEGAL: &str = "a test's words are legal";
 
 /// A network in the making: bridged, untagged, on nothing, without addresses.
@@ -109,6 +111,13 @@ impl Net {
         let addresses = addresses.iter().map(|net| net.parse().expect(LEGAL)).collect();
         let gateway = gateway.map(|gateway| gateway.parse().expect(LEGAL));
         self.0.ipv6 = Ipv6Config::Static(StaticIpv6::new(addresses, gateway).expect(LEGAL));
+        self
+    }
+
+    /// Lets it have IPv6 in another way than by static addresses.
+    #[must_use]
+    pub fn ipv6_by(mut self, config: Ipv6Config) -> Self {
+        self.0.ipv6 = config;
         self
     }
 
@@ -308,7 +317,8 @@ pub fn lines(steps: &[PlannedStep]) -> String {
     steps.iter().map(|planned| planned.step.to_string()).collect::<Vec<_>>().join("\n")
 }
 
-/// What is left of a state when the kernel's noise is taken out: numbers of devices, carriers, link-local addresses,
+/// What is left of a state when the kernel's noise is taken out: numbers of devices, carriers, link-local addresses, what
+/// routers advertise,
 /// leases' remaining time, what DHCP clients wait for, learned and local entries, which port of a bond is in use and what
 /// LACP has come to.
 pub fn settled(mut state: HostState) -> HostState {
@@ -317,7 +327,7 @@ pub fn settled(mut state: HostState) -> HostState {
         link.carrier = false;
         link.promiscuity = 0;
         leave_out_bond_status(link);
-        link.addresses.retain(|address| address.origin != AddressOrigin::Kernel);
+        link.addresses.retain(|address| !matches!(address.origin, AddressOrigin::Kernel | AddressOrigin::Auto));
         for address in &mut link.addresses {
             address.origin = AddressOrigin::Static;
         }
@@ -326,7 +336,7 @@ pub fn settled(mut state: HostState) -> HostState {
         client.problem = None;
     }
     let link_local = |route: &Route| route.destination.to_string() == "fe80::/64";
-    state.kernel.routes.retain(|route| !link_local(route));
+    state.kernel.routes.retain(|route| !link_local(route) && route.protocol != PROTOCOL_ADVERTISED);
     state.kernel.fdb.retain(|entry| entry.state == FdbState::Static);
     state
 }

@@ -2,6 +2,7 @@
 //!
 //! Preview, journal, log, span and golden file print the same words: the step's `Display`.
 
+mod autoconf;
 mod bond;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use trestle_model::{
 };
 use uuid::Uuid;
 
+pub use self::autoconf::AutoconfChange;
 pub use self::bond::{BondTuning, Primary};
 
 /// One idempotent change of a host.
@@ -123,6 +125,14 @@ pub enum KernelStep {
         link: IfName,
         /// Whether IPv6 is to be off.
         disabled: bool,
+    },
+    /// Says what a device makes of what IPv6 routers advertise (`net.ipv6.conf.DEV`); where that becomes more, routers
+    /// are asked at once.
+    SetAutoconf {
+        /// The device.
+        link: IfName,
+        /// The settings.
+        change: AutoconfChange,
     },
     /// Sets a bridge's options; those that are `None` stay.
     SetBridge {
@@ -399,6 +409,7 @@ impl fmt::Display for KernelStep {
             Self::SetMaster { link, master: None } => write!(f, "take {link} out of what it is a port of"),
             Self::SetIpv6Disabled { link, disabled: true } => write!(f, "switch IPv6 off on {link}"),
             Self::SetIpv6Disabled { link, disabled: false } => write!(f, "switch IPv6 on on {link}"),
+            Self::SetAutoconf { link, change } => write!(f, "set autoconfiguration of {link}: {change}"),
             Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
             Self::SetBond { bond, change } => write!(f, "set bond {bond}: {change}"),
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),

@@ -90,6 +90,7 @@ impl Draft<'_> {
             | KernelStep::SetAlias { .. }
             | KernelStep::SetUp { up: true, .. }
             | KernelStep::SetPort { .. }
+            | KernelStep::SetAutoconf { .. }
             | KernelStep::AddAddress { .. }
             | KernelStep::LeaseAddress { .. }
             | KernelStep::AddRoute { .. }
@@ -126,6 +127,7 @@ impl Draft<'_> {
                 | KernelStep::CreateVlan { .. }
                 | KernelStep::SetAlias { .. }
                 | KernelStep::SetIpv6Disabled { .. }
+                | KernelStep::SetAutoconf { .. }
                 | KernelStep::AddAddress { .. }
                 | KernelStep::LeaseAddress { .. }
                 | KernelStep::RemoveAddress { .. }

@@ -10,7 +10,7 @@ use trestle_model::{
     Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, Route, Rule, VlanId,
 };
 
-use crate::{NetworkDefinition, PortChange};
+use crate::{AutoconfChange, NetworkDefinition, PortChange};
 
 /// The wanted state of some objects of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,6 +58,9 @@ pub struct LinkWanted {
     pub master: MasterTarget,
     /// Whether IPv6 is switched off.
     pub ipv6_disabled: Option<bool>,
+    /// What it makes of what IPv6 routers advertise. What it is not to make goes: addresses of the origin
+    /// [`trestle_model::AddressOrigin::Auto`], and routes.
+    pub autoconf: AutoconfChange,
     /// Flags as a port; only of a device that is, or is to be, one.
     pub port: PortChange,
     /// Addresses.
@@ -110,8 +113,8 @@ pub enum MasterTarget {
     PortOf(IfName),
 }
 
-/// The addresses that a device is to have. The kernel's own (IPv6 link-local) never count, nor do those of leases of
-/// the agent's own DHCP clients, nor IPv6 addresses that routers advertise.
+/// The addresses that a device is to have. The kernel's own (IPv6 link-local, and those made of what routers advertise)
+/// never count, nor do those of leases of the agent's own DHCP clients, nor IPv6 addresses with a lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressTarget {
     /// Whatever they are.
@@ -232,6 +235,7 @@ impl LinkWanted {
             alias: AliasTarget::Leave,
             master: MasterTarget::Leave,
             ipv6_disabled: None,
+            autoconf: AutoconfChange::default(),
             port: PortChange::default(),
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,

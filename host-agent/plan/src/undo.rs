@@ -12,12 +12,12 @@ use trestle_model::{
     ResolverState, Route, Rule, Settable,
 };
 
-use crate::PortChange;
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
     LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget, Target,
 };
+use crate::{AutoconfChange, PortChange};
 
 const WHY: &str = "undo";
 
@@ -72,6 +72,8 @@ pub enum Aspect {
     Master,
     /// Whether IPv6 is switched off.
     Ipv6Disabled,
+    /// What it makes of what IPv6 routers advertise.
+    Autoconf,
     /// Flags as a port.
     Port,
     /// Addresses.
@@ -215,6 +217,7 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
             Some(master) => MasterTarget::PortOf(master.clone()),
         },
         ipv6_disabled: Some(link.ipv6_disabled).filter(|_| has(Aspect::Ipv6Disabled)),
+        autoconf: link.autoconf.filter(|_| has(Aspect::Autoconf)).map(AutoconfChange::to).unwrap_or_default(),
         port: link.port.filter(|_| has(Aspect::Port)).map(every_flag).unwrap_or_default(),
         addresses: if has(Aspect::Addresses) {
             AddressTarget::Exactly(settled(link).cloned().collect())
@@ -241,7 +244,7 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
         || wanted.up == Some(false)
         || wanted.mtu.is_some_and(|mtu| mtu < Mtu::IPV6_LEAST)
         || goes_down(&wanted.kind, link);
-    let addresses = wanted.addresses != AddressTarget::Leave || drops_ipv6;
+    let addresses = wanted.addresses != AddressTarget::Leave || drops_ipv6 || !wanted.autoconf.is_empty();
     touch(Aspect::Kind, matches!(wanted.kind, KindTarget::Bridge(_) | KindTarget::Bond(_) | KindTarget::Vlan { .. }));
     // A bond whose ports have to leave gets a MAC of the kernel's choice.
     touch(Aspect::Mac, wanted.mac.is_some() || matches!(wanted.kind, KindTarget::Bond(_)));
@@ -250,6 +253,8 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     touch(Aspect::Alias, wanted.alias != AliasTarget::Leave);
     touch(Aspect::Master, wanted.master != MasterTarget::Leave);
     touch(Aspect::Ipv6Disabled, wanted.ipv6_disabled.is_some());
+    // Below the least MTU of IPv6 the kernel forgets the settings.
+    touch(Aspect::Autoconf, !wanted.autoconf.is_empty() || wanted.mtu.is_some_and(|mtu| mtu < Mtu::IPV6_LEAST));
     // A port that leaves its bridge comes back with the kernel's flags.
     touch(
         Aspect::Port,
@@ -278,6 +283,7 @@ fn everything() -> BTreeSet<Aspect> {
         Aspect::Alias,
         Aspect::Master,
         Aspect::Ipv6Disabled,
+        Aspect::Autoconf,
         Aspect::Port,
         Aspect::Addresses,
         Aspect::Routes,

@@ -2,6 +2,7 @@
 
 use trestle_fake_host::{FakeHost, World};
 use trestle_model::{Feature, NetworkName};
+use trestle_proto::host::v1::ipv6_config::Method as Six;
 
 use super::tests::{Served, network, request, serve, set_up};
 use super::*;
@@ -38,6 +39,10 @@ fn four(network: wire::Network, addresses: &[&str], gateway: Option<&str>) -> wi
     wire::Network { ipv4: Some(wire::Ipv4Config { method }), ..network }
 }
 
+fn six(network: wire::Network, method: wire::ipv6_config::Method) -> wire::Network {
+    wire::Network { ipv6: Some(wire::Ipv6Config { method: Some(method) }), ..network }
+}
+
 fn claiming(name: &str, nic: &str, host: u8) -> wire::Network {
     let address = format!("198.51.{host}.2/24");
     let gateway = format!("198.51.{host}.1");
@@ -61,6 +66,10 @@ fn rows() -> Vec<Row> {
         let (destination, next_hop) = (destination.to_owned(), next_hop.to_owned());
         let route = wire::StaticRoute { destination, next_hop, metric: 0 };
         wire::Network { routes: vec![route], ..four(on("eth1"), &["198.51.100.2/24"], None) }
+    };
+    let given = |addresses: &[&str]| {
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        wire::StaticAddresses { addresses, gateway: None }
     };
     vec![
         // 21: parameters that contradict each other, or that are malformed.
@@ -127,6 +136,25 @@ fn rows() -> Vec<Row> {
             "networks[0].ipv4.static.gateway",
             [wire::Network { default_route: true, ..four(on("eth1"), &["198.51.100.2/24"], Some("203.0.113.1")) }],
         ),
+        row(
+            Code::BadAddress,
+            22,
+            "networks[0].ipv6.static.addresses[0]",
+            [six(on("eth1"), Six::Static(given(&["198.51.100.2/24"])))],
+        ),
+        row(
+            Code::BadAddress,
+            22,
+            "networks[0].ipv6.static.addresses[1]",
+            [six(on("eth1"), Six::Static(given(&["2001:db8::2/64", "2001:db8::2/48"])))],
+        ),
+        row(Code::BadAddress, 22, "networks[0].ipv6.static.addresses", [six(on("eth1"), Six::Static(given(&[])))]),
+        row(
+            Code::GatewayWithoutAddress,
+            22,
+            "networks[0].routes[0].next_hop",
+            [six(routed("2001:db8:7::/48", "2001:db8::7"), Six::Auto(wire::Advertised {}))],
+        ),
         row(Code::AddressTaken, 22, "networks[0].ipv4.addresses[0]", [four(on("eth1"), &["192.0.2.10/24"], None)]),
         row(Code::RouteInvalid, 22, "networks[0].routes[0].destination", [routed("nonsense", "198.51.100.1")]),
         // 23 and 24: NICs.
@@ -143,6 +171,13 @@ fn rows() -> Vec<Row> {
         row(Code::ForeignDevice, 27, "networks[0].bridge_name", [bridge("virbr0", on("eth1"))]),
         // What oVirt has no number for.
         row(Code::MtuOutOfRange, None, "networks[0].mtu", [sized(67, on("eth1"))]),
+        row(
+            Code::MtuOutOfRange,
+            None,
+            "networks[0].mtu",
+            [sized(1279, six(on("eth1"), Six::AutoAndDhcp(wire::AdvertisedAndDhcp {})))],
+        ),
+        row(Code::MtuOutOfRange, None, "networks[0].mtu", [sized(1000, six(on("eth1"), Six::Dhcp(wire::Dhcp {})))]),
         row(Code::MtuOutOfRange, None, "networks[0].mtu", [sized(60_000, on("eth1"))]),
         row(Code::GuestsAttached, None, "networks[0].name", [removal("held")]),
         row(Code::NoEffectNotBridged, None, "networks[0].manage_macs_with_libvirt", [managed(bridgeless(on("eth1")))]),

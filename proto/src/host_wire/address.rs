@@ -32,6 +32,9 @@ pub(crate) fn read_ipv6(form: &mut Form, path: &str, config: Option<&wire::Ipv6C
             let path = format!("{path}.static");
             IPV6.read(form, &path, given).map_or(Ipv6Config::None, Ipv6Config::Static)
         }
+        Some(ipv6_config::Method::Auto(wire::Advertised {})) => Ipv6Config::Auto,
+        Some(ipv6_config::Method::Dhcp(wire::Dhcp {})) => Ipv6Config::Dhcp,
+        Some(ipv6_config::Method::AutoAndDhcp(wire::AdvertisedAndDhcp {})) => Ipv6Config::AutoAndDhcp,
     }
 }
 
@@ -49,13 +52,14 @@ pub(crate) fn build_ipv4(config: &Ipv4Config) -> Option<wire::Ipv4Config> {
 
 /// Builds an IPv6 configuration; none is absent.
 pub(crate) fn build_ipv6(config: &Ipv6Config) -> Option<wire::Ipv6Config> {
-    match config {
-        Ipv6Config::None => None,
-        Ipv6Config::Static(given) => {
-            let addresses = build_static(given.addresses(), given.gateway());
-            Some(wire::Ipv6Config { method: Some(ipv6_config::Method::Static(addresses)) })
-        }
-    }
+    let method = match config {
+        Ipv6Config::None => return None,
+        Ipv6Config::Static(given) => ipv6_config::Method::Static(build_static(given.addresses(), given.gateway())),
+        Ipv6Config::Auto => ipv6_config::Method::Auto(wire::Advertised {}),
+        Ipv6Config::Dhcp => ipv6_config::Method::Dhcp(wire::Dhcp {}),
+        Ipv6Config::AutoAndDhcp => ipv6_config::Method::AutoAndDhcp(wire::AdvertisedAndDhcp {}),
+    };
+    Some(wire::Ipv6Config { method: Some(method) })
 }
 
 fn build_static<N: Display, G: Display>(addresses: &[N], gateway: Option<G>) -> wire::StaticAddresses {

@@ -57,7 +57,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
     let mtu = form.mtu(&format!("{path}.mtu"), network.mtu);
     let ipv4 = read_ipv4(form, &format!("{path}.ipv4"), network.ipv4.as_ref());
     let ipv6 = read_ipv6(form, &format!("{path}.ipv6"), network.ipv6.as_ref());
-    if matches!(ipv6, Ipv6Config::Static(_)) && mtu < Mtu::IPV6_LEAST {
+    if ipv6 != Ipv6Config::None && mtu < Mtu::IPV6_LEAST {
         let message = format!("MTU {mtu} is less than the {} that IPv6 needs", Mtu::IPV6_LEAST);
         let finding = Finding::error(Code::MtuOutOfRange, format!("{path}.mtu"), message);
         form.note(finding.remedy("give an MTU of 1280 bytes or more, or leave the IPv6 configuration out"));

@@ -34,6 +34,7 @@ fn address() -> impl Strategy<Value = Address> {
         AddressOrigin::Dynamic,
         AddressOrigin::Dhcp,
         AddressOrigin::Kernel,
+        AddressOrigin::Auto,
     ]);
     (net(), origin).prop_map(|(net, origin)| Address {
         net,

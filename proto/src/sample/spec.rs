@@ -51,7 +51,8 @@ pub(crate) fn ipv6() -> impl Strategy<Value = Ipv6Config> {
         let gateway = routed.then_some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
         Ipv6Config::Static(StaticIpv6::new(nets, gateway).unwrap())
     });
-    prop_oneof![Just(Ipv6Config::None), given]
+    let others = [Ipv6Config::None, Ipv6Config::Auto, Ipv6Config::Dhcp, Ipv6Config::AutoAndDhcp];
+    prop_oneof![proptest::sample::select(others.to_vec()), given]
 }
 
 /// Routes of both families, each to a destination of its own.

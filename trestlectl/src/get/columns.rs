@@ -92,7 +92,12 @@ fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
         ipv4_config::Method::Static(given) => given.addresses,
         ipv4_config::Method::Dhcp(_) => vec!["dhcp".to_owned()],
     });
-    let v6 = spec.ipv6.and_then(|config| config.method).map(|ipv6_config::Method::Static(given)| given.addresses);
+    let v6 = spec.ipv6.and_then(|config| config.method).map(|method| match method {
+        ipv6_config::Method::Static(given) => given.addresses,
+        ipv6_config::Method::Auto(_) => vec!["auto".to_owned()],
+        ipv6_config::Method::Dhcp(_) => vec!["dhcpv6".to_owned()],
+        ipv6_config::Method::AutoAndDhcp(_) => vec!["auto".to_owned(), "dhcpv6".to_owned()],
+    });
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
     let nic = if spec.nic.is_empty() { "-".to_owned() } else { spec.nic };
     let addresses = if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") };

@@ -5,8 +5,8 @@
 
 use trestle_proto::host::v1::network::Southbound;
 use trestle_proto::host::v1::{
-    AddressOrigin, AddressReport, BridgeDevice, BridgeOptions, BridgeReport, Capabilities, Ipv4Config, Ipv6Config,
-    Network, Owner, Scope, StaticAddresses, ipv4_config, ipv6_config,
+    AddressOrigin, AddressReport, Advertised, BridgeDevice, BridgeOptions, BridgeReport, Capabilities, Ipv4Config,
+    Ipv6Config, Network, Owner, Scope, StaticAddresses, ipv4_config, ipv6_config,
 };
 
 use super::capabilities::ask;
@@ -50,7 +50,7 @@ fn wish(capabilities: &Capabilities, name: &str, network: Option<&str>, uplink: 
             capabilities.routes.iter().filter(|route| route.device == name && of_family(&route.destination));
         routes.find(|route| is_default(&route.destination) && route.protocol != PROTOCOL_ADVERTISED)
     };
-    let (ipv4, ipv6) = (gateway(|text| !is_ipv6(text)), gateway(is_ipv6));
+    let (ipv4_gateway, ipv6_gateway) = (gateway(|text| !is_ipv6(text)), gateway(is_ipv6));
     let of = |wanted: bool, gateway: Option<String>| {
         let given = bridge.addresses.iter().filter(|address| is_static(address) && is_ipv6(&address.address) == wanted);
         let addresses: Vec<String> = given.map(|address| address.address.clone()).collect();
@@ -59,6 +59,19 @@ fn wish(capabilities: &Capabilities, name: &str, network: Option<&str>, uplink: 
     let next_hop = |route: Option<&trestle_proto::host::v1::RouteReport>| {
         route.map(|route| route.gateway.clone()).filter(|gateway| !gateway.is_empty())
     };
+    let has_router = capabilities
+        .routes
+        .iter()
+        .any(|route| route.device == name && is_default(&route.destination) && route.protocol == PROTOCOL_ADVERTISED);
+    let is_auto = bridge.addresses.iter().any(|address| address.origin() == AddressOrigin::Auto);
+    let ipv6 = match of(true, next_hop(ipv6_gateway)) {
+        Some(given) => Some(ipv6_config::Method::Static(given)),
+        None => is_auto.then_some(ipv6_config::Method::Auto(Advertised {})),
+    };
+    if has_router && matches!(ipv6, Some(ipv6_config::Method::Static(_))) {
+        output::note(format_args!("the default router advertises itself and will go; give the network a gateway"));
+    }
+    let is_routed = has_router && matches!(ipv6, Some(ipv6_config::Method::Auto(_)));
     let options = bridge.options.unwrap_or_default();
     let described = Network {
         name: network.unwrap_or(name).to_owned(),
@@ -68,9 +81,10 @@ fn wish(capabilities: &Capabilities, name: &str, network: Option<&str>, uplink: 
         mtu: Some(bridge.mtu),
         stp: options.stp,
         bridge_options: Some(kept(&options)),
-        ipv4: of(false, next_hop(ipv4)).map(|given| Ipv4Config { method: Some(ipv4_config::Method::Static(given)) }),
-        ipv6: of(true, next_hop(ipv6)).map(|given| Ipv6Config { method: Some(ipv6_config::Method::Static(given)) }),
-        default_route: next_hop(ipv4).or_else(|| next_hop(ipv6)).is_some(),
+        ipv4: of(false, next_hop(ipv4_gateway))
+            .map(|given| Ipv4Config { method: Some(ipv4_config::Method::Static(given)) }),
+        ipv6: ipv6.map(|method| Ipv6Config { method: Some(method) }),
+        default_route: is_routed || next_hop(ipv4_gateway).or_else(|| next_hop(ipv6_gateway)).is_some(),
         ..Network::default()
     };
     let adopt_devices = [name.to_owned()].into_iter().chain(device).collect();

@@ -3,9 +3,15 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
-use trestle_model::{Address, AddressOrigin, IfName, Link, LinkKind, MacAddr, Mtu};
+use trestle_model::{
+    AcceptRa, AddrGenMode, Address, AddressOrigin, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, Route,
+};
+use trestle_plan::AutoconfChange;
 
 use super::{Answer, Kernel, is_ipv4};
+
+/// The address of every segment's router.
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 impl Kernel {
     pub(super) fn set_ipv6_disabled(&mut self, name: &IfName, disabled: bool) -> Answer {
@@ -89,13 +95,56 @@ impl Kernel {
         }
     }
 
+    pub(super) fn set_autoconf(&mut self, name: &IfName, change: AutoconfChange) -> Answer {
+        let link = self.link_mut(name)?;
+        let Some(settings) = link.autoconf else { return Err(format!("{name}: No such file or directory")) };
+        link.autoconf = Some(change.of(settings));
+        Ok(())
+    }
+
+    /// Lets every device take what the routers of its segment advertise all the time: an address, and a default route.
+    /// What it took stays when it no longer listens.
+    pub(super) fn follow_routers(&mut self) {
+        let mut routes = Vec::new();
+        for (segment, prefix) in self.routers.clone() {
+            let Some(below) = self.state.links.get(&segment) else { continue };
+            let name = below.master.clone().unwrap_or(segment);
+            let Some(link) = self.state.links.get_mut(&name) else { continue };
+            let speaks_ipv6 = link.up && !link.ipv6_disabled && link.bond_port.is_none();
+            let hears = |settings: &Ipv6Autoconf| speaks_ipv6 && settings.accept_ra != AcceptRa::Never;
+            let Some(settings) = link.autoconf.filter(hears) else { continue };
+            let host = link.addresses.iter().find_map(|address| match address.net {
+                IpNet::V6(net) if address.origin == AddressOrigin::Kernel => Some(net.addr()),
+                IpNet::V4(_) | IpNet::V6(_) => None,
+            });
+            if let Some(host) = host.filter(|_| settings.autoconf) {
+                let net = IpNet::V6(Ipv6Net::new_assert(joined(prefix.addr(), host), prefix.prefix_len()));
+                if !link.addresses.iter().any(|has| has.net.addr() == net.addr()) {
+                    insert(
+                        link,
+                        Address { net, origin: AddressOrigin::Auto, scope: 0, ..link_local(MacAddr::new([0; 6])) },
+                    );
+                }
+            }
+            if settings.accept_ra_defrtr {
+                routes.push(advertised_default(&name));
+            }
+        }
+        for route in routes {
+            if !self.state.routes.contains(&route) {
+                self.state.routes.push(route);
+            }
+        }
+    }
+
     /// Gives every device that is up and speaks IPv6 its link-local address.
     pub(super) fn follow_link_local(&mut self) {
         for link in self.state.links.values_mut() {
             let speaks_ipv6 =
                 link.up && !link.ipv6_disabled && link.mtu >= Mtu::IPV6_LEAST && link.kind != LinkKind::Loopback;
             // The kernel gives none to the ports of a bond.
-            let speaks_ipv6 = speaks_ipv6 && link.bond_port.is_none();
+            let makes_one = link.autoconf.is_some_and(|settings| settings.addr_gen_mode != AddrGenMode::None);
+            let speaks_ipv6 = speaks_ipv6 && makes_one && link.bond_port.is_none();
             let has_one = link.addresses.iter().any(|address| address.origin == AddressOrigin::Kernel);
             if let Some(mac) = link.mac.filter(|_| speaks_ipv6 && !has_one) {
                 link.addresses.push(link_local(mac));
@@ -130,6 +179,26 @@ fn insert(link: &mut Link, address: Address) {
     }
     ipv4.append(&mut ipv6);
     link.addresses = ipv4;
+}
+
+/// Puts the first half of one address before the second half of another.
+fn joined(prefix: Ipv6Addr, host: Ipv6Addr) -> Ipv6Addr {
+    let upper = prefix.to_bits() & (u128::MAX << 64);
+    Ipv6Addr::from_bits(upper | host.to_bits() & u128::from(u64::MAX))
+}
+
+/// Returns the default route over a segment's router, as the kernel makes it.
+fn advertised_default(device: &IfName) -> Route {
+    Route {
+        table: Route::MAIN,
+        destination: IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)),
+        gateway: Some(IpAddr::V6(ROUTER)),
+        device: device.clone(),
+        metric: 1024,
+        preferred_source: None,
+        protocol: 9,
+        scope: 0,
+    }
 }
 
 fn is_one_network(a: &Address, b: &Address) -> bool {

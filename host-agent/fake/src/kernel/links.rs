@@ -1,6 +1,8 @@
 //! Devices: making, removing, up and down, bridges and their ports.
 
-use trestle_model::{Bridge, Feature, FeatureSet, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId};
+use trestle_model::{
+    Bridge, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+};
 use trestle_plan::{BridgeChange, PortChange};
 
 use super::bonds::is_bond;
@@ -103,6 +105,7 @@ impl Kernel {
             port: None,
             bond_port: None,
             ipv6_disabled: false,
+            autoconf: (mtu >= Mtu::IPV6_LEAST).then_some(Ipv6Autoconf::NEW),
             promiscuity: 0,
             addresses: Vec::new(),
         };
@@ -185,6 +188,8 @@ impl Kernel {
         let Some(link) = self.state.links.get_mut(name) else { return };
         link.mtu = mtu;
         let master = link.master.clone();
+        // Below the least MTU of IPv6 the kernel forgets what was set.
+        link.autoconf = if mtu < Mtu::IPV6_LEAST { None } else { link.autoconf.or(Some(Ipv6Autoconf::NEW)) };
         if mtu < Mtu::IPV6_LEAST {
             self.drop_ipv6(name);
         }

@@ -80,16 +80,17 @@ fn origin(message: &AddressMessage, flags: AddressFlags, own: IpAddr, mac: Optio
     // IFA_PROTO tells since kernel 5.18.
     match pick!(message.attributes, AddressAttribute::Protocol) {
         Some(AddressProtocol::Loopback | AddressProtocol::LinkLocal) => return AddressOrigin::Kernel,
-        Some(AddressProtocol::RouterAnnouncement) => return AddressOrigin::Dynamic,
+        Some(AddressProtocol::RouterAnnouncement) => return AddressOrigin::Auto,
         Some(AddressProtocol::Other(_) | _) | None => {}
     }
     if own.is_loopback() {
         return AddressOrigin::Kernel;
     }
-    if !flags.contains(AddressFlags::Permanent) {
-        return AddressOrigin::Dynamic;
-    }
     let made_by_kernel = flags.contains(AddressFlags::StablePrivacy) || mac.is_some_and(|mac| is_eui64(own, mac));
+    if !flags.contains(AddressFlags::Permanent) {
+        let is_auto = own.is_ipv6() && (made_by_kernel || flags.contains(AddressFlags::Secondary));
+        return if is_auto { AddressOrigin::Auto } else { AddressOrigin::Dynamic };
+    }
     if is_link_local(own) && made_by_kernel { AddressOrigin::Kernel } else { AddressOrigin::Static }
 }
 
@@ -130,7 +131,12 @@ mod tests {
         let cases = [
             ("10.0.0.1", permanent, None, AddressOrigin::Static),
             ("10.0.0.1", AddressFlags::empty(), None, AddressOrigin::Dynamic),
-            ("2001:db8::1", AddressFlags::empty(), Some(AddressProtocol::RouterAnnouncement), AddressOrigin::Dynamic),
+            ("2001:db8::1", AddressFlags::empty(), None, AddressOrigin::Dynamic),
+            ("2001:db8::1", AddressFlags::empty(), Some(AddressProtocol::RouterAnnouncement), AddressOrigin::Auto),
+            ("2001:db8::5054:ff:fe00:1", AddressFlags::empty(), None, AddressOrigin::Auto),
+            ("2001:db8::1", AddressFlags::StablePrivacy, None, AddressOrigin::Auto),
+            // `IFA_F_TEMPORARY` has the number of `IFA_F_SECONDARY`: drawn at random for privacy (RFC 8981).
+            ("2001:db8::1", AddressFlags::Secondary, None, AddressOrigin::Auto),
             ("127.0.0.1", permanent, None, AddressOrigin::Kernel),
             ("fe80::9", permanent, Some(AddressProtocol::LinkLocal), AddressOrigin::Kernel),
             ("fe80::9", permanent, None, AddressOrigin::Static),

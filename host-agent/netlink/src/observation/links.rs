@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVlan,
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, Inet6DevConf, InfoBridge, InfoBridgePort, InfoData, InfoKind,
+    InfoPortData, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
 };
-use trestle_model::{Bridge, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId};
+use trestle_model::{
+    AcceptRa, AddrGenMode, Bridge, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+};
 
 use super::{Names, bonds, pick};
 use crate::failure::Failure;
@@ -92,7 +94,8 @@ fn link(message: &LinkMessage, names: &Names) -> Option<Link> {
         alias: pick!(attributes, LinkAttribute::IfAlias).cloned().filter(|alias| !alias.is_empty()),
         port: port_flags(message),
         bond_port: bonds::port(message),
-        ipv6_disabled: ipv6_disabled(attributes),
+        ipv6_disabled: settings(attributes).is_none_or(|settings| settings.disable_ipv6 != 0),
+        autoconf: settings(attributes).and_then(autoconf),
         promiscuity: pick!(attributes, LinkAttribute::Promiscuity).copied().unwrap_or_default(),
         addresses: Vec::new(),
     })
@@ -143,11 +146,21 @@ fn bridge(data: &[InfoBridge]) -> Bridge {
     }
 }
 
-/// Tells whether IPv6 is off. A device that the kernel keeps no IPv6 settings for has no IPv6 either.
-fn ipv6_disabled(attributes: &[LinkAttribute]) -> bool {
+/// Returns a device's IPv6 settings. One that the kernel keeps none for has no IPv6 either.
+fn settings(attributes: &[LinkAttribute]) -> Option<&Inet6DevConf> {
     let families = pick!(attributes, LinkAttribute::AfSpecUnspec).map_or(&[][..], Vec::as_slice);
     let inet6 = pick!(families, AfSpecUnspec::Inet6).map_or(&[][..], Vec::as_slice);
-    pick!(inet6, AfSpecInet6::DevConf).is_none_or(|settings| settings.disable_ipv6 != 0)
+    pick!(inet6, AfSpecInet6::DevConf)
+}
+
+fn autoconf(settings: &Inet6DevConf) -> Option<Ipv6Autoconf> {
+    Some(Ipv6Autoconf {
+        accept_ra: AcceptRa::of_kernel(settings.accept_ra)?,
+        autoconf: settings.autoconf != 0,
+        accept_ra_defrtr: settings.accept_ra_defrtr != 0,
+        addr_gen_mode: AddrGenMode::of_kernel(settings.addr_gen_mode)?,
+        forwarding: settings.forwarding != 0,
+    })
 }
 
 pub(super) fn mac(bytes: &[u8]) -> Option<MacAddr> {

@@ -56,7 +56,7 @@ async fn replace(devices: &Devices<'_>, link: (&IfName, u32), address: &Address)
         delete(devices, address, link.1).await?;
         return create(devices, address, link.1, NLM_F_EXCL).await;
     }
-    if there != wanted || there.origin == AddressOrigin::Dynamic {
+    if there != wanted || matches!(there.origin, AddressOrigin::Dynamic | AddressOrigin::Auto) {
         return create(devices, address, link.1, NLM_F_REPLACE).await;
     }
     Ok(())

@@ -156,7 +156,7 @@ pub(super) async fn set_ipv6_disabled(devices: &mut Devices<'_>, link: &IfName, 
 ///
 /// One that was a bond's port while the MTU was below 1280 loses IPv6, and does not get it back with the MTU that it returns
 /// to when the bond lets it go (measured on 6.1); a change of the MTU afterwards brings it.
-async fn wake_ipv6(devices: &Devices<'_>, link: &IfName, index: u32) -> Result<(), Failure> {
+pub(super) async fn wake_ipv6(devices: &Devices<'_>, link: &IfName, index: u32) -> Result<(), Failure> {
     let text = tokio::fs::read_to_string(format!("/sys/class/net/{link}/mtu")).await;
     let mtu: u32 = text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
     let least = Mtu::IPV6_LEAST.get();

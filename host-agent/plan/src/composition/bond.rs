@@ -13,7 +13,7 @@ use crate::target::{
 
 /// What a bond of Trestle's own is like when no network stands on it.
 pub(super) const NEW_BASELINE: NicBaseline =
-    NicBaseline { mtu: trestle_model::Mtu::ETHERNET, up: true, ipv6_disabled: true };
+    NicBaseline { mtu: trestle_model::Mtu::ETHERNET, up: true, ipv6_disabled: true, autoconf: None };
 
 /// Completes a configuration's bonds by what the host is: one that a network stands on and that is not configured is
 /// adopted as it is, and each has the MAC that it keeps from here on.

@@ -6,7 +6,7 @@ use trestle_model::{
 };
 
 use super::bond::own_mac;
-use super::{Composition, guest_ports, make_top, why};
+use super::{Composition, guest_ports, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
     AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
@@ -30,7 +30,7 @@ impl Composition<'_> {
         let attributes = attributes(spec, bridge);
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
         wanted.mac = spec.southbound.as_ref().and_then(|southbound| self.mac_below(southbound));
-        make_top(&mut wanted, spec);
+        self.make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
         self.guests(spec, bridge, attributes.default_pvid);
         self.isolation(spec, bridge);

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use trestle_model::{Baselines, HostConfig, HostState, IfName, Link, Mtu, NetworkSpec, NicBaseline};
 
 use super::bond::{self, bond_with, why_bond};
-use super::{Composition, addresses, bridged, is_hardware, make_top, routes};
-use crate::ownership;
+use super::{Composition, addresses, bridged, is_hardware, routes};
 use crate::target::{AddressTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget};
+use crate::{AutoconfChange, ownership};
 
 /// What a configuration uses a NIC for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Role<'a> {
 
 /// Returns what a NIC goes back to when the last network leaves it.
 pub(super) const fn now(link: &Link) -> NicBaseline {
-    NicBaseline { mtu: link.mtu, up: link.up, ipv6_disabled: link.ipv6_disabled }
+    NicBaseline { mtu: link.mtu, up: link.up, ipv6_disabled: link.ipv6_disabled, autoconf: link.autoconf }
 }
 
 /// Returns how each NIC and bond that `desired` uses is without it: what `running` remembers, else what it is now.
@@ -84,13 +84,13 @@ impl Composition<'_> {
         match (before, after) {
             (_, Role::Untagged(spec)) if self.is_touched(spec) => match spec.bridge() {
                 Some(bridge) => bridged::make_port(&mut wanted, spec, &bridge.name),
-                None => make_top(&mut wanted, spec),
+                None => self.make_top(&mut wanted, spec),
             },
             // Its untagged network is not part of this: only what the VLANs above need changes.
             (_, Role::Untagged(_)) => {}
             (Role::Untagged(old), Role::Base | Role::Unused | Role::Member) => {
                 free(&mut wanted);
-                wanted.ipv6_disabled = baseline.as_ref().map(|baseline| baseline.ipv6_disabled);
+                return_ipv6(&mut wanted, baseline.as_ref());
                 if old.bridge().is_none() {
                     wanted.addresses = AddressTarget::Without(addresses(old));
                     wanted.routes = RouteTarget::Without(routes(old));
@@ -99,14 +99,14 @@ impl Composition<'_> {
             }
             (Role::Member, Role::Base | Role::Unused) => {
                 free(&mut wanted);
-                wanted.ipv6_disabled = baseline.as_ref().map(|baseline| baseline.ipv6_disabled);
+                return_ipv6(&mut wanted, baseline.as_ref());
             }
             (Role::Base | Role::Unused, Role::Base | Role::Unused) if self.is_to_leave(name, released) => {
                 free(&mut wanted);
-                wanted.ipv6_disabled = match &baseline {
-                    Some(baseline) => Some(baseline.ipv6_disabled),
-                    None => released.then_some(false),
-                };
+                match &baseline {
+                    Some(_) => return_ipv6(&mut wanted, baseline.as_ref()),
+                    None => wanted.ipv6_disabled = released.then_some(false),
+                }
             }
             (Role::Base | Role::Unused | Role::Member, Role::Base | Role::Unused | Role::Member) => {}
         }
@@ -199,6 +199,12 @@ fn role<'a>(config: &'a HostConfig, nic: &IfName) -> Role<'a> {
 
 fn on_nic<'a>(config: &'a HostConfig, nic: &IfName) -> impl Iterator<Item = &'a NetworkSpec> {
     config.specs().filter(move |spec| spec.southbound.as_ref().is_some_and(|southbound| southbound.device() == nic))
+}
+
+/// Gives a NIC IPv6 as it had it.
+fn return_ipv6(wanted: &mut LinkWanted, baseline: Option<&NicBaseline>) {
+    wanted.ipv6_disabled = baseline.map(|baseline| baseline.ipv6_disabled);
+    wanted.autoconf = baseline.and_then(|baseline| baseline.autoconf).map(AutoconfChange::to).unwrap_or_default();
 }
 
 fn free(wanted: &mut LinkWanted) {

@@ -44,14 +44,15 @@ pub(super) fn gateways(spec: &NetworkSpec) -> (Option<Ipv4Addr>, Option<Ipv6Addr
         Ipv4Config::Static(given) => given.gateway(),
     };
     let ipv6 = match &spec.ipv6 {
-        Ipv6Config::None => None,
+        // A router is what advertises itself, and no gateway of the network's own.
+        Ipv6Config::None | Ipv6Config::Auto | Ipv6Config::Dhcp | Ipv6Config::AutoAndDhcp => None,
         Ipv6Config::Static(given) => given.gateway(),
     };
     (ipv4, ipv6)
 }
 
 /// Returns the destination that is everything.
-pub(super) fn any(is_ipv4: bool) -> IpNet {
+pub(crate) fn any(is_ipv4: bool) -> IpNet {
     if is_ipv4 {
         IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0))
     } else {

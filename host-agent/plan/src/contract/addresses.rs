@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use trestle_model::{Address, AddressOrigin, IfName, Route, Rule};
+use trestle_model::{AcceptRa, AddrGenMode, Address, AddressOrigin, IfName, Ipv6Autoconf, Route, Rule};
 
 use super::bench::{Bench, TABLE, address, same, up};
 use crate::ownership::ROUTE_PROTOCOL;
-use crate::{Host, KernelStep, Step};
+use crate::{AutoconfChange, Host, KernelStep, Step};
 
 const PROTOCOL_KERNEL: u8 = 2;
 
@@ -49,6 +49,30 @@ pub(super) async fn ipv6_is_switched_off_and_on<H: Host>(bench: &Bench<'_, H>) -
     let link = bench.link(nic).await?;
     same("IPv6 is off", &link.ipv6_disabled, &false)?;
     same("addresses", &settled(link.addresses), &Vec::new())
+}
+
+pub(super) async fn autoconfiguration_is_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let nic = &bench.nic;
+    let set = |change| Step::from(KernelStep::SetAutoconf { link: nic.clone(), change });
+    let switch = KernelStep::SetIpv6Disabled { link: nic.clone(), disabled: false };
+    let deaf = Ipv6Autoconf {
+        accept_ra: AcceptRa::Never,
+        autoconf: false,
+        accept_ra_defrtr: false,
+        addr_gen_mode: AddrGenMode::None,
+        forwarding: false,
+    };
+    bench.perform([switch.into(), up(nic), set(AutoconfChange::to(deaf))]).await?;
+    same("settings", &bench.link(nic).await?.autoconf, &Some(deaf))?;
+    let listen = AutoconfChange {
+        accept_ra: Some(AcceptRa::Always),
+        addr_gen_mode: Some(AddrGenMode::Eui64),
+        ..AutoconfChange::default()
+    };
+    bench.perform([set(listen)]).await?;
+    same("settings", &bench.link(nic).await?.autoconf, &Some(listen.of(deaf)))?;
+    let gone = KernelStep::SetAutoconf { link: bench.bridge.clone(), change: listen };
+    same("a device that is not there is refused", &bench.perform_once(&[gone.into()]).await.is_err(), &true)
 }
 
 pub(super) async fn routes_are_kept<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {

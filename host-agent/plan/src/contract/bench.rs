@@ -10,7 +10,9 @@ use crate::target::{
     AddressTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget,
     RulesTarget, Target,
 };
-use crate::{Host, KernelStep, LibvirtStep, PortChange, Snapshot, Step, steps_towards, undo_target, verify};
+use crate::{
+    AutoconfChange, Host, KernelStep, LibvirtStep, PortChange, Snapshot, Step, steps_towards, undo_target, verify,
+};
 
 /// The libvirt network that cases may make.
 pub(super) const NETWORK: &str = "trestle-contract";
@@ -108,6 +110,7 @@ impl<'a, H: Host> Bench<'a, H> {
             wanted.mtu = link.map(|link| link.mtu);
             wanted.up = link.map(|link| link.up);
             wanted.ipv6_disabled = link.map(|link| link.ipv6_disabled);
+            wanted.autoconf = link.and_then(|link| link.autoconf).map(AutoconfChange::to).unwrap_or_default();
             wanted.master = MasterTarget::Free;
             wanted.addresses = AddressTarget::Exactly(Vec::new());
             wanted.routes = RouteTarget::Exactly(Vec::new());

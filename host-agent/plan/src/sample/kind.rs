@@ -1,6 +1,6 @@
 //! Each kind of plan once: what tests go through that look at every place where a plan can be broken off.
 
-use trestle_model::{BondChange, BondMode, NetworkChange};
+use trestle_model::{BondChange, BondMode, Ipv6Config, NetworkChange};
 
 use super::{Change, Net, bond, net, remove, remove_bond};
 
@@ -25,6 +25,7 @@ pub fn kinds() -> Vec<Kind> {
     let other = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], None);
     let claiming = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], Some("198.51.100.1")).default_route();
     let six = |network: Net| network.ipv6(&["2001:db8:7::1/64"], None);
+    let by_itself = || other().bridgeless().ipv6_by(Ipv6Config::Auto);
     let lacp = |nics: &[&str]| bond("bond0", BondMode::Lacp, nics);
     let spare = |nics: &[&str]| bond("bond0", BondMode::ActiveBackup, nics);
     let stp = |network: Net| network.bridge(|bridge| { bridge.stp = true; bridge.options.priority = Some(4096); });
@@ -42,6 +43,9 @@ pub fn kinds() -> Vec<Kind> {
         kind("change a base's MTU with its VLAN's", [other().set()], [net("n0").on("eth1").vlan(10).mtu(9000).set()]),
         kind("change the spanning tree and the priority", [addressed().set()], [stp(addressed()).set()]),
         kind("change addresses", [six(addressed()).set()], [net("n0").on("eth0").ipv4(&["192.0.2.11/24", "192.0.2.12/24"], None).set()]),
+        kind("let IPv6 come by itself", [six(addressed()).set()], [addressed().ipv6_by(Ipv6Config::AutoAndDhcp).set()]),
+        kind("give up what came by itself", [by_itself().set()], [six(other().bridgeless()).set()]),
+        kind("remove a network to which IPv6 comes by itself", [by_itself().set()], [remove("n1")]),
         kind("change routes", [addressed().route("198.18.0.0/16", "192.0.2.1", 0).set()], [addressed().route("198.19.0.0/16", "192.0.2.2", 7).set()]),
         kind("give a network a gateway of its own", [addressed().set()], [net("n0").on("eth0").ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).set()]),
         kind("take a network's own gateway away", [net("n0").on("eth0").bridgeless().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).set()], [remove("n0")]),

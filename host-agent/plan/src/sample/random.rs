@@ -1,7 +1,7 @@
 //! Random hosts and random requests, for the laws that hold of every plan on every host.
 
 use proptest::prelude::*;
-use trestle_model::{BondChange, BondMode, BondOption};
+use trestle_model::{BondChange, BondMode, BondOption, Ipv6Config};
 
 use super::{Change, Net, bond, net, remove, remove_bond};
 
@@ -22,8 +22,10 @@ pub struct Nic {
     pub default_route: bool,
     /// Whether a foreign static route leads over it, where it has a gateway, to a destination that networks route to, too.
     pub route: bool,
-    /// Whether a DHCP server is on its segment, and on that of its VLAN 10.
+    /// Whether a DHCP server and an IPv6 router are on its segment, and on that of its VLAN 10.
     pub dhcp: bool,
+    /// Whether it is told not to listen to routers.
+    pub deaf: bool,
     /// Numbers below 6, each an address.
     addresses: Vec<u8>,
 }
@@ -78,14 +80,8 @@ pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
 fn nic() -> impl Strategy<Value = Nic> {
     let addresses = proptest::collection::vec(0_u8..6, 0..4);
     let mtu = prop_oneof![Just(1500), Just(4000)];
-    (mtu, addresses, any::<[bool; 5]>()).prop_map(|(mtu, addresses, [up, default_route, vlan, route, dhcp])| Nic {
-        up,
-        mtu,
-        addresses,
-        default_route,
-        vlan,
-        route,
-        dhcp,
+    (mtu, addresses, any::<[bool; 6]>()).prop_map(|(mtu, addresses, [up, default_route, vlan, route, dhcp, deaf])| {
+        Nic { up, mtu, addresses, default_route, vlan, route, dhcp, deaf }
     })
 }
 
@@ -132,10 +128,25 @@ fn bonded(name: &'static str) -> impl Strategy<Value = BondChange> {
     })
 }
 
+/// How a network has IPv6.
+#[derive(Debug, Clone)]
+enum Ipv6 {
+    None,
+    Static,
+    By(Ipv6Config),
+}
+
 fn network(number: u8) -> impl Strategy<Value = Net> {
     let place = (0_u8..7, prop_oneof![Just(None), Just(Some(10)), Just(Some(20))]);
     let kind = (0_u8..4, any::<bool>(), prop_oneof![Just(1500), Just(1400), Just(1000), Just(4000)]);
-    let address = (0_u8..7, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let ipv6 = prop_oneof![
+        4 => Just(Ipv6::None),
+        4 => Just(Ipv6::Static),
+        2 => Just(Ipv6::By(Ipv6Config::Auto)),
+        1 => Just(Ipv6::By(Ipv6Config::Dhcp)),
+        1 => Just(Ipv6::By(Ipv6Config::AutoAndDhcp)),
+    ];
+    let address = (0_u8..7, ipv6, any::<bool>(), any::<bool>(), any::<bool>());
     (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
         let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
@@ -168,15 +179,19 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
                 network = network.nameserver(&format!("10.{number}.0.53"));
             }
         }
-        if ipv6 && mtu >= 1280 {
-            network = network.ipv6(&[&format!("2001:db8:10{number}::2/64")], Some("fe80::1").filter(|_| gated));
-        }
+        let ipv6 = if mtu < 1280 { Ipv6::None } else { ipv6 };
+        let speaks_ipv6 = !matches!(ipv6, Ipv6::None);
+        network = match ipv6 {
+            Ipv6::None => network,
+            Ipv6::Static => network.ipv6(&[&format!("2001:db8:10{number}::2/64")], Some("fe80::1").filter(|_| gated)),
+            Ipv6::By(config) => network.ipv6_by(config),
+        };
         if routed && (1..5).contains(&address) {
             let hop = format!("10.{number}.0.7");
             network = network.route(&format!("100.{}.0.0/16", 64 + number), &hop, 0);
             network = network.route("100.99.0.0/16", &hop, u32::from(number));
         }
-        if routed && ipv6 && mtu >= 1280 {
+        if routed && speaks_ipv6 {
             network = network.route(&format!("2001:db8:20{number}::/48"), "fe80::7", 0);
         }
         if managed && topology > 0 {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, IpFamily,
-    LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
+    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
@@ -185,6 +185,9 @@ impl Expectation {
                     self.drop_ipv6(link);
                 }
             }
+            KernelStep::SetAutoconf { link, change } => self.change(link, |link| {
+                link.autoconf = Some(change.of(link.autoconf.unwrap_or(Ipv6Autoconf::NEW)));
+            }),
             KernelStep::SetBridge { bridge, change } => self.change(bridge, |link| {
                 if let LinkKind::Bridge(bridge) = &mut link.kind {
                     set_bridge(bridge, change);
@@ -369,6 +372,7 @@ impl Expectation {
         }
         if mtu < Mtu::IPV6_LEAST {
             self.drop_ipv6(name);
+            self.change(name, |link| link.autoconf = None);
         }
         let master = self.link(name).and_then(|link| link.master.clone());
         self.doubt_mtu(master.as_ref());
@@ -503,6 +507,7 @@ fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
         port: None,
         bond_port: None,
         ipv6_disabled: false,
+        autoconf: None,
         promiscuity: 0,
         addresses: Vec::new(),
     }

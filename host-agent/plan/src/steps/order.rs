@@ -4,14 +4,14 @@ use trestle_model::{IfName, LinkKind};
 
 use super::Draft;
 use crate::difference::{
-    address_change, bridge_change, client_change, definition_change, fdb_change, port_change, resolver_change,
-    route_change, rule_change,
+    address_change, autoconf_change, bridge_change, client_change, definition_change, fdb_change, port_change,
+    resolver_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
     Target,
 };
-use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
+use crate::{AutoconfChange, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,14 +266,18 @@ impl<'a> Draft<'a> {
             }
         }
         for (name, wanted) in self.target.present() {
+            // What routers say from here on is not to bring back what goes.
+            self.close_autoconf(name, wanted);
+        }
+        for (name, wanted) in self.target.present() {
             let Some(link) = self.now.link(name) else { continue };
-            for route in route_change(&wanted.routes, link, self.now.routes(name)).remove {
+            for route in route_change(wanted, link, self.now.routes(name)).remove {
                 self.plan_kernel(KernelStep::RemoveRoute { route }, &wanted.why, "route is not wanted");
             }
         }
         for (name, wanted) in self.target.present() {
             let Some(link) = self.now.link(name) else { continue };
-            for address in address_change(&wanted.addresses, link).remove {
+            for address in address_change(wanted, link).remove {
                 let step = KernelStep::RemoveAddress { link: name.clone(), address };
                 self.plan_kernel(step, &wanted.why, "address is not wanted");
             }
@@ -346,21 +350,23 @@ impl<'a> Draft<'a> {
         for (name, wanted) in target.present() {
             let Some(up) = wanted.up else { continue };
             if self.now.link(name).is_some_and(|link| link.up != up) {
+                self.close_autoconf(name, wanted);
                 let what = if up { "device is down" } else { "device is up" };
                 self.plan_kernel(KernelStep::SetUp { link: name.clone(), up }, &wanted.why, what);
             }
         }
         for (name, wanted) in target.present() {
+            self.settle_autoconf(name, wanted);
             self.switch_ipv6(name, wanted);
             let Some(link) = self.now.link(name) else { continue };
-            for address in address_change(&wanted.addresses, link).add {
+            for address in address_change(wanted, link).add {
                 let step = KernelStep::AddAddress { link: name.clone(), address };
                 self.plan_kernel(step, &wanted.why, "address is missing");
             }
         }
         for (name, wanted) in target.present() {
             let Some(link) = self.now.link(name) else { continue };
-            for route in route_change(&wanted.routes, link, self.now.routes(name)).add {
+            for route in route_change(wanted, link, self.now.routes(name)).add {
                 self.plan_kernel(KernelStep::AddRoute { route }, &wanted.why, "route is missing");
             }
         }
@@ -445,15 +451,47 @@ impl<'a> Draft<'a> {
 
     pub(super) fn bring_up(&mut self, name: &IfName, wanted: &LinkWanted) {
         if wanted.up == Some(true) && self.now.link(name).is_some_and(|link| !link.up) {
+            self.close_autoconf(name, wanted);
             self.plan_kernel(KernelStep::SetUp { link: name.clone(), up: true }, &wanted.why, "device is down");
         }
     }
 
-    /// Says of a new device whether it has IPv6, whatever the host's default is.
+    /// Says of a new device how it has IPv6, whatever the host's defaults are.
     pub(super) fn settle_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
         if let Some(disabled) = wanted.ipv6_disabled {
-            let what = if disabled { "IPv6 is not configured" } else { "IPv6 is configured" };
-            self.plan_kernel(KernelStep::SetIpv6Disabled { link: name.clone(), disabled }, &wanted.why, what);
+            self.set_ipv6_disabled(name, wanted, disabled);
+        }
+        self.set_autoconf(name, wanted, wanted.autoconf);
+    }
+
+    fn set_ipv6_disabled(&mut self, name: &IfName, wanted: &LinkWanted, disabled: bool) {
+        let what = if disabled { "IPv6 is not configured" } else { "IPv6 is configured" };
+        self.plan_kernel(KernelStep::SetIpv6Disabled { link: name.clone(), disabled }, &wanted.why, what);
+    }
+
+    /// Says what of routers is not to be heard, as far as the device has IPv6 yet.
+    fn close_autoconf(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let set = self.now.link(name).filter(|link| link.autoconf.is_some());
+        let change = set.map(|link| autoconf_change(&wanted.autoconf, link)).unwrap_or_default();
+        self.set_autoconf(name, wanted, change.closing());
+    }
+
+    /// Says what routers are to be heard for before IPv6 is switched on.
+    fn settle_autoconf(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let Some(link) = self.now.link(name) else { return };
+        let change = autoconf_change(&wanted.autoconf, link);
+        // With room for IPv6 a device has it, and listens, before anything can be said: it forgets what it has heard.
+        let is_new = link.autoconf.is_none() && !change.is_empty();
+        if is_new && wanted.ipv6_disabled == Some(false) {
+            self.set_ipv6_disabled(name, wanted, true);
+        }
+        self.set_autoconf(name, wanted, change);
+    }
+
+    fn set_autoconf(&mut self, name: &IfName, wanted: &LinkWanted, change: AutoconfChange) {
+        if !change.is_empty() {
+            let step = KernelStep::SetAutoconf { link: name.clone(), change };
+            self.plan_kernel(step, &wanted.why, "autoconfiguration differs");
         }
     }
 
@@ -461,7 +499,7 @@ impl<'a> Draft<'a> {
         if let Some(disabled) = wanted.ipv6_disabled
             && self.now.link(name).is_some_and(|link| link.ipv6_disabled != disabled)
         {
-            self.settle_ipv6(name, wanted);
+            self.set_ipv6_disabled(name, wanted, disabled);
         }
     }
 }

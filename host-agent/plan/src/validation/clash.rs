@@ -10,8 +10,8 @@ use trestle_model::{
 use super::{error, sub};
 use crate::census::Census;
 use crate::composition::{addresses, default_routes, devices, is_source_routed, static_route};
-use crate::dhcp::lease_default;
-use crate::difference::{is_automatic, is_default, is_same_path, route_change};
+use crate::dhcp::coming_defaults;
+use crate::difference::{is_advertised_default, is_automatic, is_default, is_same_path, route_change};
 use crate::ownership::{self, ROUTE_PROTOCOL};
 use crate::target::{AddressTarget, LinkTarget, RouteTarget, Target};
 
@@ -170,7 +170,7 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
     let tops: BTreeSet<IfName> =
         rivals.running.specs().chain(rivals.desired.specs()).filter_map(NetworkSpec::top_device).collect();
     let statics = default_routes(spec).into_iter().map(|route| (route.destination, route.metric));
-    for (destination, metric) in statics.chain(lease_default(spec)) {
+    for (destination, metric) in statics.chain(coming_defaults(spec)) {
         let rival = rivals.census.state.kernel.routes.iter().find(|route| {
             is_default(route)
                 && route.destination == destination
@@ -178,7 +178,12 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
                 && !tops.contains(&route.device)
                 && !loses_defaults(rivals.target, &route.device)
         });
-        if let Some(rival) = rival {
+        if let Some(rival) = rival.filter(|rival| is_advertised_default(rival)) {
+            // It comes and goes by itself, perhaps only later: to refuse would keep nobody from having two.
+            let message = format!("a router advertises a default route through {}, too", rival.device);
+            let finding = Finding::info(Code::DefaultRouteTaken, sub(field, "default_route"), message);
+            findings.push(finding.about(&spec.name).related([rival.device.to_string()]));
+        } else if let Some(rival) = rival {
             let message = format!("the host has a default route through {}, which is not Trestle's", rival.device);
             let finding = error(spec, Code::DefaultRouteTaken, field, "default_route", message);
             let remedy = "remove that route, give it another metric, or put the network on that NIC";
@@ -241,7 +246,7 @@ fn stays(route: &Route, rivals: &Rivals<'_>) -> bool {
     match rivals.target.links.get(&route.device) {
         Some(LinkTarget::Absent { .. }) => false,
         Some(LinkTarget::Present(wanted)) => {
-            !route_change(&wanted.routes, link, rivals.census.routes(&link.name)).remove.contains(route)
+            !route_change(wanted, link, rivals.census.routes(&link.name)).remove.contains(route)
         }
         None => true,
     }

@@ -8,7 +8,6 @@ use trestle_model::{
 
 use super::{error, sub};
 use crate::composition::addresses;
-use crate::dhcp::clients;
 
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
     southbound(spec, field, findings);
@@ -40,10 +39,10 @@ fn southbound(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
 }
 
 fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
-    let leases = !clients(spec).is_empty();
+    let comes_by_itself = spec.ipv4 == Ipv4Config::Dhcp || spec.ipv6.hears_routers();
     let ipv4 = matches!(&spec.ipv4, Ipv4Config::Static(ipv4) if ipv4.gateway().is_some());
     let ipv6 = matches!(&spec.ipv6, Ipv6Config::Static(ipv6) if ipv6.gateway().is_some());
-    if spec.default_route && !ipv4 && !ipv6 && !leases {
+    if spec.default_route && !ipv4 && !ipv6 && !comes_by_itself {
         let message = "the network is to be the default route and has no gateway";
         let finding = error(spec, Code::DefaultRouteWithoutGateway, field, "default_route", message);
         findings.push(finding.remedy("give a gateway, or do not claim the default route"));
@@ -83,6 +82,10 @@ fn next_hop(spec: &NetworkSpec, route: &StaticRoute, field: &str, name: &str, fi
         (IpAddr::V4(_), Ipv4Config::Dhcp, _) => ("static IPv4", None),
         (IpAddr::V6(hop), _, Ipv6Config::Static(ipv6)) => ("IPv6", Some(ipv6.reaches(hop))),
         (IpAddr::V6(_), _, Ipv6Config::None) => ("IPv6", None),
+        (IpAddr::V6(hop), _, Ipv6Config::Auto | Ipv6Config::Dhcp | Ipv6Config::AutoAndDhcp) => {
+            // Any device reaches its neighbours' link-local addresses; what else a router's prefix reaches, nobody knows.
+            ("static IPv6", hop.is_unicast_link_local().then_some(true))
+        }
     };
     let hop = route.next_hop();
     match reaches {

@@ -8,6 +8,7 @@
 )]
 
 mod adoptions;
+mod autoconf;
 mod bonds;
 mod dhcp;
 mod order;

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use trestle_fake_host::World;
-use trestle_model::IfName;
+use trestle_model::{AcceptRa, IfName};
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
 use trestle_plan::sample::{acceptable, untouched};
-use trestle_plan::{Host, Plan, Step, ownership, steps_towards, undo_target, verify};
+use trestle_plan::{AutoconfChange, Host, Plan, Step, ownership, steps_towards, undo_target, verify};
 
 use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
@@ -24,6 +24,10 @@ fn world(nics: Vec<Nic>) -> World {
         let name = format!("eth{number}");
         world = if nic.up { world.nic(&name) } else { world.idle_nic(&name) };
         world = world.mtu(&name, nic.mtu);
+        if nic.deaf {
+            let change = AutoconfChange { accept_ra: Some(AcceptRa::Never), ..AutoconfChange::default() };
+            world = world.autoconf(&name, change);
+        }
         for held in nic.held(number) {
             world = if held.leased { world.leased_address(&name, &held.net) } else { world.address(&name, &held.net) };
         }
@@ -37,6 +41,9 @@ fn world(nics: Vec<Nic>) -> World {
         }
         if nic.dhcp {
             world = world
+                .router(&name, &format!("2001:db8:9{number}::/64"))
+                .dhcp_server(&name, &format!("2001:db8:9{number}::77/128"))
+                .router(&format!("{name}.10"), &format!("2001:db8:9{number}:10::/64"))
                 .dhcp_server(&name, &format!("10.9{number}.0.77/24"))
                 .dhcp_server(&format!("{name}.10"), &format!("10.9{number}.10.77/24"));
         }

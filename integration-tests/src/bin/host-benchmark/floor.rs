@@ -9,7 +9,7 @@ use host_agent::leases::Settlement;
 use host_agent::resolver::Resolver;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use trestle_dhcp::Dhcp;
-use trestle_model::{HostConfig, Origin, TransactionId};
+use trestle_model::{AcceptRa, HostConfig, Origin, TransactionId};
 use trestle_plan::{BridgeChange, Host as _, KernelStep, PortChange, Step};
 use trestle_proto::host_wire::{SetupContext, parse_setup};
 use uuid::Uuid;
@@ -170,6 +170,20 @@ impl Batch {
             KernelStep::SetIpv6Disabled { link, disabled } => {
                 let text = if *disabled { "1" } else { "0" };
                 self.files.push((format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), text));
+            }
+            KernelStep::SetAutoconf { link, change } => {
+                let file = |setting: &str| format!("/proc/sys/net/ipv6/conf/{link}/{setting}");
+                let switch = |on| if on { "1" } else { "0" };
+                self.files.extend(change.accept_ra.map(|accept_ra| {
+                    let text = match accept_ra {
+                        AcceptRa::Never => "0",
+                        AcceptRa::UnlessForwarding => "1",
+                        AcceptRa::Always => "2",
+                    };
+                    (file("accept_ra"), text)
+                }));
+                self.files.extend(change.accept_ra_defrtr.map(|on| (file("accept_ra_defrtr"), switch(on))));
+                self.files.extend(change.autoconf.map(|on| (file("autoconf"), switch(on))));
             }
             KernelStep::SetAlias { link, alias } => {
                 self.then.push(format!("link set dev {link} alias {}", alias.as_deref().unwrap_or("''")));

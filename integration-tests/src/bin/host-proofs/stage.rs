@@ -82,6 +82,10 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
             "ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
              ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
+             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra; \
+             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra_defrtr; \
+             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/autoconf; \
+             echo 0 >/proc/sys/net/ipv6/conf/eth{number}/addr_gen_mode; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/accept_dad\n"
         );
     }
@@ -102,6 +106,9 @@ pub(crate) async fn lay_out(host: &RealHost, nics: &[Nic]) -> Result<()> {
         script += &format!("ip link set {name} mtu {}\n", nic.mtu);
         if nic.up {
             script += &format!("ip link set {name} up\n");
+        }
+        if nic.deaf {
+            script += &format!("echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_ra\n");
         }
         for held in nic.held(number) {
             let lease = if held.leased { "valid_lft 3600 preferred_lft 3600" } else { "" };

@@ -89,6 +89,7 @@ pub(super) fn build_address(address: &Address) -> wire::AddressReport {
         AddressOrigin::Dynamic => wire::AddressOrigin::Dynamic,
         AddressOrigin::Dhcp => wire::AddressOrigin::Dhcp,
         AddressOrigin::Kernel => wire::AddressOrigin::Kernel,
+        AddressOrigin::Auto => wire::AddressOrigin::Auto,
     };
     wire::AddressReport { address: address.net.to_string(), origin: origin.into() }
 }

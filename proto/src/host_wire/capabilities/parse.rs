@@ -118,6 +118,7 @@ pub(super) fn read_address(form: &mut Form, path: &str, address: &wire::AddressR
         Some(wire::AddressOrigin::Dynamic) => Some(AddressOrigin::Dynamic),
         Some(wire::AddressOrigin::Dhcp) => Some(AddressOrigin::Dhcp),
         Some(wire::AddressOrigin::Kernel) => Some(AddressOrigin::Kernel),
+        Some(wire::AddressOrigin::Auto) => Some(AddressOrigin::Auto),
         Some(wire::AddressOrigin::Unspecified) => unsaid(form, format!("{path}.origin")),
         None => None,
     };

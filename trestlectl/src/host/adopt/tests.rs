@@ -75,6 +75,16 @@ fn a_bridge_is_described_as_it_is() {
 }
 
 #[test]
+fn what_a_router_advertises_is_asked_of_routers() {
+    let mut host = host(&["eth0"]);
+    host.routes.retain(|route| route.destination != "0.0.0.0/0");
+    host.bridges[0].addresses = vec![address("2001:db8::abcd/64", AddressOrigin::Auto)];
+    let network = network(wish(&host, "br0", None, None).unwrap());
+    assert_eq!(network.ipv6.unwrap().method, Some(ipv6_config::Method::Auto(Advertised {})));
+    assert!(network.default_route);
+}
+
+#[test]
 fn a_vlan_device_below_is_adopted_with_it() {
     let wish = wish(&host(&["eth0.7"]), "br0", Some("blue"), None).unwrap();
     assert_eq!(wish.adopt_devices, ["br0", "eth0.7"]);

@@ -1,0 +1,140 @@
+//! IPv6 that comes by itself to the real program on the real kernel: a router and a DHCPv6 server at the other end of the
+//! cable, both dnsmasq's.
+
+use std::process::Command;
+use std::time::Duration;
+
+use trestle_proto::host::v1 as wire;
+use trestle_proto::host::v1::ipv6_config::Method;
+use trestle_proto::host::v1::{AddressOrigin, ConnectivityCheck, Outcome};
+
+use super::bench::{Agent, BOUND, Bench};
+use super::far::Far;
+use crate::request;
+
+const RANGE: &str = "--dhcp-range=2001:db8:5::100,2001:db8:5::1ff,slaac,64,1h";
+
+fn network(bridged: bool, method: Method) -> wire::Network {
+    wire::Network {
+        name: "blue".to_owned(),
+        southbound: Some(wire::network::Southbound::Nic("nic0".to_owned())),
+        bridged: Some(bridged),
+        ipv6: Some(wire::Ipv6Config { method: Some(method) }),
+        default_route: true,
+        ..wire::Network::default()
+    }
+}
+
+fn auto() -> Method {
+    Method::Auto(wire::Advertised {})
+}
+
+async fn apply(agent: &mut Agent, network: wire::Network) {
+    for outcome in [Outcome::Applied, Outcome::Unchanged] {
+        let result = agent.set_up(request(network.clone(), ConnectivityCheck::None)).await;
+        assert_eq!(result.outcome(), outcome, "{result:?}");
+    }
+}
+
+/// Returns the network's addresses of one origin.
+fn of(network: &wire::NetworkReport, origin: AddressOrigin) -> Vec<String> {
+    let of_origin = network.addresses.iter().filter(|address| address.origin() == origin);
+    of_origin.map(|address| address.address.clone()).collect()
+}
+
+/// Waits until there are so many addresses that routers advertised and that servers leased, and nothing differs.
+async fn until(agent: &mut Agent, advertised: usize, leased: usize) -> wire::NetworkReport {
+    let end = tokio::time::Instant::now() + BOUND;
+    loop {
+        let network = agent.capabilities().await.networks.remove(0);
+        let counts = [AddressOrigin::Auto, AddressOrigin::Dhcp].map(|origin| of(&network, origin).len());
+        if counts == [advertised, leased] && network.drift.is_empty() {
+            return network;
+        }
+        assert!(tokio::time::Instant::now() < end, "never as wanted: {network:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn shell(bench: &Bench, script: &str) -> String {
+    let output = Command::new("ip").args(["netns", "exec", bench.namespace(), "sh", "-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn settings(bench: &Bench, device: &str) -> String {
+    let files = ["accept_ra", "autoconf", "accept_ra_defrtr", "addr_gen_mode", "disable_ipv6"];
+    let files: Vec<String> = files.iter().map(|file| format!("/proc/sys/net/ipv6/conf/{device}/{file}")).collect();
+    shell(bench, &format!("cat {}", files.join(" "))).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn addresses_come_from_routers_and_servers_and_go_with_the_network() {
+    let Some(bench) = Bench::new("slaac").await else { return };
+    let Some(mut far) = Far::new(&bench) else { return };
+    // A host that forwards listens to routers only where it is told to, whatever they say.
+    shell(&bench, "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; echo 1 >/proc/sys/net/ipv6/conf/nic0/addr_gen_mode");
+    if far.advertise("2001:db8:5::", &[RANGE]).is_none() {
+        return;
+    }
+    bench.settled().await;
+    let settings_before = settings(&bench, "nic0");
+    assert_eq!(settings_before, "1 1 1 1 0");
+    let mut agent = bench.agent().await;
+
+    let result = agent.set_up(request(network(false, auto()), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    assert_eq!(result.cause.unwrap().code, "CONNECTIVITY_LOST", "the router has answered");
+    assert_eq!(settings(&bench, "nic0"), settings_before);
+    assert!(!bench.ip("-6 address").contains("2001:db8:5:"), "{}", bench.ip("-6 address"));
+    assert!(!bench.ip("-6 route").contains("default"), "{}", bench.ip("-6 route"));
+
+    apply(&mut agent, network(false, auto())).await;
+    assert_eq!(settings(&bench, "nic0"), "2 1 1 0 0");
+    let on_nic = of(&until(&mut agent, 1, 0).await, AddressOrigin::Auto);
+    assert!(bench.ip("-6 route").contains("dev nic0 proto ra"), "{}", bench.ip("-6 route"));
+
+    // From the NIC to the bridge: the same address, and one of a server's beside it.
+    apply(&mut agent, network(true, Method::AutoAndDhcp(wire::AdvertisedAndDhcp {}))).await;
+    let both = until(&mut agent, 1, 1).await;
+    assert_eq!((both.device.as_str(), of(&both, AddressOrigin::Auto)), ("blue", on_nic));
+    assert!(bench.ip("-6 route").contains("dev blue proto ra"), "{}", bench.ip("-6 route"));
+    let leased = of(&both, AddressOrigin::Dhcp);
+    assert!(leased[0].starts_with("2001:db8:5::1") && leased[0].ends_with("/128"), "{leased:?}");
+
+    // From both to a server's alone, also on the NIC and with the next agent: the same lease.
+    apply(&mut agent, network(true, Method::Dhcp(wire::Dhcp {}))).await;
+    assert_eq!(of(&until(&mut agent, 0, 1).await, AddressOrigin::Dhcp), leased);
+    assert_eq!(settings(&bench, "blue"), "2 0 1 0 0");
+    agent.kill().await;
+    let mut agent = bench.agent().await;
+    assert_eq!(of(&until(&mut agent, 0, 1).await, AddressOrigin::Dhcp), leased);
+    apply(&mut agent, network(false, Method::Dhcp(wire::Dhcp {}))).await;
+    assert_eq!(of(&until(&mut agent, 0, 1).await, AddressOrigin::Dhcp), leased);
+
+    // A network that does not own the default route takes none; a static one hears nobody.
+    apply(&mut agent, wire::Network { default_route: false, ..network(true, auto()) }).await;
+    until(&mut agent, 1, 0).await;
+    assert!(!bench.ip("-6 route").contains("default"), "{}", bench.ip("-6 route"));
+    let fixed = wire::StaticAddresses { addresses: vec!["2001:db8:7::1/64".to_owned()], gateway: None };
+    apply(&mut agent, wire::Network { default_route: false, ..network(true, Method::Static(fixed)) }).await;
+    until(&mut agent, 0, 0).await;
+
+    let result = agent.set_up(request(crate::removal(), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    assert_eq!(settings(&bench, "nic0"), settings_before);
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn a_default_router_that_does_not_come_is_an_undo() {
+    let Some(bench) = Bench::new("deaf").await else { return };
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let result = agent.set_up(request(network(true, auto()), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    let cause = result.cause.unwrap();
+    assert!(cause.message.contains("no router has answered"), "{}", cause.message);
+    bench.until(&before).await;
+    agent.terminate().await;
+}
