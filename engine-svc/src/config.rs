@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use trestle_model::ConnectivityCheck;
 use trestle_serve::{ListenAddress, TlsOptions};
 use trestle_settings::{Period, SettingsError, redact};
@@ -22,7 +22,7 @@ const PREFIX: &str = "TRESTLE_ENGINE_";
 pub struct Config {
     /// Where clients and agents call; in the environment, separated by commas. Default: `["127.0.0.1:7443"]`. Anything
     /// but loopback and unix sockets needs `tls`.
-    #[serde(default = "default_listen", deserialize_with = "addresses")]
+    #[serde(default = "default_listen", deserialize_with = "trestle_settings::list")]
     pub listen: Vec<ListenAddress>,
     /// Certificates; with them, every TCP listener speaks mutual TLS. Default: none.
     pub tls: Option<TlsOptions>,
@@ -122,21 +122,6 @@ impl Default for Hosts {
 
 fn default_listen() -> Vec<ListenAddress> {
     vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 7443)))]
-}
-
-/// Reads a list, or the text of one, separated by commas.
-fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ListenAddress>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        List(Vec<String>),
-        Text(String),
-    }
-    let texts = match Form::deserialize(from)? {
-        Form::List(texts) => texts,
-        Form::Text(text) => text.split(',').map(ToOwned::to_owned).collect(),
-    };
-    texts.iter().map(|text| text.trim().parse().map_err(serde::de::Error::custom)).collect()
 }
 
 #[cfg(test)]
