@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{Capabilities, ResolverReport, Route};
-use trestle_plan::{bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, vlan_reports};
+use trestle_model::{Capabilities, RepairTally, ResolverReport, Route};
+use trestle_plan::{
+    bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, uncommitted_bonds, vlan_reports,
+};
 
 use crate::digest;
 use crate::journal::Contents;
@@ -45,6 +47,8 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
             keeper: survey.state.resolver.keeper.clone(),
         },
         uncommitted: uncommitted(&contents.running, &contents.persistent),
+        uncommitted_bonds: uncommitted_bonds(&contents.running, &contents.persistent),
+        repairs: RepairTally::default(),
     }
 }
 

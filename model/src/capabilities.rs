@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, LldpNeighbor, MacAddr,
-    MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Route, VlanId,
+    MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -50,6 +50,12 @@ pub struct Capabilities {
     pub resolver: ResolverReport,
     /// Networks in which running and persistent configuration differ.
     pub uncommitted: BTreeMap<NetworkName, UncommittedChange>,
+    /// Bonds in which they differ.
+    #[serde(default)]
+    pub uncommitted_bonds: BTreeMap<IfName, UncommittedChange>,
+    /// What the agent has repaired since its start.
+    #[serde(default)]
+    pub repairs: RepairTally,
 }
 
 /// The host's name servers.
@@ -61,7 +67,7 @@ pub struct ResolverReport {
     pub keeper: Option<String>,
 }
 
-/// What the running configuration has changed about a network, against the persistent one.
+/// What the running configuration has changed about a network or a bond, against the persistent one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UncommittedChange {
@@ -101,6 +107,9 @@ pub struct NetworkReport {
     pub dhcp: Vec<DhcpClient>,
     /// What differs from the configuration, one line each; empty where nothing does.
     pub drift: Vec<String>,
+    /// What the agent does about it, by kind. What others have added is drift, too, and left to them.
+    #[serde(default)]
+    pub repairs: Vec<Repair>,
 }
 
 /// A bridge port.
@@ -260,6 +269,9 @@ pub struct BondReport {
     pub observed: Option<BondState>,
     /// What differs from the configuration, one line each; empty where nothing does.
     pub drift: Vec<String>,
+    /// What the agent does about it, by kind. What others have added is drift, too, and left to them.
+    #[serde(default)]
+    pub repairs: Vec<Repair>,
 }
 
 /// A bond as it is.

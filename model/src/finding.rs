@@ -282,6 +282,8 @@ codes! {
     HookFailed = "HOOK_FAILED", ovirt None;
     /// A hook changed the request.
     HookChanged = "HOOK_CHANGED", ovirt None;
+    /// Something of the host was not as agreed, and was to be repaired.
+    DriftFound = "DRIFT_FOUND", ovirt None;
 
     // A watch over a host.
     /// What came after a resume token is not known any more.

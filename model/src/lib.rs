@@ -17,6 +17,7 @@ mod config;
 mod dhcp;
 mod feature;
 mod finding;
+mod keeping;
 mod lldp;
 mod mac;
 mod name;
@@ -45,6 +46,7 @@ pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Or
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
+pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};
 pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};

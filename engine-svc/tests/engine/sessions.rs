@@ -28,6 +28,7 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
         mac_table: None,
         dhcp: Vec::new(),
         drift: Vec::new(),
+        repairs: Vec::new(),
     };
     let capabilities = Capabilities {
         networks: networks.iter().map(network).collect(),

@@ -18,7 +18,7 @@ use trestle_model::{
 };
 
 pub(crate) use self::bond::resolve as resolve_bonds;
-use self::nic::baselines;
+pub(crate) use self::nic::baselines;
 pub(crate) use self::routes::{any, default_routes, routes, static_route};
 pub(crate) use self::sources::is_source_routed;
 use self::touched::Touched;

@@ -21,6 +21,7 @@ mod dhcp;
 mod difference;
 mod drift;
 mod host;
+mod keeping;
 mod planning;
 mod report;
 mod restoration;
@@ -33,10 +34,11 @@ pub use composition::compose;
 pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, meaning, missing_leases, resumption};
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
+pub use keeping::{Loss, Subject, Thing, losses, repair_plan};
 pub use planning::{Named, Plan, merge, plan};
 pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
-pub use scope::{spell_out, uncommitted, with_origins_of};
+pub use scope::{spell_out, uncommitted, uncommitted_bonds, with_origins_of};
 pub use step::{
     AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
     PlannedStep, PortChange, Primary, ResolverStep, Step,

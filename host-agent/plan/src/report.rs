@@ -148,6 +148,7 @@ fn network_report(config: &HostConfig, entry: &NetworkEntry, ground: &Ground<'_>
         mac_table: spec.is_managed().then(|| mac_table(spec, census)),
         dhcp: device.map(|link| census.clients(&link.name).iter().copied().cloned().collect()).unwrap_or_default(),
         drift: verify_on(&target, census).iter().map(ToString::to_string).collect(),
+        repairs: Vec::new(),
     }
 }
 

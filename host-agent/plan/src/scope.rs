@@ -62,9 +62,22 @@ pub fn with_origins_of(mut desired: HostConfig, persistent: &HostConfig) -> Host
 
 /// Tells in which networks two configurations differ: what a reboot would change.
 pub fn uncommitted(running: &HostConfig, persistent: &HostConfig) -> BTreeMap<NetworkName, UncommittedChange> {
-    let names: BTreeSet<&NetworkName> = running.networks.keys().chain(persistent.networks.keys()).collect();
-    let change = |name: &NetworkName| match (running.networks.get(name), persistent.networks.get(name)) {
-        (Some(runs), Some(kept)) => (runs.spec != kept.spec).then_some(UncommittedChange::Edited),
+    differing(&running.networks, &persistent.networks, |runs, kept| runs.spec == kept.spec)
+}
+
+/// Tells in which bonds two configurations differ, as [`uncommitted`] does of networks; the MAC that a bond keeps counts.
+pub fn uncommitted_bonds(running: &HostConfig, persistent: &HostConfig) -> BTreeMap<IfName, UncommittedChange> {
+    differing(&running.bonds, &persistent.bonds, |runs, kept| (&runs.spec, runs.mac) == (&kept.spec, kept.mac))
+}
+
+fn differing<K: Ord + Clone, V>(
+    running: &BTreeMap<K, V>,
+    persistent: &BTreeMap<K, V>,
+    is_same: impl Fn(&V, &V) -> bool,
+) -> BTreeMap<K, UncommittedChange> {
+    let names: BTreeSet<&K> = running.keys().chain(persistent.keys()).collect();
+    let change = |name: &K| match (running.get(name), persistent.get(name)) {
+        (Some(runs), Some(kept)) => (!is_same(runs, kept)).then_some(UncommittedChange::Edited),
         (Some(_), None) => Some(UncommittedChange::Added),
         (None, _) => Some(UncommittedChange::Removed),
     };

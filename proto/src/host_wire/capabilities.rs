@@ -1,12 +1,13 @@
 //! A host's report.
 //!
 //! *Lossy*: the wire has no place for an address' broadcast, label, scope and prefix-route flag; reading sets them to
-//! none and zero. A feature that a newer agent knows and this version does not is left out.
+//! none and zero. A feature, or a kind of repair, that a newer agent knows and this version does not is left out.
 
 mod bond;
 mod build;
 mod devices;
 mod dhcp;
+mod keeping;
 mod lldp;
 mod parse;
 

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 17] = [
+    pub const FIELDS: [&'static str; 19] = [
         "networks",
         "nics",
         "routes",
@@ -34,6 +34,8 @@ impl ReadMask {
         "vlans",
         "uncommitted",
         "resolver",
+        "uncommitted_bonds",
+        "repairs",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -86,6 +88,8 @@ impl ReadMask {
             vlans: self.keep("vlans", report.vlans),
             uncommitted: self.keep("uncommitted", report.uncommitted),
             resolver: self.keep("resolver", report.resolver),
+            uncommitted_bonds: self.keep("uncommitted_bonds", report.uncommitted_bonds),
+            repairs: self.keep("repairs", report.repairs),
         }
     }
 

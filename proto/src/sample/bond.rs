@@ -9,7 +9,7 @@ use trestle_model::{
     BondState, IfName, Lacp, MacAddr, Origin,
 };
 
-use super::report::{addresses, mac};
+use super::report::{addresses, mac, repairs};
 use super::spec::{if_name, mtu};
 
 fn station() -> impl Strategy<Value = MacAddr> {
@@ -98,6 +98,7 @@ pub(crate) fn bond_report() -> impl Strategy<Value = BondReport> {
     let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
     let entry =
         (bond_spec(), origin, option::of(mac())).prop_map(|(spec, origin, mac)| BondEntry { spec, origin, mac });
-    (if_name(), option::of(entry), option::of(state()), proptest::collection::vec(".{0,20}", 0..3))
-        .prop_map(|(name, configured, observed, drift)| BondReport { name, configured, observed, drift })
+    (if_name(), option::of(entry), option::of(state()), proptest::collection::vec(".{0,20}", 0..3), repairs()).prop_map(
+        |(name, configured, observed, drift, repairs)| BondReport { name, configured, observed, drift, repairs },
+    )
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, Duplex,
-    FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr,
-    MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport,
-    ResolverReport, Route, Support, UncommittedChange, VlanId, VlanReport,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, DriftKind,
+    Duplex, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo,
+    MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport,
+    Repair, RepairState, RepairTally, ResolverReport, Route, Support, UncommittedChange, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -29,7 +30,7 @@ fn net() -> impl Strategy<Value = IpNet> {
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    let origin = proptest::sample::select(vec![
+    let origin = select(vec![
         AddressOrigin::Static,
         AddressOrigin::Dynamic,
         AddressOrigin::Dhcp,
@@ -102,12 +103,7 @@ fn client() -> impl Strategy<Value = DhcpClient> {
     let family = prop_oneof![Just(IpFamily::Ipv4), Just(IpFamily::Ipv6)];
     let spec = (if_name(), family, if_name(), any::<bool>())
         .prop_map(|(link, family, segment, default_route)| DhcpClientSpec { link, family, segment, default_route });
-    let state = proptest::sample::select(vec![
-        DhcpState::Searching,
-        DhcpState::Verifying,
-        DhcpState::Bound,
-        DhcpState::Renewing,
-    ]);
+    let state = select(vec![DhcpState::Searching, DhcpState::Verifying, DhcpState::Bound, DhcpState::Renewing]);
     (spec, state, option::of(lease()), option::of(".{1,20}")).prop_map(|(spec, state, lease, problem)| DhcpClient {
         spec,
         state,
@@ -152,14 +148,15 @@ fn network() -> impl Strategy<Value = NetworkReport> {
     let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
     let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()));
     let out = (hosts(), any::<bool>(), proptest::collection::vec(client(), 0..2));
-    (network_spec(), origin, device, ports, out, proptest::collection::vec(".{0,20}", 0..3)).prop_map(
+    let drift = (proptest::collection::vec(".{0,20}", 0..3), repairs());
+    (network_spec(), origin, device, ports, out, drift).prop_map(
         |(
             spec,
             origin,
             (device, mtu, addresses, bridge),
             (ports, mac_table),
             (gateways, default_route, dhcp),
-            drift,
+            (drift, repairs),
         )| {
             // A MAC table is one of the network's own bridge.
             let mac_table = mac_table.zip(spec.bridge()).map(|(mut table, bridge)| {
@@ -178,6 +175,7 @@ fn network() -> impl Strategy<Value = NetworkReport> {
                 mac_table,
                 dhcp,
                 drift,
+                repairs,
             }
         },
     )
@@ -273,6 +271,13 @@ fn route() -> impl Strategy<Value = Route> {
     )
 }
 
+pub(super) fn repairs() -> impl Strategy<Value = Vec<Repair>> {
+    let state = [RepairState::Due, RepairState::Suspended, RepairState::LeftAlone, RepairState::Impossible];
+    let repair = (select(DriftKind::ALL.to_vec()), select(state.to_vec()), any::<u32>(), ".{0,20}");
+    let repair = repair.prop_map(|(kind, state, attempts, reason)| Repair { kind, state, attempts, reason });
+    proptest::collection::vec(repair, 0..3)
+}
+
 fn features() -> impl Strategy<Value = FeatureSet> {
     let support =
         prop_oneof![Just(Support::Present), ".{0,20}".prop_map(Support::Absent), ".{0,20}".prop_map(Support::Unknown),];
@@ -295,14 +300,15 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
             proptest::collection::vec(bond_report(), 0..3),
         ),
     );
-    let change =
-        proptest::sample::select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
-    let lists = (lists, proptest::collection::btree_map(super::spec::network_name(), change, 0..3));
-    let texts = (any::<[bool; 2]>(), any::<u64>(), proptest::collection::vec(".{0,12}", 8));
+    let change = select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
+    let networks = proptest::collection::btree_map(super::spec::network_name(), change.clone(), 0..3);
+    let bonds = proptest::collection::btree_map(super::spec::if_name(), change, 0..3);
+    let lists = (lists, (networks, bonds));
+    let texts = (any::<[bool; 2]>(), any::<[u64; 3]>(), proptest::collection::vec(".{0,12}", 8));
     (lists, texts).prop_map(
         |(
-            ((networks, nics, routes, features, (bridges, vlans, bonds)), uncommitted),
-            ([dirty, connected], generation, texts),
+            ((networks, nics, routes, features, (bridges, vlans, bonds)), (uncommitted, uncommitted_bonds)),
+            ([dirty, connected], [generation, repaired, failed], texts),
         )| {
             let text = |position: usize| texts[position].clone();
             Capabilities {
@@ -326,6 +332,8 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                     keeper: Some(text(1)).filter(|text| !text.is_empty()),
                 },
                 uncommitted,
+                uncommitted_bonds,
+                repairs: RepairTally { repaired, failed },
             }
         },
     )

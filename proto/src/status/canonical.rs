@@ -71,6 +71,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::HookRefused
         | Code::HookFailed
         | Code::HookChanged
+        | Code::DriftFound
         | Code::RequestIdReused
         | Code::ReferenceNotFound
         | Code::InUse

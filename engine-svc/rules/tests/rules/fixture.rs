@@ -169,6 +169,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new() }),
         dhcp: Vec::new(),
         drift: Vec::new(),
+        repairs: Vec::new(),
     }
 }
 

@@ -50,6 +50,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         mac_table: None,
         dhcp: Vec::new(),
         drift: drift.iter().map(|line| (*line).to_owned()).collect(),
+        repairs: Vec::new(),
     };
     Capabilities {
         networks: specs.iter().map(report).collect(),

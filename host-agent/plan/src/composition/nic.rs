@@ -28,7 +28,7 @@ pub(super) const fn now(link: &Link) -> NicBaseline {
 }
 
 /// Returns how each NIC and bond that `desired` uses is without it: what `running` remembers, else what it is now.
-pub(super) fn baselines(running: &HostConfig, desired: &HostConfig, observed: &HostState) -> Baselines {
+pub(crate) fn baselines(running: &HostConfig, desired: &HostConfig, observed: &HostState) -> Baselines {
     let links = &observed.kernel.links;
     let southbounds = desired.specs().filter_map(|spec| spec.southbound.as_ref()).map(|southbound| southbound.device());
     let used = southbounds.chain(desired.bonds.values().flat_map(|entry| &entry.spec.nics));

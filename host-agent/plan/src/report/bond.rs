@@ -21,6 +21,7 @@ pub fn bond_reports(config: &HostConfig, observed: &HostState) -> Vec<BondReport
         configured: config.bonds.get(name).cloned(),
         observed: links.get(name).and_then(|link| state(link, &census)),
         drift: drift(config, &ground, name),
+        repairs: Vec::new(),
     };
     names.into_iter().map(report).collect()
 }

@@ -11,6 +11,7 @@ mod adoptions;
 mod autoconf;
 mod bonds;
 mod dhcp;
+mod keeping;
 mod order;
 mod properties;
 mod refusals;

@@ -1,11 +1,15 @@
 //! What holds of every plan on every host.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use trestle_fake_host::World;
 use trestle_model::{AcceptRa, IfName};
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
 use trestle_plan::sample::{acceptable, untouched};
-use trestle_plan::{AutoconfChange, Host, Plan, Step, ownership, steps_towards, undo_target, verify};
+use trestle_plan::{
+    AutoconfChange, Host, Plan, Step, losses, ownership, repair_plan, steps_towards, undo_target, verify,
+};
 
 use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
@@ -83,6 +87,18 @@ async fn go_back(scene: &Scene, plan: &Plan) {
     assert_eq!(verify(&target, &scene.host.state()), [], "after {}", lines(&steps));
 }
 
+/// Brings back what a stranger, who did a part of some plan, has taken or altered; says that nothing is left to do.
+async fn keep(scene: &Scene) {
+    let lost = || {
+        let losses = losses(&scene.running, &scene.host.state()).into_iter();
+        losses.filter(|loss| loss.obstacle.is_none()).map(|loss| loss.thing).collect::<BTreeSet<_>>()
+    };
+    let plan = repair_plan(&scene.running, &scene.host.state(), &lost());
+    scene.perform(&plan.steps).await;
+    assert_eq!(verify(&plan.target, &scene.host.state()), [], "after {}", lines(&plan.steps));
+    assert_eq!(lost(), BTreeSet::new(), "after {}", lines(&plan.steps));
+}
+
 /// Plays the requests, and at each looks at every place where it could have been broken off.
 async fn play(world: World, requests: Vec<Round>) {
     let mut scene = Scene::new(world);
@@ -100,6 +116,9 @@ async fn play(world: World, requests: Vec<Round>) {
             let state = broken.host.state();
             assert_eq!(untouched(state, &plan), untouched(before.clone(), &plan), "{}", lines(&plan.steps[..done]));
 
+            if done == steps.len() / 2 {
+                keep(&broken.fork()).await;
+            }
             let undone = broken.fork();
             go_back(&undone, &plan).await;
             let after = settled(undone.host.state());

@@ -8,6 +8,7 @@ use super::super::bond::{
     build_bond, build_bond_options, build_mode, read_bond_options, read_configured_bond, read_mode,
 };
 use super::build::{build_address, text_of};
+use super::keeping;
 use super::parse::{read_address, read_all, read_number, read_required, read_text, unsaid};
 use crate::form::Form;
 use crate::host::v1 as wire;
@@ -26,6 +27,7 @@ pub(in super::super) fn build(report: &BondReport) -> wire::BondReport {
         kept_mac: text_of(configured.and_then(|entry| entry.mac)),
         observed: report.observed.as_ref().map(build_state),
         drift: report.drift.clone(),
+        repairs: report.repairs.iter().map(keeping::build).collect(),
     }
 }
 
@@ -91,7 +93,8 @@ pub(super) fn read(form: &mut Form, path: &str, report: &wire::BondReport) -> Op
         Some(state) => Some(read_state(form, &format!("{path}.observed"), state)?),
         None => None,
     };
-    Some(BondReport { name: name?, configured, observed, drift: report.drift.clone() })
+    let repairs = keeping::read_all(&report.repairs);
+    Some(BondReport { name: name?, configured, observed, drift: report.drift.clone(), repairs })
 }
 
 fn read_state(form: &mut Form, path: &str, state: &wire::BondState) -> Option<BondState> {

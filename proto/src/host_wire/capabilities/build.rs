@@ -1,14 +1,15 @@
 //! Builds a report.
 
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, KernelInfo,
-    LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner, PortReport,
-    Route, Support, UncommittedChange, VlanReport,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, IfName,
+    KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner,
+    PortReport, Route, Support, UncommittedChange, VlanReport,
 };
 
 use super::super::build_network;
 use super::bond;
 use super::dhcp::build_client;
+use super::keeping;
 use super::lldp::build_neighbor;
 use crate::host::v1 as wire;
 
@@ -34,17 +35,26 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
             nameservers: report.resolver.nameservers.clone(),
             keeper: report.resolver.keeper.clone().unwrap_or_default(),
         }),
-        uncommitted: report.uncommitted.iter().map(|(network, change)| build_uncommitted(network, *change)).collect(),
+        uncommitted: report.uncommitted.iter().map(uncommitted_network).collect(),
+        uncommitted_bonds: report.uncommitted_bonds.iter().map(uncommitted_bond).collect(),
+        repairs: Some(keeping::build_tally(report.repairs)),
     }
 }
 
-fn build_uncommitted(network: &NetworkName, change: UncommittedChange) -> wire::UncommittedNetwork {
-    let change = match change {
+fn uncommitted_network((network, change): (&NetworkName, &UncommittedChange)) -> wire::UncommittedNetwork {
+    wire::UncommittedNetwork { network: network.to_string(), change: build_uncommitted(*change).into() }
+}
+
+fn uncommitted_bond((bond, change): (&IfName, &UncommittedChange)) -> wire::UncommittedBond {
+    wire::UncommittedBond { bond: bond.to_string(), change: build_uncommitted(*change).into() }
+}
+
+const fn build_uncommitted(change: UncommittedChange) -> wire::UncommittedChange {
+    match change {
         UncommittedChange::Added => wire::UncommittedChange::Added,
         UncommittedChange::Edited => wire::UncommittedChange::Edited,
         UncommittedChange::Removed => wire::UncommittedChange::Removed,
-    };
-    wire::UncommittedNetwork { network: network.to_string(), change: change.into() }
+    }
 }
 
 pub(in crate::host_wire) fn build_kernel(kernel: &KernelInfo) -> wire::KernelInfo {
@@ -80,6 +90,7 @@ pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::Networ
         gateways: report.gateways.iter().map(ToString::to_string).collect(),
         default_route: report.default_route,
         dhcp: report.dhcp.iter().map(build_client).collect(),
+        repairs: report.repairs.iter().map(keeping::build).collect(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
+use super::keeping;
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -49,25 +50,44 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
             nameservers: resolver.nameservers,
             keeper: Some(resolver.keeper).filter(|keeper| !keeper.is_empty()),
         },
-        uncommitted: read_all(&mut form, "uncommitted", &report.uncommitted, read_uncommitted).into_iter().collect(),
+        uncommitted: read_all(&mut form, "uncommitted", &report.uncommitted, read_uncommitted_network)
+            .into_iter()
+            .collect(),
+        uncommitted_bonds: read_all(&mut form, "uncommitted_bonds", &report.uncommitted_bonds, read_uncommitted_bond)
+            .into_iter()
+            .collect(),
+        repairs: keeping::read_tally(report.repairs),
     };
     form.finish(Some(read))
 }
 
-fn read_uncommitted(
+fn read_uncommitted_network(
     form: &mut Form,
     path: &str,
     uncommitted: &wire::UncommittedNetwork,
 ) -> Option<(NetworkName, UncommittedChange)> {
     let network = form.name(&format!("{path}.network"), &uncommitted.network, Code::NameInvalid, NetworkName::parse);
-    let change = match form.known(&format!("{path}.change"), uncommitted.change) {
-        Some(wire::UncommittedChange::Added) => Some(UncommittedChange::Added),
-        Some(wire::UncommittedChange::Edited) => Some(UncommittedChange::Edited),
-        Some(wire::UncommittedChange::Removed) => Some(UncommittedChange::Removed),
-        Some(wire::UncommittedChange::Unspecified) => unsaid(form, format!("{path}.change")),
-        None => None,
-    };
+    let change = read_uncommitted(form, &format!("{path}.change"), uncommitted.change);
     network.zip(change)
+}
+
+fn read_uncommitted_bond(
+    form: &mut Form,
+    path: &str,
+    uncommitted: &wire::UncommittedBond,
+) -> Option<(IfName, UncommittedChange)> {
+    let bond = read_required(form, &format!("{path}.bond"), &uncommitted.bond, Code::NameInvalid);
+    let change = read_uncommitted(form, &format!("{path}.change"), uncommitted.change);
+    bond.zip(change)
+}
+
+fn read_uncommitted(form: &mut Form, path: &str, change: i32) -> Option<UncommittedChange> {
+    match form.known(path, change)? {
+        wire::UncommittedChange::Added => Some(UncommittedChange::Added),
+        wire::UncommittedChange::Edited => Some(UncommittedChange::Edited),
+        wire::UncommittedChange::Removed => Some(UncommittedChange::Removed),
+        wire::UncommittedChange::Unspecified => unsaid(form, path.to_owned()),
+    }
 }
 
 fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Option<NetworkReport> {
@@ -108,6 +128,7 @@ fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Opt
         default_route: report.default_route,
         dhcp: read_all(form, &format!("{path}.dhcp"), &report.dhcp, read_client),
         drift: report.drift.clone(),
+        repairs: keeping::read_all(&report.repairs),
     })
 }
 

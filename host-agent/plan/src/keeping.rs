@@ -1,0 +1,233 @@
+//! Keeping: what of a host is not as agreed although nobody asked for that, and the way back.
+//!
+//! What is compared is the same target as a request's, and the way is made of the same steps. Three things differ.
+//! Only what was lost or altered is brought back: an address or a default route that somebody added beside ours is
+//! told as drift, and stays. What cannot come back now, as where its NIC is missing, keeps nothing else from coming
+//! back. And it can be one kind of thing alone ([`DriftKind`]).
+
+mod part;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use trestle_model::{
+    BondSpec, Code, DriftKind, Finding, Findings, HostConfig, HostState, IfName, NetworkName, Severity,
+};
+
+use self::part::{Narrowing, Purpose, merged};
+use crate::census::Census;
+use crate::composition::{Ground, baselines, compose_bond, compose_one};
+use crate::drift::verify_on;
+use crate::validation::{bond_surroundings, surroundings};
+use crate::{Drift, Plan, Snapshot, Target, steps_towards};
+
+/// What a part of a host's configuration is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A network, and what it stands on.
+    Network(NetworkName),
+    /// A bond and its ports.
+    Bond(IfName),
+}
+
+/// One kind of thing of one network or bond: what is lost, and repaired, as one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Thing {
+    /// Whose it is.
+    pub subject: Subject,
+    /// What it is.
+    pub kind: DriftKind,
+}
+
+/// Something that is not as agreed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// What it is.
+    pub thing: Thing,
+    /// What differs.
+    pub drift: Vec<Drift>,
+    /// Why it cannot be repaired now; `None` where it can.
+    pub obstacle: Option<String>,
+}
+
+/// Tells what of `running` was lost or altered, ordered by thing; empty on a host that is as agreed.
+pub fn losses(running: &HostConfig, observed: &HostState) -> Vec<Loss> {
+    losses_on(&Keeping::new(running, &Census::of(observed)))
+}
+
+fn losses_on(keeping: &Keeping<'_>) -> Vec<Loss> {
+    let ground = Ground::of(keeping.running, keeping.census);
+    let mut losses = Vec::new();
+    for subject in keeping.subjects() {
+        // All that is configured, so that a NIC that is missing shows.
+        let target = keeping.target(keeping.running, &ground, &subject);
+        if verify_on(&target, keeping.census).is_empty() {
+            continue;
+        }
+        for kind in DriftKind::ALL {
+            let part = keeping.narrowed(&target, &BTreeSet::from([kind]), Purpose::Compare);
+            let drift = verify_on(&part, keeping.census);
+            if !drift.is_empty() {
+                let thing = Thing { subject: subject.clone(), kind };
+                let obstacle = keeping.obstacle(&ground, &thing, &drift);
+                losses.push(Loss { thing, drift, obstacle });
+            }
+        }
+    }
+    losses.sort_by(|a, b| a.thing.cmp(&b.thing));
+    losses
+}
+
+/// Plans the repair of some things, as far as they are lost still.
+///
+/// *Shape*: the findings say what was lost; there are no steps where nothing of it is to be repaired any more.
+pub fn repair_plan(running: &HostConfig, observed: &HostState, things: &BTreeSet<Thing>) -> Plan {
+    let census = Census::of(observed);
+    let keeping = Keeping::new(running, &census);
+    let is_meant = |loss: &Loss| things.contains(&loss.thing) && loss.obstacle.is_none();
+    let lost: Vec<Loss> = losses_on(&keeping).into_iter().filter(is_meant).collect();
+    let target = keeping.repair_target(&lost);
+    let steps = steps_towards(&target, observed);
+    let snapshot = Snapshot::of(observed, &target);
+    let desired = HostConfig { baselines: baselines(running, running, observed), ..running.clone() };
+    Plan { findings: Findings(lost.iter().map(Loss::finding).collect()), steps, target, snapshot, desired }
+}
+
+/// A configuration on a host that may lack some of what it needs.
+struct Keeping<'a> {
+    running: &'a HostConfig,
+    /// The same without the ports of bonds that cannot be had now.
+    possible: HostConfig,
+    /// Bridges whose MAC tables libvirt manages.
+    managed: BTreeSet<IfName>,
+    census: &'a Census<'a>,
+}
+
+impl<'a> Keeping<'a> {
+    fn new(running: &'a HostConfig, census: &'a Census<'a>) -> Self {
+        let mut possible = running.clone();
+        for entry in possible.bonds.values_mut() {
+            let bond = BondSpec { nics: Vec::new(), ..entry.spec.clone() };
+            let of_bond = against(&bond, census).len();
+            entry.spec.nics.retain(|nic| {
+                let with_nic = BondSpec { nics: vec![nic.clone()], ..bond.clone() };
+                against(&with_nic, census).len() == of_bond
+            });
+        }
+        let managed = running.specs().filter(|spec| spec.is_managed()).filter_map(|spec| spec.bridge());
+        Self { running, possible, managed: managed.map(|bridge| bridge.name.clone()).collect(), census }
+    }
+
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let networks = self.running.networks.keys().cloned().map(Subject::Network);
+        networks.chain(self.running.bonds.keys().cloned().map(Subject::Bond))
+    }
+
+    fn target(&self, config: &HostConfig, ground: &Ground<'_>, subject: &Subject) -> Target {
+        match subject {
+            Subject::Network(name) => compose_one(config, ground, name),
+            Subject::Bond(name) => {
+                let mut links = compose_bond(config, ground, name).links;
+                let nics = config.bonds.get(name).map(|entry| entry.spec.nics.as_slice()).unwrap_or_default();
+                // What stands on it is kept as a network's, and a port that somebody added is left in it.
+                links.retain(|link, _| link == name || nics.contains(link));
+                Target { links, ..Target::default() }
+            }
+        }
+    }
+
+    fn narrowed(&self, target: &Target, kinds: &BTreeSet<DriftKind>, purpose: Purpose) -> Target {
+        Narrowing { kinds, purpose, managed: &self.managed, census: self.census }.of(target)
+    }
+
+    fn repair_target(&self, lost: &[Loss]) -> Target {
+        let ground = Ground::of(self.running, self.census);
+        let mut kinds = BTreeMap::<&Subject, BTreeSet<DriftKind>>::new();
+        for Loss { thing, .. } in lost {
+            kinds.entry(&thing.subject).or_default().insert(thing.kind);
+        }
+        let part = |(subject, kinds): (&Subject, BTreeSet<DriftKind>)| {
+            self.narrowed(&self.target(&self.possible, &ground, subject), &kinds, Purpose::Mend)
+        };
+        merged(kinds.into_iter().map(part))
+    }
+
+    /// Returns why a thing cannot be repaired now.
+    fn obstacle(&self, ground: &Ground<'_>, thing: &Thing, drift: &[Drift]) -> Option<String> {
+        let mut findings = self.findings(&thing.subject);
+        findings.retain(|finding| finding.severity == Severity::Error && stands_against(thing.kind, finding.code));
+        if let Some(finding) = findings.first() {
+            return Some(finding.message.clone());
+        }
+        let target = self.target(&self.possible, ground, &thing.subject);
+        let mendable = self.narrowed(&target, &BTreeSet::from([thing.kind]), Purpose::Mend);
+        if !verify_on(&mendable, self.census).is_empty() {
+            return None;
+        }
+        Some(drift.first().map_or_else(String::new, |drift| format!("no step mends it: {drift}")))
+    }
+
+    fn findings(&self, subject: &Subject) -> Vec<Finding> {
+        match subject {
+            Subject::Network(name) => {
+                let mut findings = Vec::new();
+                if let Some(entry) = self.running.networks.get(name) {
+                    surroundings(&entry.spec, "", &self.possible, self.census, &BTreeSet::new(), &mut findings);
+                }
+                findings
+            }
+            Subject::Bond(name) => {
+                let Some(entry) = self.possible.bonds.get(name) else { return Vec::new() };
+                let mut findings = against(&entry.spec, self.census);
+                if entry.spec.nics.is_empty() {
+                    let message = format!("none of the NICs of bond {name} can be had");
+                    findings.push(Finding::error(Code::NicNotFound, "", message).about(name));
+                }
+                findings
+            }
+        }
+    }
+}
+
+/// Tells whether what a finding says keeps this kind of thing from being repaired.
+const fn stands_against(kind: DriftKind, code: Code) -> bool {
+    match kind {
+        DriftKind::Devices => !matches!(code, Code::LibvirtLacksFeature),
+        // They are on a device that is there, whatever is missing below it.
+        DriftKind::Addresses | DriftKind::Routing => {
+            matches!(code, Code::ForeignDevice | Code::NicInUse | Code::TableTaken)
+        }
+        DriftKind::NameServers => false,
+        DriftKind::LibvirtNetworks => matches!(code, Code::ForeignDevice | Code::LibvirtLacksFeature),
+    }
+}
+
+/// Returns what the host has against a bond.
+fn against(bond: &BondSpec, census: &Census<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    bond_surroundings(bond, "", census.state, &mut findings);
+    findings
+}
+
+impl Loss {
+    fn finding(&self) -> Finding {
+        let lines: Vec<String> = self.drift.iter().map(ToString::to_string).collect();
+        let message = format!("{}: {}", self.thing.kind, lines.join("; "));
+        Finding::info(Code::DriftFound, "", message).about(&self.thing.subject)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Bond(name) => write!(f, "bond {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.kind, self.subject)
+    }
+}

@@ -1,0 +1,211 @@
+//! A part of a target: some kinds of things alone, and nothing that takes away what others have added.
+
+use std::collections::BTreeSet;
+
+use trestle_model::{Address, AddressOrigin, DriftKind, IfName, Link, Route};
+
+use crate::PortChange;
+use crate::census::Census;
+use crate::difference::{is_another_kind, is_automatic, is_default, settled};
+use crate::drift::verify_on;
+use crate::ownership::ROUTE_PROTOCOL;
+use crate::target::{
+    AddressTarget, AliasTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
+};
+
+/// What a part is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To say what differs, each thing once.
+    Compare,
+    /// To be brought about: a device that is to be made or changed is described whole, since it loses what it carries;
+    /// one that is not there and is never made is left out.
+    Mend,
+}
+
+/// Which part of a target.
+pub(super) struct Narrowing<'a> {
+    pub(super) kinds: &'a BTreeSet<DriftKind>,
+    pub(super) purpose: Purpose,
+    /// Bridges whose MAC tables libvirt manages.
+    pub(super) managed: &'a BTreeSet<IfName>,
+    pub(super) census: &'a Census<'a>,
+}
+
+impl Narrowing<'_> {
+    /// Returns the part.
+    ///
+    /// What a MAC table is made of is in none: forwarding entries, the flags of ports but for isolation, and the VLAN
+    /// filter of bridges that libvirt manages.
+    pub(super) fn of(&self, target: &Target) -> Target {
+        let has = |kind| self.kinds.contains(&kind);
+        let links = target.links.iter().filter_map(|(name, wanted)| Some((name.clone(), self.link(name, wanted)?)));
+        Target {
+            links: links.collect(),
+            fdb: Vec::new(),
+            rules: if has(DriftKind::Routing) { target.rules.clone() } else { Default::default() },
+            resolver: target.resolver.clone().filter(|_| has(DriftKind::NameServers)),
+            libvirt: if has(DriftKind::LibvirtNetworks) { target.libvirt.clone() } else { Default::default() },
+        }
+    }
+
+    fn link(&self, name: &IfName, target: &LinkTarget) -> Option<LinkTarget> {
+        let devices = self.kinds.contains(&DriftKind::Devices);
+        let wanted = match target {
+            LinkTarget::Absent { .. } => return devices.then(|| target.clone()),
+            LinkTarget::Present(wanted) => wanted,
+        };
+        let link = self.census.state.kernel.links.get(name);
+        let Some(link) = link.filter(|link| !is_another_kind(&wanted.kind, link)) else {
+            let is_made = !matches!(wanted.kind, KindTarget::Found | KindTarget::Guest);
+            let is_told = devices && (is_made || self.purpose == Purpose::Compare);
+            return is_told.then(|| target.clone());
+        };
+        let device = self.device(wanted, link);
+        let changes = || {
+            let links = [(name.clone(), LinkTarget::Present(device.clone()))].into();
+            !verify_on(&Target { links, ..Target::default() }, self.census).is_empty()
+        };
+        if devices && self.purpose == Purpose::Mend && changes() {
+            let whole = LinkWanted { kind: device.kind.clone(), ..wanted.clone() };
+            return Some(LinkTarget::Present(self.with_what_others_added(whole, link)));
+        }
+        let carried = self.with_what_others_added(wanted.clone(), link);
+        let bare = LinkWanted::leaving_alone(KindTarget::Found, wanted.why.clone());
+        let mut part = if devices { device } else { bare };
+        if self.kinds.contains(&DriftKind::Addresses) {
+            part.addresses = carried.addresses;
+            part.dhcp = carried.dhcp;
+            part.ipv6_disabled = carried.ipv6_disabled;
+        }
+        if self.kinds.contains(&DriftKind::Routing) {
+            part.routes = carried.routes;
+        }
+        Some(LinkTarget::Present(part))
+    }
+
+    /// Returns what a device is to be, without what it carries.
+    fn device(&self, wanted: &LinkWanted, link: &Link) -> LinkWanted {
+        let mut kind = wanted.kind.clone();
+        if let (KindTarget::Bridge(bridge), Some(is)) = (&mut kind, link.bridge())
+            && self.managed.contains(&link.name)
+        {
+            bridge.vlan_filtering = is.vlan_filtering;
+            bridge.default_pvid = is.default_pvid;
+        }
+        LinkWanted {
+            kind,
+            port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
+            ipv6_disabled: None,
+            addresses: AddressTarget::Leave,
+            routes: RouteTarget::Leave,
+            dhcp: DhcpTarget::Leave,
+            ..wanted.clone()
+        }
+    }
+
+    /// Wants what others have added to a device, too; not on one that has yet to come to its place, where what it carried
+    /// before has no business.
+    fn with_what_others_added(&self, wanted: LinkWanted, link: &Link) -> LinkWanted {
+        let in_place = match &wanted.master {
+            MasterTarget::Leave => true,
+            MasterTarget::Free => link.master.is_none(),
+            MasterTarget::PortOf(master) => link.master.as_ref() == Some(master),
+        };
+        if !in_place {
+            return wanted;
+        }
+        let addresses = match wanted.addresses {
+            AddressTarget::Exactly(wanted) => AddressTarget::Exactly(beside(wanted, link)),
+            left @ (AddressTarget::Leave | AddressTarget::Without(_)) => left,
+        };
+        let routes = match wanted.routes {
+            RouteTarget::Network(mut routes) => {
+                let added = self.routes(link).filter(|route| is_default(route) && route.protocol != ROUTE_PROTOCOL);
+                let added: Vec<Route> = added.filter(|route| !is_in_the_way(route, &routes)).cloned().collect();
+                routes.extend(added);
+                RouteTarget::Network(routes)
+            }
+            RouteTarget::Exactly(mut routes) => {
+                let added: Vec<Route> = self.routes(link).filter(|route| !routes.contains(route)).cloned().collect();
+                routes.extend(added);
+                RouteTarget::Exactly(routes)
+            }
+            left @ (RouteTarget::Leave | RouteTarget::Without(_)) => left,
+        };
+        LinkWanted { addresses, routes, ..wanted }
+    }
+
+    fn routes<'l>(&'l self, link: &'l Link) -> impl Iterator<Item = &'l Route> {
+        self.census.routes(&link.name).iter().copied().filter(|route| !is_automatic(route, link))
+    }
+}
+
+/// Returns the wanted addresses and those that others have added; where there are such, all in the order in which they
+/// are, so that none of theirs has to go and come again.
+fn beside(wanted: Vec<Address>, link: &Link) -> Vec<Address> {
+    let is_wanted = |address: &&Address| wanted.iter().any(|wanted| wanted.net == address.net);
+    let is_added = |address: &&Address| {
+        address.origin == AddressOrigin::Static && !wanted.iter().any(|wanted| wanted.net.addr() == address.net.addr())
+    };
+    if !settled(link).any(|address| is_added(&address)) {
+        return wanted;
+    }
+    let there = settled(link).filter(|address| is_wanted(address) || is_added(address));
+    let mut addresses: Vec<Address> = there
+        .map(|address| wanted.iter().find(|wanted| wanted.net == address.net).unwrap_or(address).clone())
+        .collect();
+    let missing: Vec<Address> = wanted.iter().filter(|wanted| !addresses.contains(wanted)).cloned().collect();
+    addresses.extend(missing);
+    addresses
+}
+
+/// Tells whether a route is where a wanted one is to be.
+fn is_in_the_way(route: &Route, wanted: &[Route]) -> bool {
+    let place = |route: &Route| (route.table, route.destination, route.metric);
+    wanted.iter().any(|wanted| place(wanted) == place(route))
+}
+
+/// Puts the parts of several things together: what one of them leaves alone another may want.
+pub(super) fn merged(parts: impl Iterator<Item = Target>) -> Target {
+    let mut whole = Target::default();
+    for part in parts {
+        for (name, target) in part.links {
+            let target = match (whole.links.remove(&name), target) {
+                (Some(LinkTarget::Present(one)), LinkTarget::Present(other)) => LinkTarget::Present(both(one, other)),
+                (_, target) => target,
+            };
+            whole.links.insert(name, target);
+        }
+        whole.fdb.extend(part.fdb);
+        whole.rules.extend(part.rules);
+        whole.resolver = whole.resolver.or(part.resolver);
+        whole.libvirt.extend(part.libvirt);
+    }
+    whole
+}
+
+/// Wants of a device what either of two targets of the same configuration wants.
+fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
+    LinkWanted {
+        why: one.why,
+        kind: if one.kind == KindTarget::Found { other.kind } else { one.kind },
+        mac: one.mac.or(other.mac),
+        mtu: one.mtu.or(other.mtu),
+        up: one.up.or(other.up),
+        alias: if one.alias == AliasTarget::Leave { other.alias } else { one.alias },
+        master: if one.master == MasterTarget::Leave { other.master } else { one.master },
+        ipv6_disabled: one.ipv6_disabled.or(other.ipv6_disabled),
+        port: PortChange {
+            learning: one.port.learning.or(other.port.learning),
+            flood: one.port.flood.or(other.port.flood),
+            multicast_flood: one.port.multicast_flood.or(other.port.multicast_flood),
+            broadcast_flood: one.port.broadcast_flood.or(other.port.broadcast_flood),
+            isolated: one.port.isolated.or(other.port.isolated),
+            locked: one.port.locked.or(other.port.locked),
+        },
+        addresses: if one.addresses == AddressTarget::Leave { other.addresses } else { one.addresses },
+        routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
+        dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },
+    }
+}
