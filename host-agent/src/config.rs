@@ -4,12 +4,13 @@
 //! table `engine`: the prefix, then the path in upper case with `__` between tables. This module reads no file and no
 //! environment; the program gives it their text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use trestle_model::HostName;
+use trestle_model::{DriftKind, HostName};
 use trestle_serve::{ListenAddress, Target, TlsOptions};
 use trestle_settings::{Period, SettingsError, redact};
 use trestle_telemetry::Settings as Telemetry;
@@ -43,6 +44,9 @@ pub struct Config {
     /// The operator's own programs around each transaction.
     #[serde(default)]
     pub hooks: Hooks,
+    /// What is kept as agreed between requests.
+    #[serde(default)]
+    pub keeper: Keeper,
     /// What the agent tells about itself.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -93,6 +97,18 @@ pub struct Hooks {
     pub folder: PathBuf,
     /// How long one hook may take for its answer. Default: `"10s"`.
     pub timeout: Period,
+}
+
+/// What the agent brings back when others take it away or alter it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keeper {
+    /// The kinds of things that are repaired: `devices`, `addresses`, `routing`, `name_servers`, `libvirt_networks`. What is
+    /// not named is told as drift and left as it is. Default: all.
+    #[serde(deserialize_with = "trestle_settings::list")]
+    pub repair: BTreeSet<DriftKind>,
+    /// How often the host is compared with what was agreed although no event came. Default: `"60s"`.
+    pub period: Period,
 }
 
 /// Whether there is a libvirt, and where.
@@ -156,6 +172,7 @@ impl Config {
             ("libvirt.call_timeout", self.libvirt.call_timeout),
             ("libvirt.poll_period", self.libvirt.poll_period),
             ("hooks.timeout", self.hooks.timeout),
+            ("keeper.period", self.keeper.period),
         ]
         .into_iter()
         .chain(report)
@@ -187,6 +204,9 @@ impl Config {
         rows.push(("libvirt.poll_period", self.libvirt.poll_period.to_string()));
         rows.push(("hooks.folder", self.hooks.folder.display().to_string()));
         rows.push(("hooks.timeout", self.hooks.timeout.to_string()));
+        let repaired: Vec<&str> = self.keeper.repair.iter().map(|kind| kind.name()).collect();
+        rows.push(("keeper.repair", repaired.join(",")));
+        rows.push(("keeper.period", self.keeper.period.to_string()));
         if let Some(endpoint) = &self.telemetry.otlp_endpoint {
             rows.push(("telemetry.otlp_endpoint", redact(endpoint)));
         }
@@ -241,6 +261,12 @@ impl Default for Libvirt {
 impl Default for Hooks {
     fn default() -> Self {
         Self { folder: PathBuf::from("/run/trestle/hooks"), timeout: Period(Duration::from_secs(10)) }
+    }
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self { repair: DriftKind::ALL.into(), period: Period(Duration::from_secs(60)) }
     }
 }
 

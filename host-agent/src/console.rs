@@ -28,27 +28,39 @@ pub(crate) async fn capabilities(config: &Config) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(&ask(config).await?)?)
 }
 
-/// Prints the host's networks, one a line: its name, who asked for it, and whether a reboot keeps it.
+/// Prints the host's networks and then its bonds, one a line: its name, who asked for it, and whether a reboot keeps it.
 pub(crate) async fn list(config: &Config) -> anyhow::Result<()> {
     let capabilities = ask(config).await?;
-    let uncommitted = &capabilities.uncommitted;
+    let (uncommitted, bonds) = (&capabilities.uncommitted, &capabilities.uncommitted_bonds);
     for network in &capabilities.networks {
         let name = &network.configured.spec.name;
-        let origin = match network.configured.origin {
-            Origin::Engine => "engine",
-            Origin::Local => "local",
-        };
-        let persistent = match uncommitted.get(name) {
-            None => "persistent",
-            Some(UncommittedChange::Added) => "not persistent",
-            Some(UncommittedChange::Edited | UncommittedChange::Removed) => "persistent otherwise",
-        };
-        print(&format!("{name}\t{origin}\t{persistent}"))?;
+        print(&line(name.as_str(), network.configured.origin, uncommitted.get(name)))?;
     }
     for (name, _) in uncommitted.iter().filter(|(_, change)| **change == UncommittedChange::Removed) {
         print(&format!("{name}\t-\tpersistent, does not run"))?;
     }
+    for bond in &capabilities.bonds {
+        if let Some(entry) = &bond.configured {
+            print(&line(bond.name.as_str(), entry.origin, bonds.get(&bond.name)))?;
+        }
+    }
+    for (name, _) in bonds.iter().filter(|(_, change)| **change == UncommittedChange::Removed) {
+        print(&format!("{name}\t-\tpersistent, does not run"))?;
+    }
     Ok(())
+}
+
+fn line(name: &str, origin: Origin, uncommitted: Option<&UncommittedChange>) -> String {
+    let origin = match origin {
+        Origin::Engine => "engine",
+        Origin::Local => "local",
+    };
+    let persistent = match uncommitted {
+        None => "persistent",
+        Some(UncommittedChange::Added) => "not persistent",
+        Some(UncommittedChange::Edited | UncommittedChange::Removed) => "persistent otherwise",
+    };
+    format!("{name}\t{origin}\t{persistent}")
 }
 
 /// Changes the host as a whole: back to the persistent configuration, or to none. Without consent only the plan is shown.

@@ -7,6 +7,7 @@
 //! | session | ends its link | none: it dials again |
 //! | notices | ends | stops the process |
 //! | observer | ends, and with it all watches | none: it looks again |
+//! | keeper | ends after the repair that it waits for | none: it looks again |
 //! | leases | ends after all others | none: it tries again |
 //! | neighbors | ends | none: it listens again |
 //!
@@ -33,6 +34,7 @@ use crate::config::{Config, Engine, LibvirtUri};
 use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Change, Journal, JournalError};
+use crate::keeper::{Keeper, Policy};
 use crate::leases::Leases;
 use crate::neighbors::{self, Ears};
 use crate::observer::{self, Watches};
@@ -169,6 +171,7 @@ async fn start(
     let server = server(config, agent.clone(), watches)?;
     let listeners = listeners(config).await?;
     let heard = ears.map(|ears| ears.run(changed.clone(), agent.kept(), stop.clone()));
+    let keeper = Keeper::new(agent.clone(), policy(config), changed.clone());
     let session = session_options(config)?.map(|options| Session::new(agent, options, changed));
 
     let token = stop.clone();
@@ -190,6 +193,11 @@ async fn start(
             Ok(())
         });
     }
+    let token = stop.clone();
+    tasks.spawn(async move {
+        keeper.run(token).await;
+        Ok(())
+    });
     if let Some(session) = session {
         let token = stop.clone();
         tasks.spawn(async move {
@@ -218,6 +226,10 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, DaemonError> {
 
 fn hooks(config: &Config) -> Hooks {
     Hooks::new(config.hooks.folder.clone(), config.hooks.timeout.0, config.host.clone())
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy { repair: config.keeper.repair.clone(), period: config.keeper.period.0 }
 }
 
 fn session_options(config: &Config) -> Result<Option<Options>, DaemonError> {

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod hooks;
 pub mod host;
 pub mod journal;
+pub mod keeper;
 pub mod leases;
 mod neighbors;
 pub mod observer;

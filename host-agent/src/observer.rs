@@ -138,7 +138,7 @@ impl<H: Site> Observer<H> {
     ///
     /// *Cancel safety*: safe.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (mut kept, mut awaiting) = (self.agent.kept(), self.agent.awaiting());
+        let (mut kept, mut awaiting, mut board) = (self.agent.kept(), self.agent.awaiting(), self.agent.board());
         loop {
             let is_watched = self.head.receiver_count() > 1;
             let learns = is_watched && self.shared.log().objects().keys().any(|key| key.kind == ObjectKind::MacTable);
@@ -155,6 +155,7 @@ impl<H: Site> Observer<H> {
                 Ok(()) = self.notices.changed.changed(), if is_watched => self.due_in(SETTLE),
                 Ok(()) = kept.changed(), if is_watched => self.due_in(Duration::ZERO),
                 Ok(()) = awaiting.changed(), if is_watched => self.due_in(Duration::ZERO),
+                Ok(()) = board.changed(), if is_watched => self.due_in(Duration::ZERO),
                 Ok(()) = self.notices.learned.changed(), if learns => {
                     self.due_in((self.looked + LEARNING_REST).saturating_duration_since(Instant::now()).max(SETTLE));
                 }

@@ -6,21 +6,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::Span;
 use trestle_model::{
-    Capabilities, Finding, IfName, LinkStatistics, Progress, SetupRequest, TransactionId, TransactionReport,
+    Capabilities, Finding, HostState, IfName, LinkStatistics, Progress, SetupRequest, TransactionId, TransactionReport,
 };
-use trestle_plan::PlannedStep;
+use trestle_plan::{ObserveError, PlannedStep, Thing};
 
 use crate::journal::{Change, Contents, HistoryPage, Journal, Past, PersistentChange};
+use crate::keeper::Board;
 use crate::site::{Part, Site};
 use crate::{capabilities, digest};
 
 mod confirmation;
 mod execution;
+mod look;
 mod performance;
 mod refusal;
 mod restoration;
@@ -43,6 +46,7 @@ const PROGRESS_QUEUE: usize = 256;
 pub struct Agent<H> {
     shared: Arc<Shared<H>>,
     queue: mpsc::Sender<Job>,
+    repairs: mpsc::Sender<RepairJob>,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,9 @@ struct Shared<H> {
     journal: Journal,
     boot_id: String,
     confirmations: Confirmations,
+    /// How many requests were carried out, or undone, in this run.
+    served: AtomicU64,
+    board: watch::Sender<Board>,
 }
 
 /// Who asks, and how long the answer is of use.
@@ -114,12 +121,27 @@ struct Job {
     end: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
+/// A repair on its way to the writer.
+#[derive(Debug)]
+struct RepairJob {
+    things: BTreeSet<Thing>,
+    end: oneshot::Sender<Result<Option<Answer>, Refusal>>,
+}
+
 impl<H: Site> Agent<H> {
     /// Makes the use cases of a host, and the writer that carries them out.
     pub fn new(host: H, journal: Journal, boot_id: String) -> (Self, Writer<H>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let shared = Arc::new(Shared { host, journal, boot_id, confirmations: Confirmations::new() });
-        (Self { shared: Arc::clone(&shared), queue }, Writer::new(shared, jobs))
+        let (repairs, repair_jobs) = mpsc::channel(1);
+        let shared = Arc::new(Shared {
+            host,
+            journal,
+            boot_id,
+            confirmations: Confirmations::new(),
+            served: AtomicU64::new(0),
+            board: watch::Sender::default(),
+        });
+        (Self { shared: Arc::clone(&shared), queue, repairs }, Writer::new(shared, jobs, repair_jobs))
     }
 
     /// Hands a request to the writer.
@@ -136,6 +158,45 @@ impl<H: Site> Agent<H> {
             mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
         })?;
         Ok(Running { progress, end })
+    }
+
+    /// Lets the writer bring back what was lost of the running configuration, and returns when that has ended; `None`
+    /// where nothing of it is lost any more.
+    ///
+    /// Requests that wait go first, and a repair takes none of their places.
+    ///
+    /// *Errors*: [`Refusal`]; nothing was changed. *Cancel safety*: a repair that has begun goes on.
+    pub(crate) async fn repair(&self, things: BTreeSet<Thing>) -> Result<Option<Answer>, Refusal> {
+        let (end_in, end) = oneshot::channel();
+        self.repairs.send(RepairJob { things, end: end_in }).await.map_err(|_| Refusal::Stopping)?;
+        end.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Reads the host, without libvirt's part where that does not answer.
+    ///
+    /// *Errors*: the kernel's part cannot be read. *Cancel safety*: safe.
+    pub(crate) async fn look(&self) -> Result<HostState, ObserveError> {
+        look::look(&self.shared.host).await.map(|(observed, _)| observed)
+    }
+
+    /// Returns how many requests were carried out, or undone, in this run.
+    pub(crate) fn served(&self) -> u64 {
+        self.shared.served.load(Ordering::Relaxed)
+    }
+
+    /// Tells from now on what is done about drift.
+    pub(crate) fn publish(&self, board: Board) {
+        self.shared.board.send_if_modified(|known| {
+            *known != board && {
+                *known = board;
+                true
+            }
+        });
+    }
+
+    /// Returns a channel that tells what is done about drift.
+    pub fn board(&self) -> watch::Receiver<Board> {
+        self.shared.board.subscribe()
     }
 
     /// Confirms that the host can still be reached; returns when the transaction can no longer be undone.
@@ -163,7 +224,9 @@ impl<H: Site> Agent<H> {
     /// *Errors*: [`Refusal::Unobservable`]. *Cancel safety*: safe.
     pub async fn capabilities(&self, parts: &BTreeSet<Part>) -> Result<Capabilities, Refusal> {
         let survey = self.shared.host.survey(parts).await?;
-        Ok(capabilities::of(&survey, parts, &self.shared.journal.contents(), &self.shared.boot_id))
+        let mut report = capabilities::of(&survey, parts, &self.shared.journal.contents(), &self.shared.boot_id);
+        self.shared.board.borrow().add_to(&mut report);
+        Ok(report)
     }
 
     /// Returns up to `limit` transactions that ended before the one at position `before`, newest first.
@@ -225,7 +288,7 @@ impl<H: Site> Agent<H> {
 
 impl<H> Clone for Agent<H> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), queue: self.queue.clone() }
+        Self { shared: Arc::clone(&self.shared), queue: self.queue.clone(), repairs: self.repairs.clone() }
     }
 }
 

@@ -5,6 +5,7 @@ mod kernel {
     mod advertisements;
     pub(crate) mod bench;
     mod far;
+    mod keeping;
     mod leases;
     mod neighbors;
     mod routing;

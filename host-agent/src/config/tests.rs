@@ -19,6 +19,9 @@ uri = "none"
 [hooks]
 folder = "/srv/hooks"
 timeout = "3s"
+[keeper]
+repair = ["routing", "addresses"]
+period = "2m"
 [telemetry]
 otlp_endpoint = "http://127.0.0.1:4317"
 log_format = "json"
@@ -35,6 +38,8 @@ fn a_whole_file_is_read() {
     assert_eq!(config.stop_timeout.0, Duration::from_secs(5));
     assert_eq!(config.libvirt.uri, LibvirtUri::None);
     assert_eq!(config.hooks, Hooks { folder: PathBuf::from("/srv/hooks"), timeout: Period(Duration::from_secs(3)) });
+    assert_eq!(config.keeper.repair, [DriftKind::Addresses, DriftKind::Routing].into());
+    assert_eq!(config.keeper.period.0, Duration::from_secs(120));
     assert_eq!(config.telemetry.log_format, LogFormat::Json);
     assert_eq!(config.engine.unwrap().report_period.0, Duration::from_secs(600));
 }
@@ -46,6 +51,7 @@ fn a_name_alone_is_enough() {
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/trestle/host-agent"));
     assert_eq!(config.libvirt.uri, LibvirtUri::At("qemu:///system".to_owned()));
     assert_eq!(config.engine, None);
+    assert_eq!(config.keeper.repair, DriftKind::ALL.into());
 }
 
 #[test]
@@ -54,17 +60,24 @@ fn the_environment_overrides_the_file() {
         ("TRESTLE_HOST_AGENT_HOST", "host-b"),
         ("TRESTLE_HOST_AGENT_ENGINE__REPORT_PERIOD", "5s"),
         ("TRESTLE_HOST_AGENT_LIBVIRT__CALL_TIMEOUT", "3s"),
+        ("TRESTLE_HOST_AGENT_KEEPER__REPAIR", "devices"),
         ("HOME", "/root"),
     ]);
     let config = Config::parse(WHOLE, over).unwrap();
     assert_eq!(config.host.as_str(), "host-b");
     assert_eq!(config.engine.unwrap().report_period.0, Duration::from_secs(5));
     assert_eq!(config.libvirt.call_timeout.0, Duration::from_secs(3));
+    assert_eq!(config.keeper.repair, [DriftKind::Devices].into());
 }
 
 #[test]
 fn an_unknown_key_is_refused_wherever_it_stands() {
-    for text in ["host = \"a\"\nhots = 1", "host = \"a\"\n[libvirt]\nurl = \"x\"", "host = \"a\"\n[engin]\n"] {
+    for text in [
+        "host = \"a\"\nhots = 1",
+        "host = \"a\"\n[libvirt]\nurl = \"x\"",
+        "host = \"a\"\n[engin]\n",
+        "host = \"a\"\n[keeper]\nrepair = [\"all\"]",
+    ] {
         assert!(matches!(Config::parse(text, []), Err(ConfigError::Unreadable(SettingsError::Malformed(_)))), "{text}");
     }
     let over = variables(&[("TRESTLE_HOST_AGENT_HOTS", "x")]);

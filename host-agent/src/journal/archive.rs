@@ -32,13 +32,19 @@ impl Archive {
 
     /// Reads an archive from JSON.
     ///
-    /// *Errors*: [`JournalError::NotAnArchive`].
+    /// *Errors*: [`JournalError::NotAnArchive`]; [`JournalError::OtherFormat`], before anything else of the file is looked
+    /// at.
     pub fn from_json(text: &str) -> Result<Self, JournalError> {
-        let archive: Self = serde_json::from_str(text).map_err(JournalError::NotAnArchive)?;
-        if archive.format == FORMAT {
-            return Ok(archive);
+        let Format { format } = serde_json::from_str(text).map_err(JournalError::NotAnArchive)?;
+        if format != FORMAT {
+            return Err(JournalError::OtherFormat { found: format, read: FORMAT });
         }
-        let reason = format!("it has format {}, this program reads {FORMAT}", archive.format);
-        Err(JournalError::NotAnArchive(serde::de::Error::custom(reason)))
+        serde_json::from_str(text).map_err(JournalError::NotAnArchive)
     }
+}
+
+/// What every archive says of itself, whatever else is in it.
+#[derive(Debug, Deserialize)]
+struct Format {
+    format: u32,
 }

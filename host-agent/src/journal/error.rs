@@ -36,6 +36,14 @@ pub enum JournalError {
     /// A file is no export of a store that this version understands. The operator must act.
     #[error("file is no export of a store")]
     NotAnArchive(#[source] serde_json::Error),
+    /// A file is an export of another version of this program. The operator must act.
+    #[error("file has format {found}, and this program reads format {read}: import it with the version that wrote it")]
+    OtherFormat {
+        /// The file's format.
+        found: u32,
+        /// What this program reads.
+        read: u32,
+    },
     /// A value cannot be written as a record: a bug.
     #[error("record of {0} cannot be written")]
     Unwritable(&'static str, #[source] serde_json::Error),

@@ -240,8 +240,14 @@ async fn an_export_fills_an_empty_store_and_no_other() {
     assert_eq!(other.export().await.unwrap(), archive);
     assert!(matches!(other.import(archive).await, Err(JournalError::NotEmpty(_))));
     assert!(matches!(Archive::from_json("{}"), Err(JournalError::NotAnArchive(_))));
-    let future = json.replacen("\"format\": 1", "\"format\": 2", 1);
-    assert!(matches!(Archive::from_json(&future), Err(JournalError::NotAnArchive(_))));
+    assert!(matches!(Archive::from_json("[1"), Err(JournalError::NotAnArchive(_))));
+    // Also where nothing else of it makes sense to this version.
+    for future in [json.replacen("\"format\": 1", "\"format\": 2", 1), "{\"format\": 2, \"tables\": []}".to_owned()] {
+        let error = Archive::from_json(&future).unwrap_err();
+        assert!(matches!(error, JournalError::OtherFormat { found: 2, read: 1 }), "{error}");
+    }
+    let strange = json.replacen("\"format\": 1", "\"format\": 1, \"extra\": true", 1);
+    assert!(matches!(Archive::from_json(&strange), Err(JournalError::NotAnArchive(_))));
 }
 
 #[tokio::test]

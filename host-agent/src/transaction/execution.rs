@@ -1,5 +1,6 @@
 //! One transaction, phase by phase: observe, validate, plan, preview, journal, apply, verify, confirm, adopt, commit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -7,13 +8,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 use trestle_model::{
-    Code, Finding, Findings, HostState, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionReport,
+    BondChange, Code, ConnectivityCheck, Finding, Findings, HostConfig, HostState, NetworkChange, Origin, Outcome,
+    Progress, Scope, SetupOptions, SetupRequest, TransactionId, TransactionReport,
 };
 use trestle_plan::transaction::{Event, Phase, Record};
-use trestle_plan::{Plan, Target, missing_leases, spell_out, verify, with_origins_of};
+use trestle_plan::{
+    ObserveError, Plan, Subject, Target, Thing, missing_leases, repair_plan, spell_out, verify, with_origins_of,
+};
 use trestle_telemetry::{chain, names};
+use uuid::Uuid;
 
 use super::confirmation::{Awaiting, Kept};
+use super::look::look;
 use super::performance::perform;
 use super::undo::undo;
 use super::{Answer, Caller, End, Refusal, Shared};
@@ -47,9 +53,19 @@ impl<T: Into<Refusal>> From<T> for Failure {
     }
 }
 
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// Somebody has asked for it: the whole host has to be read, and the default route waits for its lease.
+    Request,
+    /// It brings back what was lost, also while libvirt does not answer or a lease is away.
+    Repair,
+}
+
 /// A transaction while it is carried out.
 pub(super) struct Execution<'a, H> {
     pub(super) shared: &'a Shared<H>,
+    pub(super) errand: Errand,
     pub(super) caller: &'a Caller,
     pub(super) progress: &'a mpsc::Sender<Progress>,
     pub(super) stop: &'a CancellationToken,
@@ -93,6 +109,31 @@ impl<H: Site> Execution<'_, H> {
             in_phase("hooks after", told).await;
         }
         Ok(answer)
+    }
+
+    /// Brings back what was lost of the running configuration; `None` where there is nothing to bring back.
+    ///
+    /// Nothing is asked for, so the hooks are told and not asked.
+    pub(super) async fn repair(&self, things: &BTreeSet<Thing>) -> Result<Option<Answer>, Failure> {
+        let observed = in_phase("observe", self.look()).await.map_err(Refusal::from)?;
+        let contents = self.shared.journal.contents();
+        let plan = phase("plan").in_scope(|| repair_plan(&contents.running, &observed, things));
+        if plan.is_empty() {
+            return Ok(None);
+        }
+        let request = naming(things, &contents.running);
+        let answer = self.change(request.clone(), plan).await?;
+        if let Some(hooks) = self.hooks {
+            in_phase("hooks after", hooks.after(&request, &self.caller.actor, &answer)).await;
+        }
+        Ok(Some(answer))
+    }
+
+    async fn look(&self) -> Result<HostState, ObserveError> {
+        match self.errand {
+            Errand::Request => self.shared.host.observe().await,
+            Errand::Repair => look(&self.shared.host).await.map(|(observed, _)| observed),
+        }
     }
 
     /// Answers a repeated request with the first result.
@@ -222,11 +263,14 @@ impl<H: Site> Execution<'_, H> {
     async fn verify(&self, target: &Target) -> Result<(), Finding> {
         let mut rests = SETTLING.iter();
         loop {
-            let fault = match self.shared.host.observe().await {
+            let fault = match self.look().await {
                 Ok(observed) => {
                     let drift = verify(target, &observed);
                     if drift.is_empty() {
-                        return self.await_leases(target).await;
+                        return match self.errand {
+                            Errand::Request => self.await_leases(target).await,
+                            Errand::Repair => Ok(()),
+                        };
                     }
                     let lines: Vec<String> = drift.iter().map(ToString::to_string).collect();
                     lines.join("; ")
@@ -445,4 +489,32 @@ fn phase(name: &'static str) -> Span {
 
 async fn in_phase<T>(name: &'static str, work: impl Future<Output = T>) -> T {
     work.instrument(phase(name)).await
+}
+
+/// Returns the request that names what a repair is about, as it is configured: what the history shows.
+fn naming(things: &BTreeSet<Thing>, running: &HostConfig) -> SetupRequest {
+    let subjects: BTreeSet<&Subject> = things.iter().map(|thing| &thing.subject).collect();
+    let (mut changes, mut bonds) = (Vec::new(), Vec::new());
+    for subject in subjects {
+        match subject {
+            Subject::Network(name) => {
+                changes.extend(running.networks.get(name).map(|entry| NetworkChange::Set(entry.spec.clone())));
+            }
+            Subject::Bond(name) => {
+                bonds.extend(running.bonds.get(name).map(|entry| BondChange::Set(entry.spec.clone())));
+            }
+        }
+    }
+    let options = SetupOptions {
+        transaction: TransactionId(Uuid::now_v7()),
+        origin: Origin::Local,
+        connectivity_check: ConnectivityCheck::None,
+        commit_on_success: false,
+        validate_only: false,
+        acknowledge: Vec::new(),
+        fence: None,
+        scope: Scope::Named,
+        adopt: BTreeSet::new(),
+    };
+    SetupRequest { changes, bonds, options }
 }

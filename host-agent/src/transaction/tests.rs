@@ -237,6 +237,19 @@ async fn a_repeated_request_returns_the_first_result_also_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_repeated_while_it_runs_is_carried_out_once() {
+    let host = host();
+    let bench = Bench::new(host.clone()).await;
+    host.inject(Fault::Delay(Duration::from_secs(1)));
+    let asked = set(network("blue", "eth1"));
+    let (first, second) = (bench.begin(asked.clone()), bench.begin(asked));
+    let first = end_of(first).await.unwrap();
+    let writes = host.writes();
+    assert_eq!(end_of(second).await.unwrap(), first);
+    assert_eq!(host.writes(), writes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_is_busy_and_every_waiting_request_has_its_turn() {
     let host = host();
     let bench = Bench::new(host.clone()).await;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{Instrument as _, info_span, warn};
-use trestle_model::{HostState, Leftover};
+use trestle_model::Leftover;
 use trestle_plan::{Drift, ObserveError, Snapshot, Target, steps_towards, undo_target, verify};
-use trestle_telemetry::{chain, names};
+use trestle_telemetry::names;
 
+use super::look::look;
 use super::performance::perform_all;
-use crate::site::{Part, Site};
+use crate::site::Site;
 
 /// The rests between the rounds; after the last round, what differs is left over.
 const RESTS: [Duration; 5] = [
@@ -63,17 +64,6 @@ async fn left<H: Site>(host: &H, target: &Target) -> Vec<Leftover> {
             verify(target, &after).into_iter().map(Leftover::from).chain(unseen.as_ref().map(unreadable)).collect()
         }
         Err(error) => vec![unreadable(&error)],
-    }
-}
-
-/// Reads the host, without libvirt's part where that does not answer; says why, then.
-async fn look<H: Site>(host: &H) -> Result<(HostState, Option<ObserveError>), ObserveError> {
-    match host.observe().await {
-        Ok(observed) => Ok((observed, None)),
-        Err(error) => {
-            warn!(error = %chain(&error), "host not observed whole, the kernel's part alone is put back");
-            Ok((host.survey(&Part::all()).await?.state, Some(error)))
-        }
     }
 }
 

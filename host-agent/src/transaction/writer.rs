@@ -1,19 +1,21 @@
 //! The one task that changes the host.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span};
 use trestle_telemetry::{chain, names};
 
-use super::execution::{Execution, Failure};
+use super::execution::{Errand, Execution, Failure};
 use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot, resume};
-use super::{Job, Refusal, Shared};
+use super::{Answer, Caller, End, Job, Refusal, RepairJob, Shared};
 use crate::hooks::Hooks;
 use crate::journal::JournalError;
+use crate::keeper::KEEPER;
 use crate::site::Site;
 
 /// How often a restore that lacked libvirt is tried again.
@@ -24,6 +26,7 @@ const RESTORE_PERIOD: Duration = Duration::from_secs(5);
 pub struct Writer<H> {
     shared: Arc<Shared<H>>,
     jobs: mpsc::Receiver<Job>,
+    repairs: mpsc::Receiver<RepairJob>,
     restored: Restored,
     hooks: Option<Hooks>,
 }
@@ -33,11 +36,16 @@ enum Turn {
     Stop,
     Restore,
     Job(Box<Job>),
+    Repair(RepairJob),
 }
 
 impl<H: Site> Writer<H> {
-    pub(super) const fn new(shared: Arc<Shared<H>>, jobs: mpsc::Receiver<Job>) -> Self {
-        Self { shared, jobs, restored: Restored::Wholly, hooks: None }
+    pub(super) const fn new(
+        shared: Arc<Shared<H>>,
+        jobs: mpsc::Receiver<Job>,
+        repairs: mpsc::Receiver<RepairJob>,
+    ) -> Self {
+        Self { shared, jobs, repairs, restored: Restored::Wholly, hooks: None }
     }
 
     /// Lets the writer ask and tell these hooks; without it there are none.
@@ -73,6 +81,7 @@ impl<H: Site> Writer<H> {
                 () = stop.cancelled() => Turn::Stop,
                 () = sleep_until(restore_at), if owed => Turn::Restore,
                 job = self.jobs.recv() => job.map_or(Turn::Stop, |job| Turn::Job(Box::new(job))),
+                Some(repair) = self.repairs.recv() => Turn::Repair(repair),
             };
             match turn {
                 Turn::Stop => break,
@@ -82,12 +91,18 @@ impl<H: Site> Writer<H> {
                     self.restore().await?;
                     self.serve(*job, &stop).await?;
                 }
+                Turn::Repair(repair) => {
+                    self.restore().await?;
+                    self.repair(repair, &stop).await?;
+                }
             }
         }
         self.jobs.close();
         while let Some(job) = self.jobs.recv().await {
             let _gone = job.end.send(Err(Refusal::Stopping));
         }
+        // Whoever waits for a repair is told by the end of this channel.
+        self.repairs.close();
         info!("writer stopped");
         Ok(())
     }
@@ -117,23 +132,41 @@ impl<H: Site> Writer<H> {
             { names::PEER } = caller.actor,
         );
         let hooks = self.hooks.as_ref();
-        let execution = Execution { shared: &self.shared, caller: &caller, progress: &progress, stop, hooks };
+        let errand = Errand::Request;
+        let execution = Execution { shared: &self.shared, errand, caller: &caller, progress: &progress, stop, hooks };
         let ended = Box::pin(execution.carry_out(request)).instrument(span).await;
         drop(progress);
-        match ended {
-            Ok(answer) => {
-                let _gone = end.send(Ok(answer));
-                Ok(())
-            }
-            Err(Failure::Refused(refusal)) => {
-                info!(error = %chain(&refusal), "request refused");
-                let _gone = end.send(Err(refusal));
-                Ok(())
-            }
-            Err(Failure::Fatal(error)) => {
-                error!(error = %chain(&error), "store failed within a transaction");
-                Err(error)
-            }
+        if let Ok(Answer { end: End::Finished(_), .. }) = &ended {
+            self.shared.served.fetch_add(1, Ordering::Relaxed);
         }
+        give(ended, end)
     }
+
+    async fn repair(&self, job: RepairJob, stop: &CancellationToken) -> Result<(), JournalError> {
+        let RepairJob { things, end } = job;
+        // Nobody listens, and so nobody has to be waited for.
+        let (progress, _) = mpsc::channel(1);
+        let caller = Caller { actor: KEEPER.to_owned(), begin_by: None };
+        let (hooks, errand) = (self.hooks.as_ref(), Errand::Repair);
+        let execution = Execution { shared: &self.shared, errand, caller: &caller, progress: &progress, stop, hooks };
+        let span = info_span!("repair", { names::PEER } = caller.actor);
+        give(Box::pin(execution.repair(&things)).instrument(span).await, end)
+    }
+}
+
+/// Gives an end to whoever waits for it; one who has gone misses it.
+fn give<T>(ended: Result<T, Failure>, end: oneshot::Sender<Result<T, Refusal>>) -> Result<(), JournalError> {
+    let answer = match ended {
+        Ok(answer) => Ok(answer),
+        Err(Failure::Refused(refusal)) => {
+            info!(error = %chain(&refusal), "request refused");
+            Err(refusal)
+        }
+        Err(Failure::Fatal(error)) => {
+            error!(error = %chain(&error), "store failed within a transaction");
+            return Err(error);
+        }
+    };
+    let _gone = end.send(answer);
+    Ok(())
 }

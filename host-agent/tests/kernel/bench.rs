@@ -33,8 +33,14 @@ pub(crate) struct Agent {
 }
 
 impl Bench {
-    /// Makes the namespace; `None`, with the reason on standard error, where that takes rights that are not there.
+    /// Makes the namespace, for an agent that repairs nothing by itself; `None`, with the reason on standard error, where
+    /// that takes rights that are not there.
     pub(crate) async fn new(name: &str) -> Option<Self> {
+        Self::with(name, "[keeper]\nrepair = []\n").await
+    }
+
+    /// Makes the namespace, for an agent with these options besides, as [`Self::new`] does.
+    pub(crate) async fn with(name: &str, options: &str) -> Option<Self> {
         if !geteuid().is_root() {
             eprintln!("skipped: a network namespace takes root");
             return None;
@@ -56,7 +62,7 @@ impl Bench {
         }
         let config = format!(
             "host = \"host-a\"\ndata_dir = {:?}\nresolv_conf = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
-             [hooks]\nfolder = {:?}\n[telemetry]\nlog_filter = \"error\"\n",
+             [hooks]\nfolder = {:?}\n[telemetry]\nlog_filter = \"error\"\n{options}",
             bench.folder(),
             bench.resolv_conf(),
             bench.socket().display(),
@@ -140,6 +146,13 @@ impl Bench {
     pub(crate) async fn until(&self, before: &str) {
         let after = self.wait(|state| state == before).await;
         assert_eq!(after, before);
+    }
+
+    /// Waits until `ip` tells the same as before, and returns how long that took.
+    pub(crate) async fn back_to(&self, before: &str) -> Duration {
+        let began = tokio::time::Instant::now();
+        self.until(before).await;
+        began.elapsed()
     }
 
     /// Waits until no device has the address.

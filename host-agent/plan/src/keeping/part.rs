@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use trestle_model::{Address, AddressOrigin, DriftKind, IfName, Link, Route};
 
-use crate::PortChange;
 use crate::census::Census;
 use crate::difference::{is_another_kind, is_automatic, is_default, settled};
 use crate::drift::verify_on;
@@ -12,6 +11,7 @@ use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
 };
+use crate::{AutoconfChange, PortChange};
 
 /// What a part is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,7 @@ impl Narrowing<'_> {
             part.addresses = carried.addresses;
             part.dhcp = carried.dhcp;
             part.ipv6_disabled = carried.ipv6_disabled;
+            part.autoconf = carried.autoconf;
         }
         if self.kinds.contains(&DriftKind::Routing) {
             part.routes = carried.routes;
@@ -97,6 +98,7 @@ impl Narrowing<'_> {
             kind,
             port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
             ipv6_disabled: None,
+            autoconf: AutoconfChange::default(),
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,
@@ -196,6 +198,7 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
         alias: if one.alias == AliasTarget::Leave { other.alias } else { one.alias },
         master: if one.master == MasterTarget::Leave { other.master } else { one.master },
         ipv6_disabled: one.ipv6_disabled.or(other.ipv6_disabled),
+        autoconf: if one.autoconf.is_empty() { other.autoconf } else { one.autoconf },
         port: PortChange {
             learning: one.port.learning.or(other.port.learning),
             flood: one.port.flood.or(other.port.flood),
