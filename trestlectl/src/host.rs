@@ -2,6 +2,7 @@
 
 mod adopt;
 mod capabilities;
+mod drift;
 mod history;
 mod list;
 mod setup;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use prost_types::FieldMask;
 use trestle_proto::host::v1::{
-    AddressReport, BondReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, LldpId, LldpIdKind,
-    LldpNeighbor, NetworkReport, NicReport, Owner, Support, VlanDevice,
+    AddressReport, BondMode, BondReport, BridgeDevice, Capabilities, FeatureReport, GetCapabilitiesRequest, LldpId,
+    LldpIdKind, LldpNeighbor, NetworkReport, NicReport, Owner, RepairTally, Support, VlanDevice,
 };
 use trestle_proto::schema;
 
-use super::{connect, timed};
+use super::{connect, drift, timed};
 use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
@@ -85,11 +85,16 @@ fn facts(capabilities: &Capabilities) -> Result<(), Failure> {
     } else {
         "is the running configuration".to_owned()
     };
+    let repairs = match capabilities.repairs {
+        Some(tally) if tally != RepairTally::default() => format!("{} done, {} failed", tally.repaired, tally.failed),
+        Some(_) | None => String::new(),
+    };
     let facts = [
         ("agent", capabilities.agent_version.clone()),
         ("kernel", kernel),
         ("libvirt", libvirt),
         ("persistent", persistent),
+        ("repairs", repairs),
     ];
     facts
         .iter()
@@ -112,7 +117,7 @@ fn network(report: &NetworkReport) -> [String; 7] {
         or_dash(report.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
         macs,
         or_dash(network_addresses(report)),
-        or_dash(report.drift.join("; ")),
+        or_dash(drift::described(&report.drift, &report.repairs)),
     ]
 }
 
@@ -209,8 +214,7 @@ fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 fn bond(report: &BondReport) -> [String; 9] {
     let state = report.observed.clone().unwrap_or_default();
     let ports: Vec<&str> = state.ports.iter().map(|port| port.device.as_str()).collect();
-    // The mode's own word, and nothing of the enum's name.
-    let mode = state.mode().as_str_name().trim_start_matches("BOND_MODE_").to_lowercase().replace('_', "-");
+    let mode = mode(state.mode());
     let is_there = report.observed.is_some();
     let when_there = |text: String| if is_there { text } else { "-".to_owned() };
     [
@@ -222,8 +226,13 @@ fn bond(report: &BondReport) -> [String; 9] {
         or_dash(ports.join(",")),
         or_dash(state.active_port.clone()),
         or_dash(state.lacp.clone().unwrap_or_default().partner_mac),
-        or_dash(report.drift.join("; ")),
+        or_dash(drift::described(&report.drift, &report.repairs)),
     ]
+}
+
+/// Returns the mode's own word, and nothing of the enum's name.
+pub(super) fn mode(mode: BondMode) -> String {
+    mode.as_str_name().trim_start_matches("BOND_MODE_").to_lowercase().replace('_', "-")
 }
 
 fn feature(report: &FeatureReport) -> [String; 3] {

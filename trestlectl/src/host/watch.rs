@@ -5,7 +5,7 @@ use trestle_proto::host::v1::watch_host_response::Event;
 use trestle_proto::host::v1::{HostObject, ObjectKind, TransactionStage, WatchHostRequest, WatchHostResponse};
 use trestle_proto::schema;
 
-use super::connect;
+use super::{connect, drift};
 use crate::arguments::{ReportFormat, Watch, WatchedKind};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -51,8 +51,8 @@ fn described(value: &Value) -> String {
         }
         Value::Network(network) => {
             let name = network.configured.clone().unwrap_or_default().name;
-            let drift = if network.drift.is_empty() { "as configured".to_owned() } else { network.drift.join("; ") };
-            format!("network {name} {drift}")
+            let drift = drift::described(&network.drift, &network.repairs);
+            format!("network {name} {}", if drift.is_empty() { "as configured" } else { &drift })
         }
         Value::Nic(nic) => format!("nic {} {}, mtu {}", nic.name, link(nic.up, nic.carrier), nic.mtu),
         Value::Bridge(bridge) => {
@@ -61,7 +61,9 @@ fn described(value: &Value) -> String {
         Value::Bond(bond) => {
             let state = bond.observed.clone().unwrap_or_default();
             let ports: Vec<&str> = state.ports.iter().map(|port| port.device.as_str()).collect();
-            format!("bond {} {}, ports {}", bond.name, link(state.up, state.carrier), ports.join(" "))
+            let drift = drift::described(&bond.drift, &bond.repairs);
+            let drift = if drift.is_empty() { drift } else { format!(", {drift}") };
+            format!("bond {} {}, ports {}{drift}", bond.name, link(state.up, state.carrier), ports.join(" "))
         }
         Value::Vlan(vlan) => {
             format!("vlan {} {}, {} on {}", vlan.name, link(vlan.up, vlan.carrier), vlan.vlan_id, vlan.base)
