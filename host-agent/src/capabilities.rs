@@ -43,7 +43,7 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         running_hash,
         persistent_hash,
         resolver: ResolverReport {
-            nameservers: survey.state.resolver.nameservers(),
+            nameservers: survey.state.resolver.in_force(),
             keeper: survey.state.resolver.keeper.clone(),
         },
         uncommitted: uncommitted(&contents.running, &contents.persistent),

@@ -9,6 +9,7 @@
 //! | observer | ends, and with it all watches | none: it looks again |
 //! | keeper | ends after the repair that it waits for | none: it looks again |
 //! | leases | ends after all others | none: it tries again |
+//! | carriers | ends after all others | none: leases are renewed by time alone |
 //! | neighbors | ends | none: it listens again |
 //!
 //! A panic in any of them stops the process.
@@ -30,12 +31,14 @@ use trestle_serve::{
 use trestle_telemetry::chain;
 use uuid::Uuid;
 
+use crate::carriers::Carriers;
 use crate::config::{Config, Engine, LibvirtUri};
 use crate::hooks::Hooks;
 use crate::host::{HostError, Notices, RealHost};
 use crate::journal::{Change, Journal, JournalError};
 use crate::keeper::{Keeper, Policy};
 use crate::leases::Leases;
+use crate::nameservers::NameServers;
 use crate::neighbors::{self, Ears};
 use crate::observer::{self, Watches};
 use crate::resolver::Resolver;
@@ -97,9 +100,10 @@ type Tasks = JoinSet<Result<(), DaemonError>>;
 pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), DaemonError> {
     let journal = Journal::open(&config.data_dir).await?;
     let dhcp = Dhcp::new(identity(&journal).await?, journal.contents().leases.clone());
-    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal.clone());
+    let resolver = NameServers::new(Resolver::new(config.resolv_conf.clone()), journal.clone());
+    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal.clone());
+    let carriers = Carriers::new(dhcp.clone(), Kernel::connect()?)?;
     let options = libvirt_options(&config);
-    let resolver = Resolver::new(config.resolv_conf.clone());
     let (lldp, ears) = neighbors::open()?;
     let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement, resolver).await?;
     let host = host.with_lldp(lldp);
@@ -113,6 +117,12 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let token = kept_until.clone();
     keeping.spawn(async move {
         leases.run(token).await;
+        Ok(())
+    });
+
+    let token = kept_until.clone();
+    keeping.spawn(async move {
+        carriers.run(token).await;
         Ok(())
     });
 

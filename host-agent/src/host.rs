@@ -19,7 +19,7 @@ use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watc
 use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, ResolverStep, Step, StepFailure};
 
 use crate::leases::Settlement;
-use crate::resolver::Resolver;
+use crate::nameservers::NameServers;
 use crate::site::{Part, Site, Survey};
 
 /// The host that the agent runs on.
@@ -31,7 +31,7 @@ pub struct RealHost {
     libvirt: Option<Libvirt>,
     dhcp: Dhcp,
     leases: Settlement,
-    resolver: Resolver,
+    resolver: NameServers,
     lldp: Lldp,
 }
 
@@ -73,7 +73,7 @@ impl RealHost {
         libvirt: Option<trestle_libvirt::Options>,
         dhcp: Dhcp,
         leases: Settlement,
-        resolver: Resolver,
+        resolver: NameServers,
     ) -> Result<Self, HostError> {
         let kernel = Kernel::connect()?;
         let kernel_features = trestle_netlink::probe().await;
@@ -150,7 +150,8 @@ impl RealHost {
         resolver: ResolverState,
         features: FeatureSet,
     ) -> HostState {
-        let mut state = HostState { kernel, libvirt, resolver, features, dhcp: self.dhcp.observe() };
+        let mut state =
+            HostState { kernel, libvirt, resolver, features, dhcp: self.dhcp.observe(), foreign_dhcp: Vec::new() };
         state.mark_leases();
         state
     }
@@ -167,7 +168,10 @@ impl Host for RealHost {
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let (kernel, libvirt, features, resolver) =
             tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features(), self.resolver.observe());
-        Ok(self.assemble(kernel?, libvirt?, resolver?, features))
+        let mut state = self.assemble(kernel?, libvirt?, resolver?, features);
+        // Whoever does not look shows nobody.
+        state.foreign_dhcp = tokio::task::spawn_blocking(trestle_dhcp::rivals).await.unwrap_or_default();
+        Ok(state)
     }
 
     fn performer(&self) -> RealPerformer<'_> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use trestle_model::{Fence, HostConfig, KeptLease, SetupRequest, TransactionId, TransactionReport};
+use trestle_model::{Fence, HostConfig, KeptLease, NameServer, SetupRequest, TransactionId, TransactionReport};
 use trestle_plan::PlannedStep;
 use trestle_plan::transaction::Record;
 use uuid::Uuid;
@@ -50,6 +50,20 @@ pub struct Contents {
     /// DHCP leases, ordered; those that are over may be among them.
     #[serde(default)]
     pub leases: Vec<KeptLease>,
+    /// What a lease has put in the place of the host's name servers.
+    #[serde(default)]
+    pub leased_names: Option<LeasedNames>,
+}
+
+/// Name servers of a lease in the resolver's file, and what the file was without them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedNames {
+    /// The name servers, in order.
+    pub servers: Vec<NameServer>,
+    /// The file's text beneath; `None` where there was no file.
+    pub beneath: Option<String>,
+    /// The file's text with them.
+    pub written: String,
 }
 
 /// A transaction that has begun and not ended.
@@ -111,6 +125,8 @@ pub struct Change {
     pub duid: Option<Uuid>,
     /// New DHCP leases, in the place of all that are kept.
     pub leases: Option<Vec<KeptLease>>,
+    /// What becomes of a lease's name servers: these, or none any more.
+    pub leased_names: Option<Option<LeasedNames>>,
 }
 
 /// What becomes of the persistent configuration.
@@ -293,12 +309,15 @@ impl Change {
     }
 
     fn apply_to(self, contents: &mut Contents) {
-        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases } = self;
+        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases, leased_names } = self;
         if let Some(duid) = duid {
             contents.duid = duid;
         }
         if let Some(leases) = leases {
             contents.leases = leases;
+        }
+        if let Some(leased_names) = leased_names {
+            contents.leased_names = leased_names;
         }
         if let Some(boot_id) = boot_id {
             contents.boot_id = boot_id;

@@ -1,10 +1,10 @@
 //! What DHCP leases mean for the kernel, kept true by one task.
 //!
-//! It brings the kernel into line with the leases in force: an address that ends with its lease, and the lease's routes. It
-//! takes away what a lease brought when the lease ends, changes or loses its client, and keeps the leases on disk. The
+//! It brings the kernel into line with the leases in force: an address that ends with its lease, the lease's routes and
+//! rules, and the resolver with the lease's name servers. It takes away what a lease brought when the lease ends, changes or loses its client, and keeps the leases on disk. The
 //! kernel ends a lease's address by itself, too, should the agent be away then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -12,13 +12,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 use trestle_dhcp::Dhcp;
-use trestle_model::{IfName, IpFamily, KeptLease, Lease, Route};
-use trestle_netlink::Kernel;
-use trestle_plan::{KernelStep, LeaseMeaning, meaning};
+use trestle_model::{IfName, IpFamily, KeptLease, Lease, Route, Rule};
+use trestle_netlink::{Kernel, Table};
+use trestle_plan::{KernelStep, LEASE_PROTOCOL, LeaseMeaning, leased_nameservers, meaning};
 use trestle_telemetry::chain;
 
 use crate::clock;
 use crate::journal::{Change, Journal};
+use crate::nameservers::NameServers;
 
 /// How often the kernel is brought into line where nothing tells of a change.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -33,10 +34,13 @@ const QUEUE: usize = 8;
 pub struct Leases {
     dhcp: Dhcp,
     kernel: Kernel,
+    resolver: NameServers,
     journal: Journal,
     orders: mpsc::Receiver<oneshot::Sender<()>>,
     applied: BTreeMap<(IfName, IpFamily), LeaseMeaning>,
     written: Vec<KeptLease>,
+    /// Whether name servers of a lease were set since the start: only then the end of the lease is known to be one.
+    names_servers: bool,
     /// Whether the last failure was told of.
     troubled: bool,
 }
@@ -49,10 +53,12 @@ pub struct Settlement {
 
 impl Leases {
     /// Makes the task, and what waits for it.
-    pub fn new(dhcp: Dhcp, kernel: Kernel, journal: Journal) -> (Self, Settlement) {
+    pub fn new(dhcp: Dhcp, kernel: Kernel, resolver: NameServers, journal: Journal) -> (Self, Settlement) {
         let (orders_in, orders) = mpsc::channel(QUEUE);
         let written = journal.contents().leases.clone();
-        let leases = Self { dhcp, kernel, journal, orders, applied: BTreeMap::new(), written, troubled: false };
+        let applied = BTreeMap::new();
+        let (names_servers, troubled) = (false, false);
+        let leases = Self { dhcp, kernel, resolver, journal, orders, applied, written, names_servers, troubled };
         (leases, Settlement { orders: orders_in })
     }
 
@@ -69,7 +75,10 @@ impl Leases {
                 () = stop.cancelled() => return,
                 Some(order) = self.orders.recv() => Some(order),
                 Ok(()) = changes.changed() => None,
-                () = sleep(rest) => None,
+                () = sleep(rest) => {
+                    self.sweep().await;
+                    None
+                }
             };
             if let Some(order) = order {
                 self.settle().await;
@@ -83,10 +92,10 @@ impl Leases {
     async fn settle(&mut self) -> bool {
         let clients = self.dhcp.observe();
         let wanted: BTreeMap<(IfName, IpFamily), (LeaseMeaning, Option<Lease>)> = clients
-            .into_iter()
+            .iter()
             .filter_map(|client| {
-                let meant = meaning(&client)?;
-                Some(((client.spec.link, client.spec.family), (meant, client.lease)))
+                let meant = meaning(client)?;
+                Some(((client.spec.link.clone(), client.spec.family), (meant, client.lease.clone())))
             })
             .collect();
         let mut in_line = true;
@@ -101,12 +110,33 @@ impl Leases {
         if in_line {
             self.troubled = false;
         }
+        let servers = leased_nameservers(&clients);
+        if self.names_servers || !servers.is_empty() {
+            self.names_servers = true;
+            in_line &= self.resolver.lease(&servers).await;
+        }
         in_line & self.keep().await
+    }
+
+    /// Takes away what leases of an earlier agent brought that no client has any more. The kernel ends addresses by
+    /// itself, and routes with them; rules and name servers it does not.
+    async fn sweep(&mut self) {
+        self.names_servers = true;
+        let Ok(look) = self.kernel.look(&BTreeSet::from([Table::Routes])).await else { return };
+        let rules = look.state.rules.into_iter().filter(|rule| rule.protocol == LEASE_PROTOCOL);
+        let is_meant = |rule: &Rule| self.applied.values().any(|meant| meant.rules.contains(rule));
+        for rule in rules.filter(|rule| !is_meant(rule)).collect::<Vec<_>>() {
+            self.perform(KernelStep::RemoveRule { rule }).await;
+        }
     }
 
     /// Takes away what a lease brought before and does not bring now.
     async fn withdraw(&mut self, link: &IfName, before: &LeaseMeaning, now: Option<&LeaseMeaning>) -> bool {
         let mut in_line = true;
+        let rules = before.rules.iter().filter(|rule| now.is_none_or(|now| !now.rules.contains(rule)));
+        for rule in rules.cloned().collect::<Vec<_>>() {
+            in_line &= self.perform(KernelStep::RemoveRule { rule }).await;
+        }
         let stays = |route: &Route| now.is_some_and(|now| now.routes.contains(route));
         for route in before.routes.iter().filter(|route| !stays(route)) {
             in_line &= self.perform(KernelStep::RemoveRoute { route: route.clone() }).await;
@@ -128,6 +158,9 @@ impl Leases {
         let mut in_line = self.perform(KernelStep::LeaseAddress { link, address, valid_s, preferred_s }).await;
         for route in meant.routes.iter().filter(|_| in_line).cloned().collect::<Vec<_>>() {
             in_line &= self.perform(KernelStep::AddRoute { route }).await;
+        }
+        for rule in meant.rules.iter().filter(|_| in_line).cloned().collect::<Vec<_>>() {
+            in_line &= self.perform(KernelStep::AddRule { rule }).await;
         }
         in_line
     }

@@ -5,6 +5,7 @@
 //! process is in the [`journal`]. [`daemon`] puts the parts together.
 
 pub mod capabilities;
+pub mod carriers;
 pub mod config;
 pub mod daemon;
 pub mod hooks;
@@ -12,6 +13,7 @@ pub mod host;
 pub mod journal;
 pub mod keeper;
 pub mod leases;
+pub mod nameservers;
 mod neighbors;
 pub mod observer;
 pub mod resolver;

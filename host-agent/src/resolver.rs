@@ -59,7 +59,7 @@ impl Resolver {
 }
 
 fn read(file: &Path) -> io::Result<ResolverState> {
-    let kept = |keeper: String| Ok(ResolverState { keeper: Some(keeper), text: None });
+    let kept = |keeper: String| Ok(ResolverState { keeper: Some(keeper), ..ResolverState::default() });
     if let Ok(link) = fs::read_link(file) {
         let Ok(target) = fs::canonicalize(file) else { return kept(format!("a link to {}", link.display())) };
         if target.starts_with(format!("{DAEMONS}/systemd/resolve")) || target.starts_with("/usr/lib/systemd") {
@@ -78,7 +78,7 @@ fn read(file: &Path) -> io::Result<ResolverState> {
         return kept(format!("a file of {length} bytes"));
     }
     match String::from_utf8(fs::read(file)?) {
-        Ok(text) => Ok(ResolverState { keeper: None, text: Some(text) }),
+        Ok(text) => Ok(ResolverState { text: Some(text), ..ResolverState::default() }),
         Err(_) => kept("a file that is no text".to_owned()),
     }
 }

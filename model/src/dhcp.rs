@@ -30,6 +30,12 @@ pub struct DhcpClientSpec {
     pub segment: IfName,
     /// Whether the network owns the host's default route: the lease's gateway, where it brings one, becomes it.
     pub default_route: bool,
+    /// The routing table for what leaves from the leased address, where the network does not own the default route.
+    #[serde(default)]
+    pub source_table: Option<u32>,
+    /// Whether the lease's name servers become the host's: the network owns the default route, and names none itself.
+    #[serde(default)]
+    pub nameservers: bool,
 }
 
 /// A DHCP client as it is.
@@ -91,6 +97,15 @@ pub struct LeaseRoute {
     pub destination: IpNet,
     /// Next hop; `None` for a destination on the link.
     pub next_hop: Option<IpAddr>,
+}
+
+/// A DHCP client of another program.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ForeignDhcp {
+    /// The device that it asks for addresses on.
+    pub link: IfName,
+    /// The program's name.
+    pub program: String,
 }
 
 /// A lease that is kept beyond the client that got it.

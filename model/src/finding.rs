@@ -216,6 +216,8 @@ codes! {
     NameserversOffDefaultRoute = "NAMESERVERS_OFF_DEFAULT_ROUTE", ovirt Some(21);
     /// The host's resolver configuration is kept by somebody else.
     ResolverKept = "RESOLVER_KEPT", ovirt None;
+    /// Another program's DHCP client asks for addresses where the network's own is to.
+    DhcpClientForeign = "DHCP_CLIENT_FOREIGN", ovirt None;
     /// The routing table that a network needs is another's.
     TableTaken = "TABLE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.

@@ -43,7 +43,7 @@ pub use capabilities::{
     VlanReport,
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Origin};
-pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, IpFamily, KeptLease, Lease, LeaseRoute};
+pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};

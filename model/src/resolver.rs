@@ -39,6 +39,9 @@ pub struct ResolverState {
     pub keeper: Option<String>,
     /// The file's text; `None` where there is none, or where somebody else keeps it.
     pub text: Option<String>,
+    /// The name servers that leases have put in the place of those in the text, for as long as they are in force.
+    #[serde(default)]
+    pub leased: Vec<NameServer>,
 }
 
 impl NameServer {
@@ -49,7 +52,13 @@ impl NameServer {
 }
 
 impl ResolverState {
-    /// Returns the name servers, in order; one that is written in another way is told as the model writes it.
+    /// Returns the name servers that programs ask: those of leases, else those that are configured.
+    pub fn in_force(&self) -> Vec<String> {
+        if self.leased.is_empty() { self.nameservers() } else { self.leased.iter().map(ToString::to_string).collect() }
+    }
+
+    /// Returns the name servers that are configured, in order; one that is written in another way is told as the model
+    /// writes it.
     pub fn nameservers(&self) -> Vec<String> {
         let given = self.text.iter().flat_map(|text| text.lines()).filter_map(nameserver);
         given.map(|text| NameServer::from_str(text).map_or_else(|_| text.to_owned(), |s| s.to_string())).collect()
@@ -156,10 +165,10 @@ mod tests {
             ),
             (Some("nameservers 1\n"), format!("nameservers 1\n{new}")),
         ] {
-            let state = ResolverState { keeper: None, text: before.map(str::to_owned) };
+            let state = ResolverState { text: before.map(str::to_owned), ..ResolverState::default() };
             let text = state.with_nameservers(&servers);
             assert_eq!(text, after);
-            let state = ResolverState { keeper: None, text: Some(text) };
+            let state = ResolverState { text: Some(text), ..ResolverState::default() };
             assert_eq!(state.nameservers(), ["192.0.2.53", "2001:db8::53"]);
         }
     }

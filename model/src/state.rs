@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Bond, BondPort, DhcpClient, FeatureSet, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu, ResolverState, VlanId,
+    Bond, BondPort, DhcpClient, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu,
+    ResolverState, VlanId,
 };
 
 /// One consistent snapshot of a host.
@@ -27,6 +28,9 @@ pub struct HostState {
     /// The DHCP clients that the agent runs, ordered; at most one for each device and family.
     #[serde(default)]
     pub dhcp: Vec<DhcpClient>,
+    /// DHCP clients of other programs, as far as they show; ordered, each once.
+    #[serde(default)]
+    pub foreign_dhcp: Vec<ForeignDhcp>,
 }
 
 /// The kernel's links, routes and bridge forwarding entries, in one network namespace.

@@ -7,10 +7,13 @@
 //! | a confirmed lease | rests | the time that the server set for the first wish for more |
 //! | a lease that is due | asks its server, then every server | it is confirmed, refused, or over |
 //!
+//! A client that is told that its cable is back asks at once: for a lease, or about the one that it has.
+//!
 //! A lease that is over or refused is gone at once, whatever the client does at the moment.
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 use trestle_model::{DhcpState, Lease};
@@ -32,13 +35,20 @@ enum Standing {
 }
 
 /// Runs a client until its task is aborted, beginning with the lease that it remembers.
-pub(crate) async fn run(seat: Seat, remembered: Option<Lease>) {
+pub(crate) async fn run(seat: Seat, remembered: Option<Lease>, mut kicks: watch::Receiver<u64>) {
     let mut lease = remembered;
     let mut standing = Standing::Doubtful;
     let mut rests = Rests::default();
     loop {
         let Some(held) = lease else {
-            lease = find(&seat, &mut rests).await;
+            // Cancel safety: a conversation that is cut short is begun anew.
+            lease = tokio::select! {
+                found = find(&seat, &mut rests) => found,
+                () = kicked(&mut kicks) => {
+                    rests.reset();
+                    None
+                }
+            };
             standing = Standing::Confirmed;
             continue;
         };
@@ -49,8 +59,16 @@ pub(crate) async fn run(seat: Seat, remembered: Option<Lease>) {
         };
         // Cancel safety: a conversation that is cut short because the lease is over is begun anew.
         let answer = tokio::select! {
-            answer = keep(&seat, &held, &mut standing, &mut rests) => answer,
-            () = sleep(left) => continue_without(&held),
+            answer = keep(&seat, &held, &mut standing, &mut rests) => Some(answer),
+            () = sleep(left) => Some(continue_without(&held)),
+            () = kicked(&mut kicks) => None,
+        };
+        let Some(answer) = answer else {
+            standing = Standing::Doubtful;
+            rests.reset();
+            seat.hold(DhcpState::Verifying, held.clone());
+            lease = Some(held);
+            continue;
         };
         lease = match answer {
             Answer::Confirmed(new) => {
@@ -70,6 +88,14 @@ pub(crate) async fn run(seat: Seat, remembered: Option<Lease>) {
                 Some(held)
             }
         };
+    }
+}
+
+/// Waits until the client is to ask at once.
+async fn kicked(kicks: &mut watch::Receiver<u64>) {
+    if kicks.changed().await.is_err() {
+        // Whoever could ask for it has gone, and the client goes, too.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -40,6 +40,8 @@ struct Running {
     number: u64,
     client: DhcpClient,
     task: AbortHandle,
+    /// Counts how often the client was asked to ask at once.
+    kicks: watch::Sender<u64>,
 }
 
 /// A client's place in the table.
@@ -92,6 +94,15 @@ impl Dhcp {
         Ok(())
     }
 
+    /// Lets the clients of a segment ask at once whether their leases are still good, and for one where they have none: the
+    /// cable there may be another one now. Leases are in force meanwhile.
+    pub fn ask_again(&self, segment: &IfName) {
+        let table = self.shared.lock();
+        for running in table.clients.values().filter(|running| &running.client.spec.segment == segment) {
+            running.kicks.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Ends every client; leases, and what they brought, stay as they are.
     pub async fn shutdown(&self) {
         let mut tasks = {
@@ -124,8 +135,9 @@ impl Dhcp {
         let seat = Seat { shared: Arc::clone(&self.shared), number, key: key.clone(), first: spec.clone() };
         let state = if lease.is_some() { DhcpState::Verifying } else { DhcpState::Searching };
         let client = DhcpClient { spec: spec.clone(), state, lease: lease.clone(), problem: None };
-        let task = table.tasks.spawn(Box::pin(run(seat, lease)));
-        table.clients.insert(key, Running { number, client, task });
+        let (kicks, kicked) = watch::channel(0);
+        let task = table.tasks.spawn(Box::pin(run(seat, lease, kicked)));
+        table.clients.insert(key, Running { number, client, task, kicks });
         Ok(())
     }
 }

@@ -144,7 +144,14 @@ mod tests {
 
     fn spec(segment: &str) -> DhcpClientSpec {
         let (link, segment) = (IfName::parse("blue").unwrap(), IfName::parse(segment).unwrap());
-        DhcpClientSpec { link, family: IpFamily::Ipv6, segment, default_route: false }
+        DhcpClientSpec {
+            link,
+            family: IpFamily::Ipv6,
+            segment,
+            default_route: false,
+            source_table: None,
+            nameservers: false,
+        }
     }
 
     #[test]

@@ -11,5 +11,7 @@ mod exchange;
 mod ipv4;
 mod ipv6;
 mod rests;
+mod rivals;
 
 pub use clients::Dhcp;
+pub use rivals::rivals;

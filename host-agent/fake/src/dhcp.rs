@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Net};
-use trestle_model::{DhcpClient, DhcpClientSpec, DhcpState, IfName, IpFamily, Lease};
-use trestle_plan::{DhcpStep, KernelStep, meaning};
+use trestle_model::{DhcpClient, DhcpClientSpec, DhcpState, IfName, IpFamily, Lease, NameServer, ResolverState};
+use trestle_plan::{DhcpStep, KernelStep, leased_nameservers, meaning};
 
 use crate::kernel::Kernel;
 
@@ -86,7 +86,15 @@ impl Dhcp {
             for route in meant.routes.into_iter().filter(|_| is_up) {
                 let _unreachable = kernel.apply_lease(&KernelStep::AddRoute { route });
             }
+            for rule in meant.rules {
+                let _lacking = kernel.apply_lease(&KernelStep::AddRule { rule });
+            }
         }
+    }
+
+    /// Returns the name servers of leases that are the host's, where nobody else keeps them.
+    pub(crate) fn nameservers(&self, resolver: &ResolverState) -> Vec<NameServer> {
+        if resolver.keeper.is_some() { Vec::new() } else { leased_nameservers(&self.clients) }
     }
 
     fn ask(&mut self, spec: &DhcpClientSpec, kernel: &mut Kernel) {
@@ -120,6 +128,9 @@ impl Dhcp {
         client.state = DhcpState::Searching;
         client.problem = Some("no server has answered".to_owned());
         let Some(meant) = meant else { return };
+        for rule in meant.rules {
+            let _gone = kernel.apply_lease(&KernelStep::RemoveRule { rule });
+        }
         for route in meant.routes {
             let _gone = kernel.apply_lease(&KernelStep::RemoveRoute { route });
         }

@@ -9,7 +9,7 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv6Net};
-use trestle_model::{FeatureSet, IfName, KernelState, Link, LinkKind, Route};
+use trestle_model::{Feature, FeatureSet, IfName, KernelState, Link, LinkKind, Route, Support};
 use trestle_plan::KernelStep;
 
 /// What the kernel answers: nothing, or an error's text.
@@ -69,9 +69,10 @@ impl Kernel {
         Ok(())
     }
 
-    /// Performs a step that a lease means; features are nothing to it.
+    /// Performs a step that a lease means, on a kernel that has rules: no other is asked to have leases off the default route.
     pub(crate) fn apply_lease(&mut self, step: &KernelStep) -> Answer {
-        self.perform(step, &FeatureSet::default())
+        let features = FeatureSet([(Feature::PolicyRouting, Support::Present)].into());
+        self.perform(step, &features)
     }
 
     /// Does what a kernel does by itself after a change.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, GuestInterface, HostState, IfName,
-    Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
+    Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp, GuestInterface, HostState,
+    IfName, Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
@@ -24,6 +24,7 @@ pub struct World {
     dhcp: Dhcp,
     resolver: ResolverState,
     features: FeatureSet,
+    foreign_dhcp: Vec<ForeignDhcp>,
 }
 
 impl Default for World {
@@ -37,6 +38,7 @@ impl Default for World {
             libvirt: Some(Libvirt::default()),
             dhcp: Dhcp::default(),
             resolver: ResolverState::default(),
+            foreign_dhcp: Vec::new(),
             features: FeatureSet(Feature::ALL.map(|feature| (feature, Support::Present)).into()),
         };
         world.set_up("lo", true);
@@ -92,6 +94,14 @@ impl World {
     #[must_use]
     pub fn dhcp_server(mut self, segment: &str, address: &str) -> Self {
         self.serve_dhcp(segment, address);
+        self
+    }
+
+    /// Lets another program's DHCP client show itself on a device.
+    #[must_use]
+    pub fn foreign_dhcp(mut self, link: &str, program: &str) -> Self {
+        self.foreign_dhcp.push(ForeignDhcp { link: if_name(link), program: program.to_owned() });
+        self.foreign_dhcp.sort();
         self
     }
 
@@ -190,14 +200,14 @@ impl World {
     /// Gives the host a `resolv.conf` that may be changed.
     #[must_use]
     pub fn resolv_conf(mut self, text: &str) -> Self {
-        self.resolver = ResolverState { keeper: None, text: Some(text.to_owned()) };
+        self.resolver = ResolverState { text: Some(text.to_owned()), ..ResolverState::default() };
         self
     }
 
     /// Lets somebody else keep the name servers.
     #[must_use]
     pub fn resolver_kept(mut self, keeper: &str) -> Self {
-        self.resolver = ResolverState { keeper: Some(keeper.to_owned()), text: None };
+        self.resolver = ResolverState { keeper: Some(keeper.to_owned()), ..ResolverState::default() };
         self
     }
 
@@ -365,9 +375,10 @@ impl World {
         let mut state = HostState {
             kernel: self.kernel.state.clone(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
-            resolver: self.resolver.clone(),
+            resolver: ResolverState { leased: self.dhcp.nameservers(&self.resolver), ..self.resolver.clone() },
             features: self.features.clone(),
             dhcp: self.dhcp.clients.clone(),
+            foreign_dhcp: self.foreign_dhcp.clone(),
         };
         state.mark_leases();
         state

@@ -20,7 +20,7 @@ use trestle_model::{
 pub(crate) use self::bond::resolve as resolve_bonds;
 pub(crate) use self::nic::baselines;
 pub(crate) use self::routes::{any, default_routes, routes, static_route};
-pub(crate) use self::sources::is_source_routed;
+pub(crate) use self::sources::{PRIORITY as SOURCE_PRIORITY, is_source_routed};
 use self::touched::Touched;
 use crate::census::Census;
 use crate::dhcp::clients;

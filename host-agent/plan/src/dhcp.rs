@@ -3,16 +3,18 @@
 //! A client is started and stopped by steps, like everything else. Its lease comes when a server gives it, and means an
 //! address and routes; those come and go with the lease, and are nobody's wish: no plan adds or removes them.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use trestle_model::{
     AcceptRa, Address, AddressOrigin, DhcpClient, DhcpClientSpec, HostConfig, HostState, IfName, IpFamily, Ipv4Config,
-    Lease, NetworkSpec, Route,
+    Lease, NameServer, NetworkSpec, Route, Rule,
 };
 
-use crate::composition::any;
+use crate::composition::{SOURCE_PRIORITY, any};
 use crate::difference::{is_advertised_default, is_default};
 use crate::target::{DhcpTarget, LinkWanted, RouteTarget};
-use crate::{AutoconfChange, DhcpStep, Drift, Step, Target};
+use crate::{AutoconfChange, DhcpStep, Drift, Step, Target, ownership};
 
 /// The protocol number of routes that leases mean, by which Trestle knows them again.
 ///
@@ -31,6 +33,10 @@ pub struct LeaseMeaning {
     pub address: Address,
     /// Routes through the device: those on the link first, default routes last.
     pub routes: Vec<Route>,
+    /// Rules by which what leaves from the address goes by its network's own gateway.
+    pub rules: Vec<Rule>,
+    /// Name servers that become the host's, best first.
+    pub nameservers: Vec<NameServer>,
 }
 
 /// Returns what a client's lease means for the kernel; `None` without a lease.
@@ -49,7 +55,19 @@ pub fn meaning(client: &DhcpClient) -> Option<LeaseMeaning> {
         scope: 0,
         no_prefix_route: false,
     };
-    Some(LeaseMeaning { address, routes: routes(&client.spec, lease) })
+    let (routes, rules) = (routes(&client.spec, lease), rules(&client.spec, lease));
+    Some(LeaseMeaning { address, routes, rules, nameservers: nameservers(&client.spec, lease) })
+}
+
+/// Returns the name servers that the leases of all clients mean for the host, as many as resolvers look at.
+pub fn leased_nameservers(clients: &[DhcpClient]) -> Vec<NameServer> {
+    let mut servers: Vec<NameServer> = Vec::new();
+    for server in clients.iter().filter_map(meaning).flat_map(|meant| meant.nameservers) {
+        if servers.len() < NameServer::LIMIT && !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    servers
 }
 
 /// Returns what of `target` waits for a server or a router: the devices whose default route is to come with a lease or
@@ -121,14 +139,22 @@ pub fn resumption(running: &HostConfig, observed: &HostState) -> Vec<Step> {
 pub(crate) fn clients(spec: &NetworkSpec) -> Vec<DhcpClientSpec> {
     let Some(link) = spec.top_device() else { return Vec::new() };
     let segment: IfName = spec.uplink().unwrap_or_else(|| link.clone());
-    let client =
-        |family, default_route| DhcpClientSpec { link: link.clone(), family, segment: segment.clone(), default_route };
+    let source_table = (!spec.default_route).then(|| ownership::source_table(&spec.name));
+    let client = |family| DhcpClientSpec {
+        link: link.clone(),
+        family,
+        segment: segment.clone(),
+        default_route: spec.default_route,
+        // The gateway of IPv6 is a router's, which the kernel puts into the main table or nowhere.
+        source_table: source_table.filter(|_| family == IpFamily::Ipv4),
+        nameservers: spec.default_route && spec.nameservers.is_empty(),
+    };
     let mut clients = Vec::new();
     if spec.ipv4 == Ipv4Config::Dhcp {
-        clients.push(client(IpFamily::Ipv4, spec.default_route));
+        clients.push(client(IpFamily::Ipv4));
     }
     if spec.ipv6.leases() {
-        clients.push(client(IpFamily::Ipv6, spec.default_route));
+        clients.push(client(IpFamily::Ipv6));
     }
     clients
 }
@@ -140,7 +166,8 @@ pub(crate) fn coming_defaults(spec: &NetworkSpec) -> Vec<(IpNet, u32)> {
     by_lease.into_iter().chain(by_router).filter(|_| spec.default_route).collect()
 }
 
-/// Returns the routes of a lease: its own, else by its first gateway; a default route only where it is asked for.
+/// Returns the routes of a lease: its own, else by its first gateway; a default route only where it is asked for. A
+/// network with a table of its own has them all there, too, with the prefix of the address.
 fn routes(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Route> {
     let route = |destination: IpNet, gateway| Route {
         destination,
@@ -158,10 +185,40 @@ fn routes(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Route> {
     } else {
         lease.routes.iter().map(|given| route(given.destination.trunc(), given.next_hop)).collect()
     };
+    let mut own: Vec<Route> = Vec::new();
+    if let Some(table) = source_table(spec, lease) {
+        let prefix = Some(lease.address.trunc()).filter(|prefix| prefix.prefix_len() < prefix.max_prefix_len());
+        let all = prefix.map(|prefix| route(prefix, None)).into_iter().chain(routes.iter().cloned());
+        own.extend(all.map(|route| Route { table, ..route }));
+    }
     routes.retain(|route| spec.default_route || route.destination.prefix_len() > 0);
+    routes.append(&mut own);
     routes.sort_by_key(|route| (route.gateway.is_some(), u8::MAX - route.destination.prefix_len()));
     routes.dedup();
     routes
+}
+
+/// Returns the table of a client's network, where the lease brings the gateway that it is for.
+fn source_table(spec: &DhcpClientSpec, lease: &Lease) -> Option<u32> {
+    let by_route = lease.routes.iter().any(|route| route.destination.prefix_len() == 0 && route.next_hop.is_some());
+    let has_gateway = if lease.routes.is_empty() { !lease.gateways.is_empty() } else { by_route };
+    spec.source_table.filter(|_| has_gateway)
+}
+
+fn rules(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Rule> {
+    let source = IpNet::from(lease.address.addr());
+    let rule = |table| Rule { source, table, priority: SOURCE_PRIORITY, protocol: LEASE_PROTOCOL };
+    source_table(spec, lease).map(rule).into_iter().collect()
+}
+
+/// Returns the name servers of a lease that can be asked; an IPv6 link-local one is on the client's link.
+fn nameservers(spec: &DhcpClientSpec, lease: &Lease) -> Vec<NameServer> {
+    let named = |server: &IpAddr| match server {
+        IpAddr::V6(address) if address.is_unicast_link_local() => format!("{address}%{}", spec.link).parse().ok(),
+        IpAddr::V4(_) | IpAddr::V6(_) => server.to_string().parse().ok(),
+    };
+    let given = lease.nameservers.iter().filter(|_| spec.nameservers);
+    given.filter_map(named).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use trestle_model::{
 
 pub(crate) use self::bond::bond_change;
 use crate::dhcp::LEASE_PROTOCOL;
-use crate::ownership::ROUTE_PROTOCOL;
+use crate::ownership::{ROUTE_PROTOCOL, is_planned};
 use crate::target::{
     AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LinkWanted, ResolverTarget, ResolverText,
     RouteTarget, RulesTarget,
@@ -157,7 +157,7 @@ fn wished_routes<R: Borrow<Route>>(target: &RouteTarget, link: &Link, routes: &[
 
 /// Returns how the rules that lead to `table` have to change.
 pub(crate) fn rule_change(table: u32, target: &RulesTarget, rules: &[Rule]) -> Change<Rule> {
-    let has = || rules.iter().filter(|rule| rule.table == table);
+    let has = || rules.iter().filter(|rule| rule.table == table && is_planned(rule));
     Change {
         remove: has().filter(|rule| !target.rules.contains(rule)).cloned().collect(),
         add: target.rules.iter().filter(|rule| !rules.contains(rule)).cloned().collect(),

@@ -55,7 +55,7 @@ pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
         drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
     }
     if let Some(text) = target.resolver.as_ref().and_then(|target| resolver_change(target, &census.state.resolver)) {
-        let wanted = ResolverState { keeper: None, text };
+        let wanted = ResolverState { text, ..ResolverState::default() };
         let (expected, actual) = (servers(&wanted), servers(&census.state.resolver));
         drift.note("resolver", "name servers", expected, actual);
     }

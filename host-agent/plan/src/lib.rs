@@ -31,7 +31,7 @@ mod steps;
 mod validation;
 
 pub use composition::compose;
-pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, meaning, missing_leases, resumption};
+pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, leased_nameservers, meaning, missing_leases, resumption};
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use keeping::{Loss, Subject, Thing, losses, repair_plan};

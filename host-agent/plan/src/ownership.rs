@@ -3,7 +3,7 @@
 //! A device carries its mark as alias, a libvirt network as name and metadata, a route as its protocol number. What has no mark is foreign: it is
 //! observed, and never planned over.
 
-use trestle_model::{IfName, LibvirtNetwork, Link, NetworkName, Route};
+use trestle_model::{IfName, LibvirtNetwork, Link, NetworkName, Route, Rule};
 
 /// Longest alias that the kernel keeps, in bytes.
 ///
@@ -39,6 +39,11 @@ pub fn source_table(network: &NetworkName) -> u32 {
     let size = u64::from(tables.end - tables.start);
     let offset = fnv1a(network.as_str().as_bytes()) % size;
     tables.start + u32::try_from(offset).unwrap_or_default()
+}
+
+/// Tells whether a rule is a plan's; one with another protocol number is a lease's, and comes and goes with it.
+pub(crate) const fn is_planned(rule: &Rule) -> bool {
+    rule.protocol == ROUTE_PROTOCOL
 }
 
 /// Returns the alias that marks a bond as Trestle's.

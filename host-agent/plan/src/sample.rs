@@ -8,6 +8,7 @@ pub mod random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use trestle_model::{
     AddressOrigin, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions, BridgeSpec,
     Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, Link, LinkKind,
@@ -16,7 +17,7 @@ use trestle_model::{
 };
 use uuid::Uuid;
 
-use crate::{Plan, PlannedStep, plan};
+use crate::{Plan, PlannedStep, ownership, plan};
 
 /// The protocol number of routes that routers advertise.
 const PROTOCOL_ADVERTISED: u8 = 9;
@@ -322,6 +323,10 @@ pub fn lines(steps: &[PlannedStep]) -> String {
 /// leases' remaining time, what DHCP clients wait for, learned and local entries, which port of a bond is in use and what
 /// LACP has come to.
 pub fn settled(mut state: HostState) -> HostState {
+    let links = state.kernel.links.values();
+    let made = links.flat_map(|link| link.addresses.iter().map(|address| (link.name.clone(), address)));
+    let made = made.filter(|(_, address)| address.origin == AddressOrigin::Auto);
+    let prefixes: BTreeSet<(IfName, IpNet)> = made.map(|(link, address)| (link, address.net.trunc())).collect();
     for link in state.kernel.links.values_mut() {
         link.index = 0;
         link.carrier = false;
@@ -335,8 +340,13 @@ pub fn settled(mut state: HostState) -> HostState {
     for client in &mut state.dhcp {
         client.problem = None;
     }
+    // They follow the clients' leases.
+    state.resolver.leased.clear();
     let link_local = |route: &Route| route.destination.to_string() == "fe80::/64";
-    state.kernel.routes.retain(|route| !link_local(route) && route.protocol != PROTOCOL_ADVERTISED);
+    let advertised = |route: &Route| {
+        route.protocol == PROTOCOL_ADVERTISED || prefixes.contains(&(route.device.clone(), route.destination))
+    };
+    state.kernel.routes.retain(|route| !link_local(route) && !advertised(route));
     state.kernel.fdb.retain(|entry| entry.state == FdbState::Static);
     state
 }
@@ -345,6 +355,7 @@ pub fn settled(mut state: HostState) -> HostState {
 pub fn leave_out_bond_status(link: &mut Link) {
     if let Some(port) = &mut link.bond_port {
         (port.active, port.link, port.failures) = (true, BondPortLink::Up, 0);
+        (port.aggregator, port.actor_state, port.partner_state) = (None, None, None);
     }
     if let LinkKind::Bond(bond) = &mut link.kind {
         (bond.active_port, bond.lacp) = (None, None);
@@ -373,7 +384,8 @@ pub fn untouched(state: HostState, plan: &Plan) -> HostState {
     let touched: BTreeSet<IfName> = plan.target.links.keys().cloned().collect();
     state.kernel.links.retain(|name, _| !touched.contains(name));
     state.kernel.routes.retain(|route| !touched.contains(&route.device));
-    state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table));
+    // A lease's rules follow its client.
+    state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table) && ownership::is_planned(rule));
     state.dhcp.retain(|client| !touched.contains(&client.spec.link));
     state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
     if plan.target.resolver.is_some() {

@@ -431,7 +431,7 @@ impl fmt::Display for KernelStep {
 impl fmt::Display for ResolverStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Write { text } = self;
-        let servers = ResolverState { keeper: None, text: text.clone() }.nameservers();
+        let servers = ResolverState { text: text.clone(), ..ResolverState::default() }.nameservers();
         match (text, servers.is_empty()) {
             (None, _) => f.write_str("take the file of name servers away"),
             (Some(_), true) => f.write_str("set no name servers"),

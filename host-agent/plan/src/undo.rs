@@ -13,6 +13,7 @@ use trestle_model::{
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
+use crate::ownership::is_planned;
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
     LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget, Target,
@@ -128,7 +129,9 @@ impl Snapshot {
             .cloned()
             .collect();
         routes.sort();
-        let leading = |table: &u32| observed.kernel.rules.iter().filter(|rule| rule.table == *table).cloned().collect();
+        let leading = |table: &u32| {
+            observed.kernel.rules.iter().filter(|rule| rule.table == *table && is_planned(rule)).cloned().collect()
+        };
         let rules = target.rules.keys().map(|table| (*table, leading(table))).collect();
         let fdb = entries(observed, target, &links);
         let libvirt = target

@@ -29,6 +29,7 @@ const FENCE: &str = "fence";
 const OPEN: &str = "open";
 const DUID: &str = "duid";
 const LEASES: &str = "leases";
+const LEASED_NAMES: &str = "leased_names";
 
 /// The open database.
 pub(super) struct Store {
@@ -92,6 +93,7 @@ impl Store {
             open: self.value(OPEN)?,
             duid: self.value(DUID)?.unwrap_or_default(),
             leases: self.value(LEASES)?.unwrap_or_default(),
+            leased_names: self.value(LEASED_NAMES)?.unwrap_or_default(),
         })
     }
 
@@ -130,6 +132,7 @@ impl Store {
         put(&mut values, FENCE, change.fence.as_ref())?;
         put(&mut values, DUID, change.duid.as_ref())?;
         put(&mut values, LEASES, change.leases.as_ref())?;
+        put(&mut values, LEASED_NAMES, change.leased_names.as_ref())?;
         match &change.open {
             OpenChange::Keep => {}
             OpenChange::Set(open) => put(&mut values, OPEN, Some(open))?,
@@ -143,7 +146,7 @@ impl Store {
         if self.account != Account::default() {
             return Err(JournalError::NotEmpty(self.folder.clone()));
         }
-        let Contents { boot_id, running, persistent, fence, open, duid, leases } = &archive.contents;
+        let Contents { boot_id, running, persistent, fence, open, duid, leases, leased_names } = &archive.contents;
         let mut values = Values::new();
         put(&mut values, BOOT_ID, Some(boot_id))?;
         put(&mut values, RUNNING, Some(running))?;
@@ -152,6 +155,7 @@ impl Store {
         put(&mut values, OPEN, open.as_ref())?;
         put(&mut values, DUID, Some(duid))?;
         put(&mut values, LEASES, Some(leases))?;
+        put(&mut values, LEASED_NAMES, Some(leased_names))?;
         self.write(values, &archive.history)
     }
 

@@ -98,6 +98,11 @@ fn whole_change() -> Change {
         past: Some(past(1)),
         duid: Some(Uuid::from_u128(7)),
         leases: Some(vec![lease()]),
+        leased_names: Some(Some(LeasedNames {
+            servers: vec!["192.0.2.53".parse().unwrap()],
+            beneath: None,
+            written: "nameserver 192.0.2.53\n".to_owned(),
+        })),
     }
 }
 

@@ -74,7 +74,7 @@ async fn addresses_come_from_routers_and_servers_and_go_with_the_network() {
     let Some(mut far) = Far::new(&bench) else { return };
     // A host that forwards listens to routers only where it is told to, whatever they say.
     shell(&bench, "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; echo 1 >/proc/sys/net/ipv6/conf/nic0/addr_gen_mode");
-    if far.advertise("2001:db8:5::", &[RANGE]).is_none() {
+    if far.advertise("2001:db8:5::", &[RANGE, "--dhcp-option=option6:dns-server,[2001:db8:5::53]"]).is_none() {
         return;
     }
     bench.settled().await;
@@ -100,6 +100,8 @@ async fn addresses_come_from_routers_and_servers_and_go_with_the_network() {
     assert_eq!((both.device.as_str(), of(&both, AddressOrigin::Auto)), ("blue", on_nic));
     assert!(bench.ip("-6 route").contains("dev blue proto ra"), "{}", bench.ip("-6 route"));
     let leased = of(&both, AddressOrigin::Dhcp);
+    let names = || std::fs::read_to_string(bench.resolv_conf()).unwrap_or_default();
+    assert_eq!(names(), "nameserver 2001:db8:5::53\n");
     assert!(leased[0].starts_with("2001:db8:5::1") && leased[0].ends_with("/128"), "{leased:?}");
 
     // From both to a server's alone, also on the NIC and with the next agent: the same lease.
@@ -115,6 +117,7 @@ async fn addresses_come_from_routers_and_servers_and_go_with_the_network() {
     // A network that does not own the default route takes none; a static one hears nobody.
     apply(&mut agent, wire::Network { default_route: false, ..network(true, auto()) }).await;
     until(&mut agent, 1, 0).await;
+    assert!(!bench.resolv_conf().exists(), "there was no file before the lease");
     assert!(!bench.ip("-6 route").contains("default"), "{}", bench.ip("-6 route"));
     let fixed = wire::StaticAddresses { addresses: vec!["2001:db8:7::1/64".to_owned()], gateway: None };
     apply(&mut agent, wire::Network { default_route: false, ..network(true, Method::Static(fixed)) }).await;

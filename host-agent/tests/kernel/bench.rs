@@ -220,11 +220,19 @@ impl Drop for Bench {
 
 impl Agent {
     pub(crate) async fn set_up(&mut self, request: wire::SetupNetworksRequest) -> wire::SetupNetworksResult {
-        let mut events = self.client.setup_networks(request).await.unwrap().into_inner();
+        self.try_set_up(request).await.unwrap()
+    }
+
+    /// Asks for a change that may be refused.
+    pub(crate) async fn try_set_up(
+        &mut self,
+        request: wire::SetupNetworksRequest,
+    ) -> Result<wire::SetupNetworksResult, tonic::Status> {
+        let mut events = self.client.setup_networks(request).await?.into_inner();
         loop {
-            let message = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap();
+            let message = tokio::time::timeout(BOUND, events.message()).await.unwrap()?;
             if let Event::Result(result) = message.expect("no result").event.expect("no event") {
-                return result;
+                return Ok(result);
             }
         }
     }

@@ -9,6 +9,9 @@ use super::bench::{Agent, BOUND, Bench};
 use super::far::{Far, Monitor};
 use crate::request;
 
+/// The file of name servers, with no line end at its end.
+const NAMES: &str = "search example.org\nnameserver 198.51.100.53\noptions edns0";
+
 /// The network, by DHCP, and the host's default route.
 fn leased(bridged: bool) -> wire::Network {
     wire::Network {
@@ -71,12 +74,15 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     let Some(mut far) = Far::new(&bench) else { return };
     far.serve("192.0.2.50", 12);
     let before = bench.settled().await;
+    std::fs::write(bench.resolv_conf(), NAMES).unwrap();
+    let names = || std::fs::read_to_string(bench.resolv_conf()).unwrap();
     let mut agent = bench.agent().await;
 
     // From static to DHCP and back, because nobody confirms.
     let result = agent.set_up(request(leased(false), ConnectivityCheck::Confirm)).await;
     assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
     bench.until(&before).await;
+    assert_eq!(names(), NAMES);
 
     apply(&mut agent, leased(false)).await;
     let network = until_bound_to(&mut agent, "192.0.2.50/24").await;
@@ -84,6 +90,7 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     let lease = network.dhcp[0].lease.clone().unwrap();
     assert_eq!((lease.server.as_str(), lease.nameservers), ("192.0.2.1", vec!["192.0.2.2".to_owned()]));
     assert!(lease.expire_time.is_some());
+    assert_eq!(names(), "search example.org\nnameserver 192.0.2.2\noptions edns0");
     assert!(bench.ip("route").contains("default via 192.0.2.1 dev nic0 proto 117"), "{}", bench.ip("route"));
     assert!(!bench.ip("address show dev nic0").contains("192.0.2.10/24"));
 
@@ -97,6 +104,7 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     agent.kill().await;
     let mut agent = bench.agent().await;
     until_bound_to(&mut agent, "192.0.2.50/24").await;
+    assert_eq!(agent.capabilities().await.resolver.unwrap().nameservers, ["192.0.2.2"]);
     let told = monitor.end();
     assert!(!told.contains("Deleted"), "{told}");
 
@@ -115,6 +123,7 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     assert_eq!(network.drift, Vec::<String>::new());
     bench.without("192.0.2.50/24").await;
     assert!(!bench.ip("route").contains("default"));
+    assert_eq!(names(), NAMES, "the name servers go with the lease");
 
     // Another server gives another address.
     far.serve("192.0.2.60", 3600);
@@ -123,6 +132,7 @@ async fn a_lease_is_got_moved_kept_given_up_and_lost() {
     apply(&mut agent, fixed()).await;
     assert!(agent.capabilities().await.networks.remove(0).dhcp.is_empty());
     assert!(!bench.ip("address").contains("192.0.2.60/24"));
+    assert_eq!(names(), NAMES);
     agent.terminate().await;
 }
 
@@ -142,5 +152,73 @@ async fn a_default_route_that_no_server_gives_is_undone_and_another_network_wait
     apply(&mut agent, wire::Network { default_route: false, ..leased(true) }).await;
     let network = until(&mut agent, |client| !client.problem.is_empty()).await;
     assert_eq!((network.dhcp[0].state(), network.drift), (DhcpState::Searching, vec![]));
+    agent.terminate().await;
+}
+
+#[tokio::test]
+async fn a_leases_own_gateway_is_answered_through_and_a_cable_that_comes_back_is_asked_about_at_once() {
+    let Some(bench) = Bench::new("cable").await else { return };
+    let Some(mut far) = Far::new(&bench) else { return };
+    far.serve("192.0.2.50", 3600);
+    let before = bench.settled().await;
+    let mut agent = bench.agent().await;
+    let network = || wire::Network { default_route: false, ..leased(true) };
+    let asked = |source: &str| bench.ip(&format!("route get 203.0.113.7 from {source}"));
+
+    let result = agent.set_up(request(network(), ConnectivityCheck::Confirm)).await;
+    assert_eq!(result.outcome(), Outcome::RolledBack, "{result:?}");
+    bench.until(&before).await;
+    apply(&mut agent, network()).await;
+    until_bound_to(&mut agent, "192.0.2.50/24").await;
+    assert!(asked("192.0.2.50").contains("via 192.0.2.1 dev blue table"), "{}", asked("192.0.2.50"));
+    assert!(!bench.ip("route").contains("default"), "the host has no default route");
+    let unchanged = agent.set_up(request(network(), ConnectivityCheck::None)).await;
+    assert_eq!(unchanged.outcome(), Outcome::Unchanged, "{unchanged:?}");
+
+    // The cable goes: nothing else does. It comes back at another place, long before the lease is due.
+    far.ip("link set wire0 down");
+    far.serve("192.0.2.60", 3600);
+    let end = tokio::time::Instant::now() + BOUND;
+    while agent.capabilities().await.nics.iter().any(|nic| nic.name == "nic0" && nic.carrier) {
+        assert!(tokio::time::Instant::now() < end, "the cable never goes");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(bench.ip("address show dev blue").contains("192.0.2.50/24"));
+    far.ip("link set wire0 up");
+    until_bound_to(&mut agent, "192.0.2.60/24").await;
+    assert!(asked("192.0.2.60").contains("via 192.0.2.1 dev blue table"), "{}", asked("192.0.2.60"));
+    assert!(!bench.ip("rule").contains("192.0.2.50"), "{}", bench.ip("rule"));
+
+    let result = agent.set_up(request(crate::removal(), ConnectivityCheck::None)).await;
+    assert_eq!(result.outcome(), Outcome::Applied, "{result:?}");
+    assert!(!bench.ip("rule").contains("192.0.2.60"), "{}", bench.ip("rule"));
+
+    // Another program that asks there, too, is told of.
+    let folder = bench.folder().with_extension("udhcpc");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/bin/busybox", folder.join("udhcpc")).unwrap();
+    let mut rival = std::process::Command::new("ip");
+    rival.args(["netns", "exec", bench.namespace()]).arg(folder.join("udhcpc"));
+    rival.args(["-f", "-i", "nic0", "-s", "/bin/true", "-t", "100", "-A", "1"]);
+    rival.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    far.ip("link set wire0 down");
+    let mut rival = rival.spawn().unwrap();
+    let end = tokio::time::Instant::now() + BOUND;
+    loop {
+        match agent.try_set_up(request(network(), ConnectivityCheck::None)).await {
+            Err(status) => {
+                let findings = trestle_proto::status::findings_of(&status);
+                assert_eq!(findings[0].message, "udhcpc asks for addresses on nic0, too", "{findings:?}");
+                break;
+            }
+            // It has not begun yet.
+            Ok(result) => assert_eq!(result.outcome(), Outcome::Applied, "{result:?}"),
+        }
+        let removed = agent.set_up(request(crate::removal(), ConnectivityCheck::None)).await;
+        assert_eq!(removed.outcome(), Outcome::Applied, "{removed:?}");
+        assert!(tokio::time::Instant::now() < end, "nobody is seen");
+    }
+    rival.kill().unwrap();
+    rival.wait().unwrap();
     agent.terminate().await;
 }

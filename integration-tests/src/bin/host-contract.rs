@@ -8,6 +8,7 @@ use anyhow::Result;
 use host_agent::host::RealHost;
 use host_agent::journal::Journal;
 use host_agent::leases::Leases;
+use host_agent::nameservers::NameServers;
 use host_agent::resolver::{RESOLV_CONF, Resolver};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,10 +29,10 @@ async fn main() -> Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let dhcp = Dhcp::new(Uuid::new_v4(), Vec::new());
     let journal = Journal::open(folder.path()).await?;
-    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, journal);
+    let resolver = NameServers::new(Resolver::new(RESOLV_CONF.into()), journal.clone());
+    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal);
     let mut keeping = JoinSet::new();
     keeping.spawn(leases.run(CancellationToken::new()));
-    let resolver = Resolver::new(RESOLV_CONF.into());
     let host = RealHost::connect(release.trim().to_owned(), Some(libvirt), dhcp, settlement, resolver).await?;
     let results = contract::run(&host, &[IfName::parse("eth1")?, IfName::parse("eth2")?]).await;
     for result in &results {

@@ -101,8 +101,16 @@ fn hosts() -> impl Strategy<Value = Vec<std::net::IpAddr>> {
 
 fn client() -> impl Strategy<Value = DhcpClient> {
     let family = prop_oneof![Just(IpFamily::Ipv4), Just(IpFamily::Ipv6)];
-    let spec = (if_name(), family, if_name(), any::<bool>())
-        .prop_map(|(link, family, segment, default_route)| DhcpClientSpec { link, family, segment, default_route });
+    let spec = (if_name(), family, if_name(), any::<bool>()).prop_map(|(link, family, segment, default_route)| {
+        DhcpClientSpec {
+            link,
+            family,
+            segment,
+            default_route,
+            source_table: (!default_route).then_some(0x4000_0007),
+            nameservers: default_route,
+        }
+    });
     let state = select(vec![DhcpState::Searching, DhcpState::Verifying, DhcpState::Bound, DhcpState::Renewing]);
     (spec, state, option::of(lease()), option::of(".{1,20}")).prop_map(|(spec, state, lease, problem)| DhcpClient {
         spec,

@@ -51,6 +51,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::GatewayWithoutDefaultRoute
         | Code::RouteTaken
         | Code::ResolverKept
+        | Code::DhcpClientForeign
         | Code::TableTaken
         | Code::NicNotFound
         | Code::NicInUse

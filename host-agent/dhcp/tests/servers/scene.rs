@@ -123,7 +123,7 @@ impl Drop for Server {
 
 pub(crate) fn spec(family: IpFamily) -> DhcpClientSpec {
     let link = IfName::parse("v0").unwrap();
-    DhcpClientSpec { segment: link.clone(), link, family, default_route: true }
+    DhcpClientSpec { segment: link.clone(), link, family, default_route: true, source_table: None, nameservers: false }
 }
 
 /// Begins with the leases of an earlier run.

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use trestle_model::Rule;
+use trestle_plan::LEASE_PROTOCOL;
 use trestle_plan::ownership::ROUTE_PROTOCOL;
 
 use super::pick;
@@ -40,7 +41,10 @@ async fn of_family(socket: &Socket, family: AddressFamily) -> Result<Vec<Rule>, 
 fn rule(message: &RuleMessage) -> Option<Rule> {
     let attributes = &message.attributes;
     let protocol = u8::from(*pick!(attributes, RuleAttribute::Protocol)?);
-    if protocol != ROUTE_PROTOCOL || message.header.action != RuleAction::ToTable || message.header.dst_len > 0 {
+    if ![ROUTE_PROTOCOL, LEASE_PROTOCOL].contains(&protocol)
+        || message.header.action != RuleAction::ToTable
+        || message.header.dst_len > 0
+    {
         return None;
     }
     let source: IpAddr = *pick!(attributes, RuleAttribute::Source)?;

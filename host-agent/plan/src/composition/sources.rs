@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use trestle_model::{NetworkSpec, Route, Rule};
+use trestle_model::{Ipv4Config, NetworkSpec, Route, Rule};
 
 use super::routes::{any, gateways, on_link, static_route, through};
 use super::{Composition, Leftovers, addresses};
-use crate::ownership::{self, ROUTE_PROTOCOL};
+use crate::ownership::{self, ROUTE_PROTOCOL, is_planned};
 use crate::target::RulesTarget;
 
 /// The priority of Trestle's rules: after those that others give low numbers, before the main table (32766).
-const PRIORITY: u32 = 30_000;
+pub(crate) const PRIORITY: u32 = 30_000;
 
 impl Composition<'_> {
     /// Wants the touched networks' rules, and those of nobody gone.
@@ -24,7 +24,9 @@ impl Composition<'_> {
             let table = ownership::source_table(name);
             let spec = self.desired.networks.get(*name).map(|entry| &entry.spec);
             let rules = spec.map(source_rules).unwrap_or_default();
-            if !rules.is_empty() || self.observed().kernel.rules.iter().any(|rule| rule.table == table) {
+            if !rules.is_empty()
+                || self.observed().kernel.rules.iter().any(|rule| rule.table == table && is_planned(rule))
+            {
                 self.target.rules.insert(table, RulesTarget { why: format!("network {name}"), rules });
             }
         }
@@ -32,7 +34,9 @@ impl Composition<'_> {
             let needed: BTreeSet<u32> =
                 self.ground.whole.specs().map(|spec| ownership::source_table(&spec.name)).collect();
             let census = self.ground.census;
-            for rule in census.state.kernel.rules.iter().filter(|rule| !needed.contains(&rule.table)) {
+            for rule in
+                census.state.kernel.rules.iter().filter(|rule| !needed.contains(&rule.table) && is_planned(rule))
+            {
                 let nobodys = RulesTarget { why: "leftover".to_owned(), rules: Vec::new() };
                 self.target.rules.insert(rule.table, nobodys);
             }
@@ -40,10 +44,10 @@ impl Composition<'_> {
     }
 }
 
-/// Tells whether a network has a table of its own.
+/// Tells whether a network has a table of its own; one by DHCP has it as soon as a lease brings a gateway.
 pub(crate) fn is_source_routed(spec: &NetworkSpec) -> bool {
     let (ipv4, ipv6) = gateways(spec);
-    !spec.default_route && (ipv4.is_some() || ipv6.is_some())
+    !spec.default_route && (ipv4.is_some() || ipv6.is_some() || spec.ipv4 == Ipv4Config::Dhcp)
 }
 
 /// Returns the routes of a network's own table; none where it has none.

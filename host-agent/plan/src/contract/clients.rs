@@ -11,6 +11,8 @@ pub(super) async fn clients_come_and_go<H: Host>(bench: &Bench<'_, H>) -> Result
         family: IpFamily::Ipv4,
         segment: bench.nic.clone(),
         default_route,
+        source_table: None,
+        nameservers: false,
     };
     let stop = |link: &IfName| DhcpStep::Stop { link: link.clone(), family: IpFamily::Ipv4 };
     let (nic, other) = (&bench.nic, &bench.other_nic);

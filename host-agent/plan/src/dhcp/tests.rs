@@ -4,7 +4,8 @@ use super::*;
 
 fn client(default_route: bool, lease: Lease) -> DhcpClient {
     let (link, segment) = (IfName::parse("blue").unwrap(), IfName::parse("eth0").unwrap());
-    let spec = DhcpClientSpec { link, family: IpFamily::Ipv4, segment, default_route };
+    let spec =
+        DhcpClientSpec { link, family: IpFamily::Ipv4, segment, default_route, source_table: None, nameservers: false };
     DhcpClient { spec, state: DhcpState::Bound, lease: Some(lease), problem: None }
 }
 
@@ -52,6 +53,41 @@ fn routes_by_destination_stand_for_the_gateways() {
     assert_eq!(lines(&client(false, given.clone())), specific);
     let with_default = ["203.0.113.0/24 scope 253", "198.51.100.0/24 via 192.0.2.3", "0.0.0.0/0 via 192.0.2.9"];
     assert_eq!(lines(&client(true, given)), with_default);
+}
+
+#[test]
+fn a_network_off_the_default_route_answers_through_the_leases_own_gateway() {
+    let mut client = client(false, lease("192.0.2.50/24", &["192.0.2.1"], &[]));
+    client.spec.source_table = Some(7);
+    let meant = meaning(&client).unwrap();
+    let tables: Vec<u32> = meant.routes.iter().map(|route| route.table).collect();
+    assert_eq!(
+        (lines(&client), tables),
+        (vec!["192.0.2.0/24 scope 253".to_owned(), "0.0.0.0/0 via 192.0.2.1".to_owned()], vec![7, 7])
+    );
+    let rule = Rule { source: "192.0.2.50/32".parse().unwrap(), table: 7, priority: 30_000, protocol: LEASE_PROTOCOL };
+    assert_eq!(meant.rules, [rule]);
+    // Without a gateway there is nothing to answer through.
+    client.lease = Some(lease("192.0.2.50/24", &[], &[("203.0.113.0/24", None)]));
+    let meant = meaning(&client).unwrap();
+    assert_eq!((meant.routes.len(), meant.routes[0].table, meant.rules), (1, Route::MAIN, vec![]));
+}
+
+#[test]
+fn name_servers_of_all_leases_are_as_many_as_resolvers_look_at() {
+    let given = |servers: &[&str]| {
+        let mut client = client(true, lease("192.0.2.50/24", &[], &[]));
+        client.spec.nameservers = true;
+        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        client.lease = client.lease.map(|lease| Lease { nameservers: servers, ..lease });
+        client
+    };
+    let (four, six) = (given(&["192.0.2.1", "0.0.0.0", "192.0.2.2"]), given(&["fe80::1", "192.0.2.1", "2001:db8::1"]));
+    let texts: Vec<String> = leased_nameservers(&[four, six]).iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["192.0.2.1", "192.0.2.2", "fe80::1%blue"]);
+    let mut silent = given(&["192.0.2.1"]);
+    silent.spec.nameservers = false;
+    assert_eq!(leased_nameservers(&[silent]), []);
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Code, Feature, Finding, HostConfig, HostState, IfName, LibvirtNetwork, Link, LinkKind, NetworkSpec, Route,
-    Southbound, Support,
+    Code, Feature, Finding, ForeignDhcp, HostConfig, HostState, IfName, Ipv4Config, LibvirtNetwork, Link, LinkKind,
+    NetworkSpec, Route, Southbound, Support,
 };
 
 use super::error;
 use crate::census::Census;
 use crate::composition::{is_hardware, is_source_routed};
+use crate::dhcp::{LEASE_PROTOCOL, clients};
 use crate::ownership;
 
 /// Judges a network against the host alone; a restore asks this of every network, too.
@@ -32,6 +33,7 @@ pub(crate) fn surroundings(
     devices(spec, field, census, adopt, findings);
     libvirt_networks(spec, field, census, findings);
     source_table(spec, field, observed, findings);
+    foreign_clients(spec, field, observed, findings);
     features(spec, field, observed, findings);
 }
 
@@ -204,10 +206,26 @@ fn libvirt_networks(spec: &NetworkSpec, field: &str, census: &Census<'_>, findin
     }
 }
 
+/// Finds other programs that ask for addresses where the network's own clients are to. A restore does not ask.
+fn foreign_clients(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
+    let own = clients(spec);
+    let Some(client) = own.first() else { return };
+    let base = spec.southbound.as_ref().map(Southbound::device);
+    let is_near = |link: &IfName| [&client.link, &client.segment].contains(&link) || base == Some(link);
+    for ForeignDhcp { link, program } in observed.foreign_dhcp.iter().filter(|foreign| is_near(&foreign.link)) {
+        let name = if spec.ipv4 == Ipv4Config::Dhcp { "ipv4" } else { "ipv6" };
+        let message = format!("{program} asks for addresses on {link}, too");
+        let finding = Finding::warning(Code::DhcpClientForeign, super::sub(field, name), message);
+        let remedy = format!("stop {program} on {link} or tell it to leave the device alone, or acknowledge it");
+        findings.push(finding.about(&spec.name).related([program.clone()]).remedy(remedy));
+    }
+}
+
 /// Finds routes of others in the table that the network has for its own addresses.
 fn source_table(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
     let table = ownership::source_table(&spec.name);
-    let is_foreign = |route: &&Route| route.table == table && route.protocol != ownership::ROUTE_PROTOCOL;
+    let is_foreign =
+        |route: &&Route| route.table == table && ![ownership::ROUTE_PROTOCOL, LEASE_PROTOCOL].contains(&route.protocol);
     if is_source_routed(spec)
         && let Some(route) = observed.kernel.routes.iter().find(is_foreign)
     {

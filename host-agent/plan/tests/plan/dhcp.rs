@@ -1,8 +1,8 @@
 //! DHCP clients in plans: where they run, what is left to their leases, and the way back.
 
 use trestle_fake_host::World;
-use trestle_model::{AddressOrigin, DhcpState};
-use trestle_plan::{missing_leases, resumption, steps_towards, undo_target, verify};
+use trestle_model::{AddressOrigin, Code, DhcpState, Ipv6Config};
+use trestle_plan::{missing_leases, plan, resumption, steps_towards, undo_target, verify};
 
 use super::scene::{Scene, lines, net, remove, request, settled};
 
@@ -97,6 +97,41 @@ async fn the_default_route_moves_between_leases_and_statics() {
 }
 
 #[tokio::test]
+async fn only_the_default_routes_lease_names_the_hosts_servers_unless_the_network_does() {
+    const TEXT: &str = "nameserver 198.51.100.53\n";
+    let mut scene = Scene::new(world().resolv_conf(TEXT));
+    let mgmt = || net("mgmt").on("eth0").dhcp();
+    let in_force = |scene: &Scene| scene.host.state().resolver.in_force();
+    scene.apply(&request([mgmt().set()])).await;
+    assert_eq!(in_force(&scene), ["198.51.100.53"]);
+    let rules = scene.host.state().kernel.rules;
+    assert_eq!(rules.iter().map(|rule| rule.source.to_string()).collect::<Vec<_>>(), ["192.0.2.50/32"]);
+
+    let plan = scene.apply(&request([mgmt().default_route().set()])).await;
+    assert_eq!((in_force(&scene), scene.host.state().kernel.rules), (vec!["192.0.2.1".to_owned()], vec![]));
+    assert_eq!(scene.host.state().resolver.text.as_deref(), Some(TEXT), "a lease is nothing to plan over");
+    let undone = scene.fork();
+    undone.perform(&steps_towards(&undo_target(&plan.snapshot), &undone.host.state())).await;
+    assert_eq!(in_force(&undone), ["198.51.100.53"]);
+    assert_eq!(undone.host.state().kernel.rules, rules);
+
+    let plan = scene.apply(&request([mgmt().default_route().nameserver("192.0.2.53").set()])).await;
+    assert_eq!(
+        lines(&plan.steps),
+        "start IPv4 DHCP client on mgmt for the default route\nset name servers to 192.0.2.53"
+    );
+    assert_eq!(in_force(&scene), ["192.0.2.53"]);
+    let undone = scene.fork();
+    undone.perform(&steps_towards(&undo_target(&plan.snapshot), &undone.host.state())).await;
+    assert_eq!(
+        (in_force(&undone), undone.host.state().resolver.text.unwrap()),
+        (vec!["192.0.2.1".to_owned()], TEXT.to_owned())
+    );
+    scene.apply(&request([remove("mgmt")])).await;
+    assert_eq!(scene.host.state().kernel.rules, []);
+}
+
+#[tokio::test]
 async fn a_lease_that_changes_or_ends_is_no_drift() {
     let mut scene = Scene::new(world());
     let mgmt = request([net("mgmt").on("eth0").dhcp().default_route().set()]);
@@ -117,6 +152,25 @@ async fn a_lease_that_changes_or_ends_is_no_drift() {
     let missing = missing_leases(&plan.target, &scene.host.state());
     assert_eq!(missing.len(), 1, "{missing:?}");
     assert_eq!(scene.host.state().dhcp[0].state, DhcpState::Searching);
+}
+
+#[test]
+fn another_programs_client_has_to_be_acknowledged() {
+    let world = world().foreign_dhcp("eth0", "dhclient").foreign_dhcp("eth1", "udhcpc");
+    let scene = Scene::new(world);
+    let warned = |net: super::scene::Net| {
+        let mut request = request([net.set()]);
+        request.options.acknowledge = vec![Code::DhcpClientForeign];
+        let findings = scene.plan(&request).findings.0;
+        findings.iter().map(|finding| format!("{} {}", finding.field, finding.message)).collect::<Vec<_>>()
+    };
+    let told = "dhclient asks for addresses on eth0, too";
+    assert_eq!(warned(net("mgmt").on("eth0").dhcp()), [format!("networks[0].ipv4 {told}")]);
+    let vlan = net("mgmt").on("eth0").vlan(10).ipv6_by(Ipv6Config::AutoAndDhcp);
+    assert_eq!(warned(vlan), [format!("networks[0].ipv6 {told}")]);
+    assert_eq!(warned(net("mgmt").on("eth0").ipv6_by(Ipv6Config::Auto)), Vec::<String>::new());
+    let refused = plan(&request([net("mgmt").on("eth0").dhcp().set()]), &scene.running, &scene.host.state());
+    assert_eq!(refused.unwrap_err().0.len(), 1);
 }
 
 #[tokio::test]

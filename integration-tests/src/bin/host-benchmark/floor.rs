@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use host_agent::host::RealHost;
 use host_agent::leases::Settlement;
+use host_agent::nameservers::NameServers;
 use host_agent::resolver::Resolver;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use trestle_dhcp::Dhcp;
@@ -36,7 +37,8 @@ struct Batch {
 /// Measures the floors in this namespace.
 pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
     scene.prepare()?;
-    let (dhcp, resolver) = (Dhcp::new(Uuid::nil(), Vec::new()), Resolver::new("/nonexistent".into()));
+    let (dhcp, resolver) =
+        (Dhcp::new(Uuid::nil(), Vec::new()), NameServers::alone(Resolver::new("/nonexistent".into())));
     let host = RealHost::connect("floor".to_owned(), None, dhcp, Settlement::alone(), resolver).await?;
     let steps = plan(scene, &host).await?;
     ensure!(!steps.is_empty(), "nothing to do");

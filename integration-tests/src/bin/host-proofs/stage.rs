@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use host_agent::host::RealHost;
 use host_agent::leases::Settlement;
+use host_agent::nameservers::NameServers;
 use host_agent::resolver::Resolver;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -34,7 +35,7 @@ pub(crate) async fn connect() -> Result<RealHost> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_millis(200),
     });
-    let resolver = Resolver::new(resolv_conf()?);
+    let resolver = NameServers::alone(Resolver::new(resolv_conf()?));
     let dhcp = Dhcp::new(Uuid::nil(), Vec::new());
     Ok(RealHost::connect(release.trim().to_owned(), libvirt, dhcp, Settlement::alone(), resolver).await?)
 }

@@ -27,6 +27,8 @@ pub(super) fn build_client(client: &DhcpClient) -> wire::DhcpReport {
         state: state.into(),
         lease: client.lease.as_ref().map(build_lease),
         problem: client.problem.clone().unwrap_or_default(),
+        source_table: client.spec.source_table,
+        nameservers: client.spec.nameservers,
     }
 }
 
@@ -71,7 +73,14 @@ pub(super) fn read_client(form: &mut Form, path: &str, client: &wire::DhcpReport
         None => None,
     };
     let problem = Some(client.problem.clone()).filter(|problem| !problem.is_empty());
-    let spec = DhcpClientSpec { link: link?, family: family?, segment: segment?, default_route: client.default_route };
+    let spec = DhcpClientSpec {
+        link: link?,
+        family: family?,
+        segment: segment?,
+        default_route: client.default_route,
+        source_table: client.source_table,
+        nameservers: client.nameservers,
+    };
     Some(DhcpClient { spec, state: state?, lease, problem })
 }
 
