@@ -106,8 +106,9 @@ impl NameServers {
         let written = ResolverState { text: beneath.clone(), ..ResolverState::default() }.with_nameservers(&servers);
         let new = LeasedNames { servers, beneath, written: written.clone() };
         self.remember(Some(new.clone())).await?;
+        self.resolver.perform(&ResolverStep::Write { text: Some(written) }).await?;
         *leased = Some(new);
-        self.resolver.perform(&ResolverStep::Write { text: Some(written) }).await
+        Ok(())
     }
 
     async fn take_away(&self, leased: &mut Option<LeasedNames>, text: Option<Option<String>>) -> Result<(), String> {
@@ -202,6 +203,17 @@ mod tests {
         assert_eq!(Some(bench.planned().await), text);
         bench.names.lease(&[]).await;
         assert_eq!(Some(bench.text()), text);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_tried_again() {
+        let bench = Bench::new().await;
+        let away = bench.folder.path().join("away");
+        let names = NameServers::alone(Resolver::new(away.join("resolv.conf")));
+        assert!(!names.lease(&servers("192.0.2.2")).await);
+        fs::create_dir(&away).unwrap();
+        assert!(names.lease(&servers("192.0.2.2")).await);
+        assert_eq!(fs::read_to_string(away.join("resolv.conf")).unwrap(), "nameserver 192.0.2.2\n");
     }
 
     #[tokio::test]

@@ -180,9 +180,9 @@ mod tests {
 
     #[test]
     fn a_packet_socket_alone_is_a_client_only_by_its_programs_name() {
-        let eth0 = IfName::parse("lo").unwrap();
+        let link = IfName::parse("lo").unwrap();
         let address: IpAddr = "192.0.2.50".parse().unwrap();
-        let addresses = BTreeMap::from([(address, eth0.clone())]);
+        let addresses = BTreeMap::from([(address, link.clone())]);
         let cases = [
             ("udhcpc", vec![Trace::Frames(1)], true),
             ("tcpdump", vec![Trace::Frames(1)], false),
@@ -191,7 +191,7 @@ mod tests {
             ("any", vec![Trace::Anywhere], false),
         ];
         for (program, held, shows) in cases {
-            let expected = if shows { BTreeSet::from([eth0.clone()]) } else { BTreeSet::new() };
+            let expected = if shows { BTreeSet::from([link.clone()]) } else { BTreeSet::new() };
             assert_eq!(devices(program, &held, &addresses), expected, "{program} {held:?}");
         }
     }
