@@ -43,12 +43,14 @@ pub struct Lab {
     _turn: Option<File>,
 }
 
-/// What `integration-tests/lab/prepare` made.
+/// What `integration-tests/lab/prepare` made: the kernel, and the layer of files that machines booted by systemd see over
+/// the shared root.
 #[derive(Debug)]
 struct Kernel {
     image: PathBuf,
     initramfs: PathBuf,
     modules: PathBuf,
+    layer: PathBuf,
 }
 
 impl Lab {
@@ -141,7 +143,8 @@ async fn prepare() -> Result<Kernel> {
             .map(PathBuf::from)
             .with_context(|| format!("lab/prepare did not name {key}"))
     };
-    Ok(Kernel { image: path("KERNEL")?, initramfs: path("INITRAMFS")?, modules: path("MODULES")? })
+    let (image, initramfs) = (path("KERNEL")?, path("INITRAMFS")?);
+    Ok(Kernel { image, initramfs, modules: path("MODULES")?, layer: path("LAYER")? })
 }
 
 /// The `lab` binary, which every machine runs to take commands; Cargo builds it beside the tests.

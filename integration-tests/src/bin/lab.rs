@@ -1,7 +1,7 @@
 //! The lab from the command line, and the responder that every lab machine runs.
 //!
 //! `lab exec SCRIPT` boots a machine, runs a script in it and ends with its exit code; `lab shell` takes scripts line by
-//! line; `lab respond` is for `guest-init` only.
+//! line; after the word `systemd`, systemd boots the machine. `lab respond` is for `guest-init` only.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use integration_tests::lab::nic::Nic;
 use integration_tests::lab::script::{Output, Status};
-use integration_tests::lab::vm::Vm;
+use integration_tests::lab::vm::{Builder, Vm};
 use integration_tests::lab::{Lab, responder};
 use tokio::sync::mpsc;
 
@@ -23,21 +23,24 @@ async fn main() -> Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["respond"] => responder::respond().await.map(|()| ExitCode::SUCCESS),
-        ["exec", script] => {
-            let vm = boot().await?;
-            Ok(show(&vm.exec(script, SCRIPT_LIMIT).await?))
-        }
-        ["shell"] => shell(&boot().await?).await,
-        _ => bail!("usage: lab exec SCRIPT | lab shell"),
+        ["exec", script] => exec(&boot(|vm| vm).await?, script).await,
+        ["shell"] => shell(&boot(|vm| vm).await?).await,
+        ["systemd", "exec", script] => exec(&boot(Builder::systemd).await?, script).await,
+        ["systemd", "shell"] => shell(&boot(Builder::systemd).await?).await,
+        _ => bail!("usage: lab [systemd] exec SCRIPT | lab [systemd] shell"),
     }
 }
 
 /// Boots one machine with a user-mode card and a wire.
-async fn boot() -> Result<Vm> {
+async fn boot(described: impl FnOnce(Builder) -> Builder) -> Result<Vm> {
     let lab = Lab::enter_beside().await?;
-    let vm = lab.vm("lab").nic(Nic::user()).nic(Nic::Wire).start().await?;
+    let vm = described(lab.vm("lab").nic(Nic::user()).nic(Nic::Wire)).start().await?;
     eprintln!("up after {:.1?}, QEMU is process {}", vm.boot_time(), vm.qemu_pid().unwrap_or_default());
     Ok(vm)
+}
+
+async fn exec(vm: &Vm, script: &str) -> Result<ExitCode> {
+    Ok(show(&vm.exec(script, SCRIPT_LIMIT).await?))
 }
 
 /// Runs every line of standard input as a script of its own.

@@ -35,7 +35,17 @@ pub struct Builder {
     memory_mib: u32,
     processors: u32,
     disk_mib: u32,
+    init: Init,
     nics: Vec<Nic>,
+}
+
+/// The first process of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Init {
+    /// `guest-init` itself: nothing runs but what a test starts.
+    Script,
+    /// systemd, with udev, D-Bus and what a test enables.
+    Systemd,
 }
 
 /// A machine with its disk. The machine is killed and its disk forgotten when the value is dropped.
@@ -66,7 +76,7 @@ pub struct Daemon {
 
 impl Builder {
     pub(super) fn new(lab: Arc<Lab>, name: &str) -> Self {
-        Self { lab, name: name.to_owned(), memory_mib: 2048, processors: 2, disk_mib: 256, nics: Vec::new() }
+        Self { lab, name: name.to_owned(), memory_mib: 2048, processors: 2, disk_mib: 256, init: Init::Script, nics: Vec::new() }
     }
 
     /// Sets the memory in MiB; 2048 unless set.
@@ -84,6 +94,13 @@ impl Builder {
     /// Sets the size of the persistent disk in MiB; 256 unless set (the file is sparse).
     pub fn disk_mib(mut self, disk_mib: u32) -> Self {
         self.disk_mib = disk_mib;
+        self
+    }
+
+    /// Lets systemd be the first process. `/etc/systemd/system`, `/etc/systemd/network` and `/etc/NetworkManager/conf.d` begin
+    /// empty and survive a reboot; systemd-networkd, systemd-resolved and NetworkManager are installed, not enabled.
+    pub fn systemd(mut self) -> Self {
+        self.init = Init::Systemd;
         self
     }
 
@@ -199,7 +216,11 @@ impl Vm {
     /// Ends the machine in order: processes get SIGTERM, the disk is synced, the power goes off.
     pub async fn shut_down(&mut self) -> Result<()> {
         let script = workspace().join("integration-tests/lab/guest-poweroff");
-        self.run(&format!("setsid bash '{}' $PPID </dev/null >/dev/null 2>&1 &", script.display())).await?;
+        let order = match self.spec.init {
+            Init::Script => format!("setsid bash '{}' $PPID </dev/null >/dev/null 2>&1 &", script.display()),
+            Init::Systemd => "systemctl --no-block poweroff".to_owned(),
+        };
+        self.run(&order).await?;
         let running = self.running.as_mut().context("the machine is off")?;
         tokio::time::timeout(POWER_OFF_LIMIT, running.qemu.wait())
             .await
@@ -272,6 +293,13 @@ impl Vm {
         words.extend(self.cards.kernel.iter().cloned());
 
         let mut command = keeper::mortal("qemu-system-x86_64");
+        if self.spec.init == Init::Systemd {
+            words.push("lab.systemd=yes".to_owned());
+            let layer = lab.kernel.layer.display();
+            command
+                .args(["-fsdev", &format!("local,id=layer,path={layer},security_model=none,readonly=on,multidevs=remap")])
+                .args(["-device", "virtio-9p-pci,fsdev=layer,mount_tag=layer"]);
+        }
         command
             .args(["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"])
             .args(["-m", &memory_mib.to_string(), "-smp", &processors.to_string()])
