@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub mod alone;
 pub mod call;
 pub mod certificates;
 pub mod ctl;

@@ -1,18 +1,13 @@
 //! Bonds on a real kernel, by the real agent and the real command line, with a partner that speaks LACP.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
+use integration_tests::fleet::alone::{Alone, LIMIT};
 use integration_tests::fleet::picture::Picture;
 use integration_tests::fleet::program;
 use integration_tests::lab::Lab;
 use integration_tests::lab::nic::Nic;
-use integration_tests::lab::vm::{Daemon, Vm};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(60);
-const SOCKET: &str = "/run/trestle/host-agent.sock";
-const CONFIG: &str = "/etc/trestle/bonds.toml";
 /// The other end of the cables: a bond of all three that speaks LACP, with an address beside a VLAN.
 const PARTNER: &str = "ip netns exec peer sh -ec '
     ip link add far type bond mode 802.3ad lacp_rate fast miimon 100
@@ -30,48 +25,9 @@ for name in sys.argv[1:]:
     fcntl.ioctl(socket.socket(), 0x8946, request)
 ";
 
-struct Host {
-    machine: Vm,
-    agent: Option<Daemon>,
-}
-
-impl Host {
-    async fn start_agent(&mut self) -> Result<()> {
-        let agent = program::built("host-agent")?.display().to_string();
-        self.machine.run("mkdir -p /run/trestle").await?;
-        let command = format!("{agent} run --config {CONFIG}");
-        self.agent = Some(self.machine.start_daemon(&command, "/var/log/agent.log").await?);
-        let ctl = self.ctl("capabilities --fields boot_id")?;
-        self.machine.wait_until(&ctl, LIMIT).await
-    }
-
-    async fn stop_agent(&mut self) -> Result<()> {
-        let pid = self.agent.take().context("the agent does not run")?.pid;
-        self.machine.run(&format!("kill {pid}")).await?;
-        self.machine.wait_until(&format!("! kill -0 {pid} 2>/dev/null"), LIMIT).await
-    }
-
-    fn ctl(&self, arguments: &str) -> Result<String> {
-        Ok(format!("{} host {arguments} --agent unix:{SOCKET}", program::built("trestlectl")?.display()))
-    }
-
-    /// Asks for a change and returns what the command line said.
-    async fn set_up(&self, wish: &Value, flags: &str) -> Result<String> {
-        self.machine.write("/run/wish.yaml", &wish.to_string()).await?;
-        self.machine.run(&self.ctl(&format!("setup -f /run/wish.yaml {flags}"))?).await
-    }
-
-    /// What the agent reports of the bond.
-    async fn bond(&self) -> Result<Value> {
-        let text = self.machine.run(&self.ctl("capabilities --fields bonds -o json")?).await?;
-        let report: Value = serde_json::from_str(&text)?;
-        report["bonds"].get(0).cloned().with_context(|| format!("no bond is reported: {text}"))
-    }
-
-    async fn link(&self, name: &str) -> Result<Value> {
-        let links: Value = serde_json::from_str(&self.machine.run(&format!("ip -d -j link show dev {name}")).await?)?;
-        Ok(links[0].clone())
-    }
+/// What the agent reports of the bond.
+async fn reported(host: &Alone) -> Result<Value> {
+    host.report("bonds").await?.get(0).cloned().context("no bond is reported")
 }
 
 fn bond(nics: &[&str]) -> Value {
@@ -86,11 +42,7 @@ fn static_ipv4(address: &str) -> Value {
 async fn a_bond_with_a_partner_is_made_edited_undone_and_restored() -> Result<()> {
     let Some(lab) = Lab::enter("bonds").await? else { return Ok(()) };
     let machine = lab.vm("bonds").nic(Nic::Wire).nic(Nic::Wire).nic(Nic::Wire).nic(Nic::Wire).start().await?;
-    let mut host = Host { machine, agent: None };
-    let config = format!(
-        "host = \"bonds\"\ndata_dir = \"/var/lib/trestle/bonds\"\n[listen]\nsocket = \"unix:{SOCKET}\"\n[libvirt]\nuri = \"none\"\n"
-    );
-    host.machine.write(CONFIG, &config).await?;
+    let mut host = Alone::on(machine).await?;
     host.machine.run("for nic in eth1 eth2 eth3; do ip link set $nic up; done").await?;
     let python = program::python()?.display().to_string();
     host.machine.write("/run/full-duplex.py", FULL_DUPLEX).await?;
@@ -105,7 +57,7 @@ async fn a_bond_with_a_partner_is_made_edited_undone_and_restored() -> Result<()
     comes_back_with_the_nics_that_are_left(&mut host).await.context("restoring")
 }
 
-async fn aggregates_under_a_bridge_and_a_vlan(host: &Host) -> Result<()> {
+async fn aggregates_under_a_bridge_and_a_vlan(host: &Alone) -> Result<()> {
     let wish = json!({
         "bonds": [bond(&["eth1", "eth2"])],
         "networks": [
@@ -119,7 +71,7 @@ async fn aggregates_under_a_bridge_and_a_vlan(host: &Host) -> Result<()> {
     }
     let agreed = format!("{} | tr -d ' \n' | grep -q '\"ports\":2'", host.ctl("capabilities --fields bonds -o json")?);
     host.machine.wait_until(&agreed, LIMIT).await?;
-    let report = host.bond().await?;
+    let report = reported(host).await?;
     let state = &report["observed"];
     let far: Value = serde_json::from_str(&host.machine.run("ip netns exec peer ip -j link show dev far").await?)?;
     ensure!(report.get("drift").is_none_or(|drift| drift == &json!([])), "{report:#}");
@@ -129,7 +81,7 @@ async fn aggregates_under_a_bridge_and_a_vlan(host: &Host) -> Result<()> {
     Ok(())
 }
 
-async fn a_member_comes_without_loss(host: &Host) -> Result<()> {
+async fn a_member_comes_without_loss(host: &Alone) -> Result<()> {
     let mac = host.link("bond0").await?["address"].clone();
     // The partner may take its time to use what was agreed upon.
     host.machine.wait_until("ping -i 0.05 -c 40 192.0.2.2 | grep -q ' 0% packet loss'", LIMIT).await?;
@@ -147,31 +99,24 @@ async fn a_member_comes_without_loss(host: &Host) -> Result<()> {
     Ok(())
 }
 
-async fn an_unconfirmed_change_leaves_no_trace(host: &Host) -> Result<()> {
+async fn an_unconfirmed_change_leaves_no_trace(host: &Alone) -> Result<()> {
     let before = picture(host).await?;
     let other = json!({
         "bonds": [{"name": "bond0", "nics": ["eth2"], "mode": "BOND_MODE_ACTIVE_BACKUP", "hwaddr": "06:00:00:00:00:aa"}],
         "networks": [{"name": "green", "nic": "eth1", "vlanId": 5, "mtu": 1400}],
     });
-    let grpcurl = program::grpcurl()?.display().to_string();
-    let mut asked = other;
-    asked["connectivityTimeout"] = json!("2s");
-    host.machine.write("/run/wish.json", &asked.to_string()).await?;
-    let command = format!(
-        "{grpcurl} -plaintext -unix -authority localhost -d @ {SOCKET} trestle.host.v1.HostAgent/SetupNetworks </run/wish.json"
-    );
-    let told = host.machine.run(&command).await?;
+    let told = host.set_up_unconfirmed(&other).await?;
     ensure!(told.contains("OUTCOME_ROLLED_BACK") && told.contains("\"verified\""), "{told}");
     picture(host).await?.same_as(&before)
 }
 
-async fn picture(host: &Host) -> Result<Picture> {
+async fn picture(host: &Alone) -> Result<Picture> {
     // LACP has to have come to an agreement again.
     host.machine.wait_until("ping -c1 -W1 192.0.2.2", LIMIT).await?;
     Picture::taken(&host.machine).await
 }
 
-async fn comes_back_with_the_nics_that_are_left(host: &mut Host) -> Result<()> {
+async fn comes_back_with_the_nics_that_are_left(host: &mut Alone) -> Result<()> {
     let mac = host.link("bond0").await?["address"].clone();
     host.stop_agent().await?;
     host.machine.reboot().await?;
@@ -185,7 +130,7 @@ async fn comes_back_with_the_nics_that_are_left(host: &mut Host) -> Result<()> {
     ensure!(bond0["address"] == mac && bond0["master"] == "blue", "{bond0:#}");
     ensure!(host.link("eth2").await?["master"] == "bond0");
     ensure!(host.link("eth3").await?["master"].is_null(), "what was not committed was restored");
-    let report = host.bond().await?;
+    let report = reported(host).await?;
     ensure!(report["drift"].to_string().contains("eth1"), "{report:#}");
     Ok(())
 }
