@@ -15,8 +15,8 @@ use crate::site::{Part, Survey};
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a network's report, and a bond's, is made of: its drift compares everything that steps can change.
-pub(crate) const NETWORK_PARTS: [Part; 5] =
-    [Part::Addresses, Part::Routes, Part::Forwarding, Part::Guests, Part::Features];
+pub(crate) const NETWORK_PARTS: [Part; 6] =
+    [Part::Addresses, Part::Routes, Part::Forwarding, Part::Egress, Part::Guests, Part::Features];
 
 /// Puts the report together; networks and bonds are told only where all of their parts were read.
 pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, boot_id: &str) -> Capabilities {

@@ -268,6 +268,7 @@ const fn table(part: Part) -> Option<Table> {
         Part::Addresses => Some(Table::Addresses),
         Part::Routes => Some(Table::Routes),
         Part::Forwarding => Some(Table::Forwarding),
+        Part::Egress => Some(Table::Egress),
         Part::Hardware => Some(Table::Hardware),
         Part::Guests | Part::Features | Part::Libvirt => None,
     }

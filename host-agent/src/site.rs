@@ -33,6 +33,8 @@ pub enum Part {
     Routes,
     /// Bridges' forwarding entries.
     Forwarding,
+    /// What queues what leaves devices.
+    Egress,
     /// What hardware and drivers tell.
     Hardware,
     /// libvirt's networks and the interfaces of its domains.
@@ -45,8 +47,16 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 7] =
-        [Self::Addresses, Self::Routes, Self::Forwarding, Self::Hardware, Self::Guests, Self::Features, Self::Libvirt];
+    pub const ALL: [Self; 8] = [
+        Self::Addresses,
+        Self::Routes,
+        Self::Forwarding,
+        Self::Egress,
+        Self::Hardware,
+        Self::Guests,
+        Self::Features,
+        Self::Libvirt,
+    ];
 
     /// Returns the parts that a whole look at a host reads.
     pub fn all() -> BTreeSet<Self> {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, FeatureSet, HostState, IfName,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, FeatureSet, HostState, IfName,
     Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
     NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
     TransactionReport,
@@ -47,6 +47,7 @@ impl Site for FakeHost {
                 Part::Addresses => state.kernel.links.values_mut().for_each(|link| link.addresses.clear()),
                 Part::Routes => state.kernel.routes.clear(),
                 Part::Forwarding => state.kernel.fdb.clear(),
+                Part::Egress => state.kernel.links.values_mut().for_each(|link| link.egress = Egress::default()),
                 Part::Guests => state.libvirt = None,
                 Part::Features => state.features = FeatureSet::default(),
                 Part::Hardware | Part::Libvirt => {}
@@ -238,6 +239,7 @@ pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
         routes: Vec::new(),
         nameservers: Vec::new(),
         port_isolation: false,
+        host_qos: None,
         custom: BTreeMap::new(),
     }
 }

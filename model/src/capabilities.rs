@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, FdbEntry, FeatureSet, IfName, LldpNeighbor, MacAddr,
-    MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally, Route, VlanId,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, IfName, LldpNeighbor,
+    MacAddr, MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -172,6 +172,9 @@ pub struct NicReport {
     /// Whom it is wired to, as they tell by LLDP, ordered by chassis and port.
     #[serde(default)]
     pub lldp_neighbors: Vec<LldpNeighbor>,
+    /// What queues what leaves it.
+    #[serde(default)]
+    pub egress: Egress,
 }
 
 /// What a NIC's hardware and its driver tell; each is none where they do not.
@@ -291,6 +294,9 @@ pub struct BondState {
     pub addresses: Vec<Address>,
     /// Mode, options, active port and LACP.
     pub bond: Bond,
+    /// What queues what leaves it.
+    #[serde(default)]
+    pub egress: Egress,
     /// The ports, ordered by name.
     pub ports: Vec<BondPortReport>,
 }

@@ -23,6 +23,8 @@ pub enum Feature {
     PortLocked,
     /// Routing rules and tables beside the main one (`CONFIG_IP_MULTIPLE_TABLES`).
     PolicyRouting,
+    /// Queueing by classes (`CONFIG_NET_SCH_HFSC`, `CONFIG_NET_SCH_FQ_CODEL`, `CONFIG_NET_CLS_FLOWER`).
+    EgressShaping,
     /// libvirt networks with `macTableManager` (libvirt 1.2.11).
     LibvirtMacTableManager,
     /// libvirt networks with VLAN tags on standard bridges (libvirt 11.0).
@@ -48,7 +50,7 @@ pub struct FeatureSet(pub BTreeMap<Feature, Support>);
 
 impl Feature {
     /// Every feature, in the order reported.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bridge,
         Self::BridgeVlanFiltering,
         Self::VlanDevices,
@@ -56,6 +58,7 @@ impl Feature {
         Self::FdbSticky,
         Self::PortLocked,
         Self::PolicyRouting,
+        Self::EgressShaping,
         Self::LibvirtMacTableManager,
         Self::LibvirtBridgeVlan,
     ];
@@ -70,6 +73,7 @@ impl Feature {
             Self::FdbSticky => "fdb_sticky",
             Self::PortLocked => "port_locked",
             Self::PolicyRouting => "policy_routing",
+            Self::EgressShaping => "egress_shaping",
             Self::LibvirtMacTableManager => "libvirt_mac_table_manager",
             Self::LibvirtBridgeVlan => "libvirt_bridge_vlan",
         }

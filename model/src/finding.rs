@@ -218,6 +218,12 @@ codes! {
     ResolverKept = "RESOLVER_KEPT", ovirt None;
     /// Another program's DHCP client asks for addresses where the network's own is to.
     DhcpClientForeign = "DHCP_CLIENT_FOREIGN", ovirt None;
+    /// A network's rates are out of range, or contradict each other.
+    QosInvalid = "QOS_INVALID", ovirt Some(21);
+    /// Rates are given for a network without a southbound.
+    QosWithoutSouthbound = "QOS_WITHOUT_SOUTHBOUND", ovirt Some(21);
+    /// The queueing discipline of a network's southbound device is somebody else's.
+    ForeignQdisc = "FOREIGN_QDISC", ovirt None;
     /// The routing table that a network needs is another's.
     TableTaken = "TABLE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.

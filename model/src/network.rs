@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeSpec, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, StaticRoute, VlanId};
+use crate::{BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, StaticRoute, VlanId};
 
 /// A network on a host, described whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,10 @@ pub struct NetworkSpec {
     /// Whether guests' ports are isolated from one another.
     #[serde(default)]
     pub port_isolation: bool,
+    /// What the network is given of its southbound device; `None` leaves it to the others, where one of them has it, and
+    /// to the kernel otherwise.
+    #[serde(default)]
+    pub host_qos: Option<HostQos>,
     /// Values that are kept and reported, for hooks.
     #[serde(default)]
     pub custom: BTreeMap<String, String>,

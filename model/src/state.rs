@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Bond, BondPort, DhcpClient, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu,
+    Bond, BondPort, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu,
     ResolverState, VlanId,
 };
 
@@ -84,6 +84,9 @@ pub struct Link {
     pub autoconf: Option<Ipv6Autoconf>,
     /// How often promiscuous mode was asked for.
     pub promiscuity: u32,
+    /// What queues what leaves the device.
+    #[serde(default)]
+    pub egress: Egress,
     /// Addresses, in the kernel's order within each family.
     pub addresses: Vec<Address>,
 }

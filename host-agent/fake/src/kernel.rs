@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bonds;
+mod egress;
 mod entries;
 mod links;
 mod routes;
@@ -62,6 +63,10 @@ impl Kernel {
             KernelStep::RemoveRoute { route } => self.remove_route(route)?,
             KernelStep::AddRule { rule } => self.add_rule(rule, features)?,
             KernelStep::RemoveRule { rule } => self.state.rules.retain(|has| has != rule),
+            KernelStep::ShapeEgress { link, rest } => self.shape_egress(link, *rest, features)?,
+            KernelStep::UnshapeEgress { link } => self.unshape_egress(link)?,
+            KernelStep::SetTrafficClass { link, class, qos } => self.set_traffic_class(link, *class, *qos)?,
+            KernelStep::RemoveTrafficClass { link, class } => self.remove_traffic_class(link, *class)?,
             KernelStep::ReplaceFdb { entry } => self.replace_entry(entry, features)?,
             KernelStep::RemoveFdb { entry } => self.remove_entry(entry)?,
         }

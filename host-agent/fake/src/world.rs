@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, BondMode, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp, GuestInterface, HostState,
-    IfName, Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
+    Address, AddressOrigin, BondMode, Egress, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp, GuestInterface,
+    HostState, IfName, Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
@@ -166,6 +166,13 @@ impl World {
         self
     }
 
+    /// Gives a device a queueing discipline of somebody else's.
+    #[must_use]
+    pub fn foreign_qdisc(mut self, name: &str, kind: &str) -> Self {
+        self.queue(name, kind);
+        self
+    }
+
     /// Adds a VLAN device of somebody else's, up.
     #[must_use]
     pub fn foreign_vlan(mut self, name: &str, base: &str, id: u32) -> Self {
@@ -235,6 +242,12 @@ impl World {
         libvirt.start(name, kernel, &features).expect("the test's network can start");
         libvirt.set_autostart(name);
         self
+    }
+
+    /// Replaces what queues what leaves a device, as `tc qdisc replace` does; as [`World::foreign_qdisc`].
+    pub fn queue(&mut self, name: &str, kind: &str) {
+        self.kernel.link_mut(&if_name(name)).expect("the test names a device").egress =
+            Egress::Foreign(kind.to_owned());
     }
 
     /// Pulls a NIC out: the device is gone.
@@ -429,6 +442,7 @@ impl World {
             link.ipv6_disabled = false;
             link.autoconf = Some(Ipv6Autoconf::NEW);
             link.alias = None;
+            link.egress = Egress::Kernels;
             if link.kind == LinkKind::Nic {
                 link.mtu = Mtu::ETHERNET;
             }

@@ -8,6 +8,7 @@
 
 mod bonding;
 mod device;
+mod discipline;
 mod failure;
 mod hardware;
 mod kernel;

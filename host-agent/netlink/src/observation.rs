@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bonds;
+mod egress;
 mod forwarding;
 mod links;
 mod routes;
@@ -33,6 +34,8 @@ pub enum Table {
     Routes,
     /// Bridges' forwarding entries.
     Forwarding,
+    /// What queues what leaves devices.
+    Egress,
     /// What hardware and drivers tell of NICs.
     Hardware,
 }
@@ -56,7 +59,7 @@ pub(crate) use pick;
 
 /// Reads one snapshot.
 pub(crate) async fn observe(socket: &Socket) -> Result<KernelState, ObserveError> {
-    let tables = BTreeSet::from([Table::Addresses, Table::Routes, Table::Forwarding]);
+    let tables = BTreeSet::from([Table::Addresses, Table::Routes, Table::Forwarding, Table::Egress]);
     Ok(look(socket, &tables).await?.state)
 }
 
@@ -79,6 +82,9 @@ pub(crate) async fn look(socket: &Socket, tables: &BTreeSet<Table>) -> Result<Lo
             }
             Table::Forwarding => {
                 look.state.fdb = forwarding::entries(socket, &names).await.map_err(reason("forwarding entries"))?;
+            }
+            Table::Egress => {
+                egress::add_to(&mut look.state.links, socket, &names).await.map_err(reason("queueing disciplines"))?;
             }
             Table::Hardware => look.hardware = hardware::read(links::places(&messages, &names)).await,
         }

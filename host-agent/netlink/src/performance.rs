@@ -6,6 +6,7 @@
 mod addresses;
 mod autoconf;
 mod bonds;
+mod egress;
 mod forwarding;
 mod links;
 mod routes;
@@ -46,6 +47,10 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::RemoveRoute { route } => routes::remove(devices, route).await,
         KernelStep::AddRule { rule } => rules::add(devices, rule).await,
         KernelStep::RemoveRule { rule } => rules::remove(devices, rule).await,
+        KernelStep::ShapeEgress { link, rest } => egress::shape(devices, link, rest).await,
+        KernelStep::UnshapeEgress { link } => egress::unshape(devices, link).await,
+        KernelStep::SetTrafficClass { link, class, qos } => egress::set_class(devices, link, *class, qos).await,
+        KernelStep::RemoveTrafficClass { link, class } => egress::remove_class(devices, link, *class).await,
         KernelStep::ReplaceFdb { entry } => forwarding::replace(devices, entry).await,
         KernelStep::RemoveFdb { entry } => forwarding::remove(devices, entry).await,
     }

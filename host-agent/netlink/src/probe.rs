@@ -9,7 +9,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
-use trestle_model::{FdbEntry, FdbState, Feature, IfName, MacAddr, Route, Rule, Support, VlanId};
+use trestle_model::{
+    BitRate, FdbEntry, FdbState, Feature, HostQos, IfName, MacAddr, Route, Rule, Support, TrafficClass, VlanId,
+};
 use trestle_plan::ownership::ROUTE_PROTOCOL;
 use trestle_plan::{BridgeChange, KernelStep, PortChange};
 
@@ -70,6 +72,7 @@ async fn try_all() -> BTreeMap<Feature, Support> {
         (Feature::FdbSticky, given(&port, try_sticky(&mut devices, &names).await)),
         (Feature::PortLocked, given(&port, try_locked(&mut devices, &names).await)),
         (Feature::BridgeVlanFiltering, given(&bridge, try_filtering(&mut devices, &names).await)),
+        (Feature::EgressShaping, try_shaping(&mut devices).await),
         (Feature::PolicyRouting, support(perform(&mut devices, &rule()).await)),
         (Feature::Bridge, support(bridge)),
     ])
@@ -121,6 +124,25 @@ async fn has_module_to_load(file: &str) -> bool {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .any(|(path, _)| path.rsplit('/').next().is_some_and(|name| name.starts_with(file)))
+}
+
+/// Tries queueing by classes, with a class for a VLAN, on the loopback device.
+async fn try_shaping(devices: &mut Devices<'_>) -> Support {
+    let link = IfName::parse("lo").expect("the name is short and plain");
+    let rest = HostQos { link_share: BitRate::LEAST, upper_limit: Some(BitRate::MOST), committed_rate: None };
+    let class = TrafficClass::Vlan(VlanId::try_from(10).expect("10 is in range"));
+    let steps =
+        [KernelStep::ShapeEgress { link: link.clone(), rest }, KernelStep::SetTrafficClass { link, class, qos: rest }];
+    for step in &steps {
+        if let Err(failure) = perform(devices, step).await {
+            return match failure.errno() {
+                // The kernel's words for a discipline or a filter that it does not know.
+                Some(Errno::ENOENT) => Support::Absent(failure.to_string()),
+                _ => support(Err(failure)),
+            };
+        }
+    }
+    Support::Present
 }
 
 fn rule() -> KernelStep {

@@ -26,6 +26,8 @@ pub enum Change {
     Forwarding,
     /// Bridges learned addresses from traffic, or forgot them.
     Learning,
+    /// Queueing disciplines, classes or filters came, went, or have other attributes.
+    Egress,
     /// VLANs of bridges or bridge ports changed.
     Vlans,
     /// More changed than the socket could hold: anything may be different.
@@ -44,10 +46,10 @@ pub struct Watch {
 /// Room for one datagram; the kernel's notices are of a page or two.
 const DATAGRAM: usize = 64 * 1024;
 
-/// `RTNLGRP_LINK`, `_NEIGH`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`
+/// `RTNLGRP_LINK`, `_NEIGH`, `_TC`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`
 /// and `_BRVLAN` of
 /// `uapi/linux/rtnetlink.h`.
-const GROUPS: [u32; 9] = [1, 3, 5, 7, 8, 9, 11, 19, 33];
+const GROUPS: [u32; 10] = [1, 3, 4, 5, 7, 8, 9, 11, 19, 33];
 
 /// What the messages end at (`NLMSG_ALIGNTO`).
 const ALIGNMENT: usize = 4;
@@ -118,6 +120,8 @@ fn change((kind, payload): (u16, &[u8])) -> Option<Change> {
         24 | 25 => Some(Change::Routes),
         // RTM_NEWRULE, RTM_DELRULE
         32 | 33 => Some(Change::Rules),
+        // RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTCLASS, RTM_DELTCLASS, RTM_NEWTFILTER, RTM_DELTFILTER
+        36 | 37 | 40 | 41 | 44 | 45 => Some(Change::Egress),
         // RTM_NEWNEIGH, RTM_DELNEIGH with struct ndmsg: the family at 0, the state at 8.
         28 | 29 if payload.first() == Some(&BRIDGE_FAMILY) => {
             let state = payload.get(8..10)?.try_into().map(u16::from_ne_bytes).ok()?;

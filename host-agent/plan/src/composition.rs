@@ -2,6 +2,7 @@
 
 mod bond;
 mod bridged;
+mod egress;
 mod nic;
 mod resolver;
 mod routes;
@@ -18,6 +19,7 @@ use trestle_model::{
 };
 
 pub(crate) use self::bond::resolve as resolve_bonds;
+pub(crate) use self::egress::shaping;
 pub(crate) use self::nic::baselines;
 pub(crate) use self::routes::{any, default_routes, routes, static_route};
 pub(crate) use self::sources::{PRIORITY as SOURCE_PRIORITY, is_source_routed};

@@ -12,6 +12,7 @@ mod addresses;
 mod bench;
 mod bonds;
 mod clients;
+mod egress;
 mod links;
 mod networks;
 mod ports;
@@ -48,6 +49,7 @@ enum Case {
     RoutesAreKept,
     SourceRoutesAndRulesAreKept,
     DownDropsRoutes,
+    EgressIsShaped,
     ClientsComeAndGo,
     FailureTellsItsPosition,
     LibvirtNetworkComesAndGoes,
@@ -56,7 +58,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -79,6 +81,7 @@ impl Case {
         Self::RoutesAreKept,
         Self::SourceRoutesAndRulesAreKept,
         Self::DownDropsRoutes,
+        Self::EgressIsShaped,
         Self::ClientsComeAndGo,
         Self::FailureTellsItsPosition,
         Self::LibvirtNetworkComesAndGoes,
@@ -113,6 +116,7 @@ impl Case {
             | Self::DownDropsRoutes
             | Self::ClientsComeAndGo => &[],
             Self::SourceRoutesAndRulesAreKept => &[Feature::PolicyRouting],
+            Self::EgressIsShaped => &[Feature::EgressShaping],
             Self::LibvirtManagesMacTable => {
                 &[Feature::Bridge, Feature::BridgeVlanFiltering, Feature::LibvirtMacTableManager]
             }
@@ -159,6 +163,7 @@ impl Case {
             Self::RoutesAreKept => addresses::routes_are_kept(bench).await,
             Self::SourceRoutesAndRulesAreKept => addresses::source_routes_and_rules_are_kept(bench).await,
             Self::DownDropsRoutes => addresses::down_drops_routes(bench).await,
+            Self::EgressIsShaped => egress::egress_is_shaped(bench).await,
             Self::ClientsComeAndGo => clients::clients_come_and_go(bench).await,
             Self::FailureTellsItsPosition => links::failure_tells_its_position(bench).await,
             Self::LibvirtNetworkComesAndGoes => networks::network_comes_and_goes(bench).await,

@@ -3,6 +3,7 @@
 //! Planning asks it what to change, verification what differs; both get the same answer.
 
 mod bond;
+mod egress;
 
 use std::borrow::Borrow;
 
@@ -13,6 +14,7 @@ use trestle_model::{
 };
 
 pub(crate) use self::bond::bond_change;
+pub(crate) use self::egress::{EgressChange, egress_change};
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::{ROUTE_PROTOCOL, is_planned};
 use crate::target::{

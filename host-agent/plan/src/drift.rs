@@ -5,18 +5,18 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, Ipv6Autoconf, Leftover, LibvirtNetwork,
-    Link, LinkKind, ResolverState, Route, Rule,
+    Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostQos, HostState, IfName, Ipv6Autoconf, Leftover,
+    LibvirtNetwork, Link, LinkKind, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
 use crate::census::Census;
 use crate::difference::{
-    address_change, autoconf_change, bond_change, bridge_change, client_change, definition_change, fdb_change,
-    is_another_kind, port_change, resolver_change, route_change, rule_change,
+    EgressChange, address_change, autoconf_change, bond_change, bridge_change, client_change, definition_change,
+    egress_change, fdb_change, is_another_kind, port_change, resolver_change, route_change, rule_change,
 };
 use crate::target::{
-    AliasTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted, MasterTarget,
-    Target,
+    AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
+    MasterTarget, Target,
 };
 
 /// An attribute that is not as it is to be.
@@ -164,6 +164,7 @@ impl Comparison<'_> {
             self.compare(object, "isolated", change.isolated, flags.isolated);
             self.compare(object, "locked", change.locked, flags.locked);
         }
+        self.egress(object, &wanted.egress, &link.egress);
         let addresses = address_change(wanted, link);
         self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
         let routes = route_change(wanted, link, self.census.routes(&link.name));
@@ -221,6 +222,37 @@ impl Comparison<'_> {
         if let Some(wanted) = change.ad_actor_system {
             let has = has.ad_actor_system.map_or_else(|| "none".to_owned(), |mac| mac.to_string());
             self.note(object, "ad_actor_system", wanted, has);
+        }
+    }
+
+    fn egress(&mut self, object: &str, wanted: &EgressTarget, has: &Egress) {
+        let none = Shaping::default();
+        let is = match has {
+            Egress::Shaped(is) => is,
+            Egress::Kernels | Egress::Foreign(_) => &none,
+        };
+        let text = |qos: Option<&HostQos>| qos.map_or_else(|| "none".to_owned(), ToString::to_string);
+        match egress_change(wanted, has) {
+            EgressChange::None => {}
+            EgressChange::Unshape => self.note(object, "queueing", "the kernel's", "by classes"),
+            EgressChange::Obstructed => {
+                let kind = if let Egress::Foreign(kind) = has { kind.as_str() } else { "another" };
+                self.note(object, "queueing", "by classes", format!("{kind} of somebody else's"));
+            }
+            EgressChange::Shape(rest, classes) => {
+                for (class, qos) in std::iter::once((TrafficClass::Rest, rest)).chain(classes) {
+                    self.note(object, &format!("class of {class}"), qos, "none");
+                }
+            }
+            EgressChange::Classes(remove, set) => {
+                let goes = remove.iter().filter(|class| !set.iter().any(|(set, _)| set == *class));
+                for class in goes {
+                    self.note(object, &format!("class of {class}"), "none", text(is.0.get(class)));
+                }
+                for (class, qos) in set {
+                    self.note(object, &format!("class of {class}"), qos, text(is.0.get(&class)));
+                }
+            }
         }
     }
 

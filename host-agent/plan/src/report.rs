@@ -47,6 +47,7 @@ pub fn nic_reports(
         addresses: link.addresses.clone(),
         hardware: hardware.get(&link.name).cloned().unwrap_or_default(),
         lldp_neighbors: neighbors.get(&link.name).cloned().unwrap_or_default(),
+        egress: link.egress.clone(),
     })
     .collect()
 }

@@ -7,7 +7,7 @@ use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 use crate::census::Census;
 use crate::composition::{compose_everything, devices, guest_ports, is_hardware};
 use crate::planning::bare;
-use crate::validation::{bond_surroundings, surroundings};
+use crate::validation::{bond_surroundings, qos_obstacle, surroundings};
 use crate::{PlannedStep, Snapshot, Step, Target, ownership, steps_towards};
 
 /// All that a restore needs.
@@ -50,6 +50,7 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
             skipped.append(&mut findings);
         }
     }
+    skipped.extend(unshaped(&mut possible, observed));
     skipped.extend(held_leftovers(persistent, &census));
     let (target, baselines) = compose_everything(persistent, &possible, &census);
     let steps = steps_towards(&target, observed);
@@ -77,6 +78,19 @@ fn bonds(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
         skipped.append(&mut findings);
         comes_up
     });
+    skipped
+}
+
+/// Lets networks come up without their rates where the device below cannot be shaped, and says so.
+fn unshaped(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
+    let mut skipped = Vec::new();
+    for (name, entry) in &mut possible.networks {
+        let device = entry.spec.southbound.as_ref().filter(|_| entry.spec.host_qos.is_some());
+        if let Some(finding) = device.and_then(|southbound| qos_obstacle(southbound.device(), observed)) {
+            entry.spec.host_qos = None;
+            skipped.push(Finding { severity: Severity::Warning, ..finding.about(name) });
+        }
+    }
     skipped
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use trestle_model::{
-    AddressOrigin, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions, BridgeSpec,
-    Code, ConnectivityCheck, FdbState, HostConfig, HostState, IfName, Ipv4Config, Ipv6Config, Link, LinkKind,
-    MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, ResolverState, Route, Scope, SetupOptions,
-    SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    AddressOrigin, BitRate, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions,
+    BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostQos, HostState, IfName, Ipv4Config, Ipv6Config,
+    Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, ResolverState, Route, Scope,
+    SetupOptions, SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -43,6 +43,7 @@ pub fn net(network: &str) -> Net {
         routes: Vec::new(),
         nameservers: Vec::new(),
         port_isolation: false,
+        host_qos: None,
         custom: BTreeMap::new(),
     })
 }
@@ -137,6 +138,15 @@ impl Net {
         self
     }
 
+    /// Promises it a share of its device and, in kbit/s, a limit and a rate.
+    #[must_use]
+    pub fn qos(mut self, share: u64, limit: Option<u64>, committed: Option<u64>) -> Self {
+        let rate = |kilobits: u64| BitRate::try_from(kilobits * 1000).expect(LEGAL);
+        let (upper_limit, committed_rate) = (limit.map(rate), committed.map(rate));
+        self.0.host_qos = Some(HostQos { link_share: rate(share), upper_limit, committed_rate });
+        self
+    }
+
     /// Lets it claim the default route.
     #[must_use]
     pub fn default_route(mut self) -> Self {
@@ -161,6 +171,7 @@ impl Net {
 
 /// What is asked of a network or of a bond.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has few of them")]
 pub enum Change {
     /// Of a network.
     Network(NetworkChange),

@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondMode, DhcpClientSpec, FdbEntry, IfName, IpFamily, MacAddr, MacTableManager, Mtu, ResolverState, Route,
-    Rule, VlanId,
+    Address, BondMode, DhcpClientSpec, FdbEntry, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu,
+    ResolverState, Route, Rule, TrafficClass, VlanId,
 };
 use uuid::Uuid;
 
@@ -199,6 +199,35 @@ pub enum KernelStep {
     RemoveRule {
         /// The rule.
         rule: Rule,
+    },
+    /// Lets what leaves a device queue by classes, of which there is one at first; a device that does already keeps its
+    /// classes. One with a queueing discipline of somebody else's is refused.
+    ShapeEgress {
+        /// The device.
+        link: IfName,
+        /// The rates of what has no class of its own.
+        rest: HostQos,
+    },
+    /// Gives a device the kernel's queueing back; one that has no classes of Trestle's is left alone.
+    UnshapeEgress {
+        /// The device.
+        link: IfName,
+    },
+    /// Makes a class of a device, or gives it other rates; one that is there loses none.
+    SetTrafficClass {
+        /// The device.
+        link: IfName,
+        /// The class.
+        class: TrafficClass,
+        /// Its rates.
+        qos: HostQos,
+    },
+    /// Removes a class of a device, with what waits in it; an absent one is fine.
+    RemoveTrafficClass {
+        /// The device.
+        link: IfName,
+        /// The class.
+        class: TrafficClass,
     },
     /// Sets a forwarding entry; an entry for the same address and VLAN on another port of the bridge moves here.
     ReplaceFdb {
@@ -413,6 +442,10 @@ impl fmt::Display for KernelStep {
             Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
             Self::SetBond { bond, change } => write!(f, "set bond {bond}: {change}"),
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
+            Self::ShapeEgress { link, rest } => write!(f, "queue what leaves {link} by classes: {rest}"),
+            Self::UnshapeEgress { link } => write!(f, "queue what leaves {link} as the kernel does by itself"),
+            Self::SetTrafficClass { link, class, qos } => write!(f, "give {class} on {link}: {qos}"),
+            Self::RemoveTrafficClass { link, class } => write!(f, "remove the class of {class} on {link}"),
             Self::AddAddress { link, address } => write!(f, "add address {} to {link}", address.net),
             Self::RemoveAddress { link, address } => write!(f, "remove address {} from {link}", address.net),
             Self::LeaseAddress { link, address, valid_s, .. } => {

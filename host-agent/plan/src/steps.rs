@@ -76,6 +76,10 @@ impl Draft<'_> {
             KernelStep::SetMtu { link, .. } => self.existed(link) && self.now.link(link).is_some_and(is_hardware),
             KernelStep::RemoveRoute { route } => self.existed(&route.device),
             KernelStep::RemoveRule { .. } => true,
+            // What waits in the queue is dropped.
+            KernelStep::ShapeEgress { link, .. }
+            | KernelStep::UnshapeEgress { link }
+            | KernelStep::RemoveTrafficClass { link, .. } => self.existed(link),
             KernelStep::SetIpv6Disabled { link, disabled } => {
                 *disabled
                     && self.now.link(link).is_some_and(|link| link.addresses.iter().any(|a| a.net.addr().is_ipv6()))
@@ -95,6 +99,7 @@ impl Draft<'_> {
             | KernelStep::LeaseAddress { .. }
             | KernelStep::AddRoute { .. }
             | KernelStep::AddRule { .. }
+            | KernelStep::SetTrafficClass { .. }
             | KernelStep::ReplaceFdb { .. }
             | KernelStep::RemoveFdb { .. } => false,
         }
@@ -134,7 +139,11 @@ impl Draft<'_> {
                 | KernelStep::AddRoute { .. }
                 | KernelStep::RemoveRoute { .. }
                 | KernelStep::AddRule { .. }
-                | KernelStep::RemoveRule { .. } => (None, None, None),
+                | KernelStep::RemoveRule { .. }
+                | KernelStep::ShapeEgress { .. }
+                | KernelStep::UnshapeEgress { .. }
+                | KernelStep::SetTrafficClass { .. }
+                | KernelStep::RemoveTrafficClass { .. } => (None, None, None),
             },
         };
         let at_port = port.into_iter().flat_map(|port| self.census.behind(port));

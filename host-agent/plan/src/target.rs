@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, Route, Rule, VlanId,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, Route, Rule, Shaping,
+    VlanId,
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};
@@ -29,6 +30,7 @@ pub struct Target {
 
 /// The wanted state of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "few devices go at once, and a target lives briefly")]
 pub enum LinkTarget {
     /// The device is not there.
     Absent {
@@ -69,6 +71,8 @@ pub struct LinkWanted {
     pub routes: RouteTarget,
     /// DHCP clients on it.
     pub dhcp: DhcpTarget,
+    /// What queues what leaves it.
+    pub egress: EgressTarget,
 }
 
 /// What a device is.
@@ -147,6 +151,17 @@ pub enum DhcpTarget {
     Leave,
     /// These, and no others; at most one for each family.
     Exactly(Vec<DhcpClientSpec>),
+}
+
+/// What is to queue what leaves a device. A queueing discipline of somebody else's is never replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EgressTarget {
+    /// Whatever does.
+    Leave,
+    /// Whatever does, but no classes of Trestle's.
+    Unshaped,
+    /// These classes.
+    Shaped(Shaping),
 }
 
 /// A static forwarding entry that is, or is not, to be there.
@@ -240,6 +255,7 @@ impl LinkWanted {
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,
+            egress: EgressTarget::Leave,
         }
     }
 }

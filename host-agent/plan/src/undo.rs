@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    DhcpClientSpec, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu, PortFlags,
-    ResolverState, Route, Rule, Settable,
+    DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu,
+    PortFlags, ResolverState, Route, Rule, Settable,
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::ownership::is_planned;
 use crate::target::{
-    AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted,
-    LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget, Target,
+    AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget,
+    LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget,
+    Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -83,6 +84,8 @@ pub enum Aspect {
     Routes,
     /// DHCP clients.
     Dhcp,
+    /// What queues what leaves it.
+    Egress,
 }
 
 /// A forwarding entry's place, and the static entry that was there.
@@ -228,6 +231,12 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
             AddressTarget::Leave
         },
         routes: if has(Aspect::Routes) { RouteTarget::Exactly(through()) } else { RouteTarget::Leave },
+        egress: match &link.egress {
+            _ if !has(Aspect::Egress) => EgressTarget::Leave,
+            Egress::Kernels => EgressTarget::Unshaped,
+            Egress::Shaped(shaping) => EgressTarget::Shaped(shaping.clone()),
+            Egress::Foreign(_) => EgressTarget::Leave,
+        },
         dhcp: if has(Aspect::Dhcp) { DhcpTarget::Exactly(before.dhcp.clone()) } else { DhcpTarget::Leave },
         ..LinkWanted::leaving_alone(kind, WHY)
     }
@@ -266,6 +275,7 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     touch(Aspect::Addresses, addresses);
     touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
     touch(Aspect::Dhcp, wanted.dhcp != DhcpTarget::Leave);
+    touch(Aspect::Egress, wanted.egress != EgressTarget::Leave);
     touched
 }
 
@@ -291,6 +301,7 @@ fn everything() -> BTreeSet<Aspect> {
         Aspect::Addresses,
         Aspect::Routes,
         Aspect::Dhcp,
+        Aspect::Egress,
     ]
     .into()
 }

@@ -6,6 +6,7 @@
 mod bond;
 mod clash;
 mod guests;
+mod qos;
 mod surroundings;
 mod wish;
 
@@ -17,6 +18,7 @@ use trestle_model::{
 
 pub(crate) use self::bond::surroundings as bond_surroundings;
 pub(crate) use self::clash::Rivals;
+pub(crate) use self::qos::obstacle as qos_obstacle;
 pub(crate) use self::surroundings::surroundings;
 use crate::census::Census;
 use crate::composition::{compose_on, resolve_bonds};
@@ -47,6 +49,7 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
                 surroundings(spec, &field, rivals.desired, rivals.census, &request.options.adopt, &mut findings);
+                qos::surroundings(spec, &field, rivals.desired, rivals.census, &mut findings);
                 bond::below(spec, &field, rivals, &mut findings);
                 clash::clashes(spec, &field, rivals, &mut findings);
             }

@@ -20,6 +20,8 @@ pub enum Nic {
     Segment(PathBuf),
     /// A cable whose other end lies in the same machine: interface `wireN` in network namespace `peer`, for card `ethN`.
     Wire,
+    /// As [`Nic::Wire`], but the card sends at most 500 frames a second: what comes faster waits in the machine.
+    SlowWire,
 }
 
 impl Nic {
@@ -33,6 +35,9 @@ impl Nic {
         Self::Segment(segment.path().to_owned())
     }
 }
+
+/// Lets a card send 10 frames every 20 ms, and take them from the machine no faster.
+const SLOW: &str = ",tx=timer,x-txtimer=20000000,x-txburst=10";
 
 /// A TCP port of a machine, reachable at a loopback address here.
 #[derive(Clone, Copy, Debug)]
@@ -61,27 +66,31 @@ impl Cards {
                     cards.user_net(guest_ports)?
                 }
                 Nic::Segment(path) => stream_net(path),
-                Nic::Wire => {
+                Nic::Wire | Nic::SlowWire => {
                     far_ends.push(index);
                     format!("hubport,hubid={index}")
                 }
             };
-            cards.plug(&net, index, &mac(machine, index));
+            let extra = match nic {
+                Nic::User { .. } | Nic::Segment(_) | Nic::Wire => "",
+                Nic::SlowWire => SLOW,
+            };
+            cards.plug(&net, index, &mac(machine, index), extra);
         }
         for (place, near) in far_ends.into_iter().enumerate() {
             let index = nics.len() + place;
             cards.kernel.push(format!("lab.wire=eth{index}:eth{near}"));
-            cards.plug(&format!("hubport,hubid={near}"), index, &mac(machine, index));
+            cards.plug(&format!("hubport,hubid={near}"), index, &mac(machine, index), "");
         }
         Ok(cards)
     }
 
-    fn plug(&mut self, net: &str, index: usize, mac: &str) {
+    fn plug(&mut self, net: &str, index: usize, mac: &str, extra: &str) {
         self.qemu.extend([
             "-netdev".to_owned(),
             format!("{net},id=net{index}"),
             "-device".to_owned(),
-            format!("virtio-net-pci,id=eth{index},netdev=net{index},mac={mac},romfile="),
+            format!("virtio-net-pci,id=eth{index},netdev=net{index},mac={mac},romfile={extra}"),
         ]);
     }
 

@@ -375,6 +375,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         routes: Vec::new(),
         nameservers: Vec::new(),
         port_isolation: false,
+        host_qos: None,
         custom: BTreeMap::new(),
     }
 }

@@ -6,8 +6,8 @@ use trestle_model::{
 };
 
 use super::{
-    build_ipv4, build_ipv6, build_options, build_routes, read_custom, read_ipv4, read_ipv6, read_nameservers,
-    read_options, read_routes,
+    build_ipv4, build_ipv6, build_options, build_qos, build_routes, read_custom, read_ipv4, read_ipv6,
+    read_nameservers, read_options, read_qos, read_routes,
 };
 use crate::form::Form;
 use crate::host::v1 as wire;
@@ -69,6 +69,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         let finding = Finding::error(Code::NameserversOffDefaultRoute, format!("{path}.nameservers"), message);
         form.note(finding.remedy("claim default_route, or leave the name servers out"));
     }
+    let host_qos = read_qos(form, &format!("{path}.host_qos"), network.host_qos.as_ref());
     let custom = read_custom(form, &format!("{path}.custom"), network.custom.iter());
     let topology = if network.bridged.unwrap_or(true) {
         read_bridge(form, path, network, name.as_ref()).map(Topology::Bridged)
@@ -92,6 +93,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         routes,
         nameservers,
         port_isolation: network.port_isolation,
+        host_qos,
         custom,
     })
 }
@@ -122,6 +124,7 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         routes: build_routes(&spec.routes),
         nameservers: spec.nameservers.iter().map(ToString::to_string).collect(),
         port_isolation: spec.port_isolation,
+        host_qos: spec.host_qos.as_ref().map(build_qos),
         custom: spec.custom.clone().into_iter().collect(),
     }
 }

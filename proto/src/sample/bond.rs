@@ -9,7 +9,7 @@ use trestle_model::{
     BondState, IfName, Lacp, MacAddr, Origin,
 };
 
-use super::report::{addresses, mac, repairs};
+use super::report::{addresses, egress, mac, repairs};
 use super::spec::{if_name, mtu};
 
 fn station() -> impl Strategy<Value = MacAddr> {
@@ -80,8 +80,8 @@ fn state() -> impl Strategy<Value = BondState> {
         active_port,
         lacp,
     });
-    (device, bond, proptest::collection::vec(port(), 0..3)).prop_map(
-        |((mac, mtu, [up, carrier], master, addresses), bond, ports)| BondState {
+    (device, bond, proptest::collection::vec(port(), 0..3), egress()).prop_map(
+        |((mac, mtu, [up, carrier], master, addresses), bond, ports, egress)| BondState {
             mac,
             mtu,
             up,
@@ -90,6 +90,7 @@ fn state() -> impl Strategy<Value = BondState> {
             addresses,
             bond,
             ports,
+            egress,
         },
     )
 }

@@ -8,15 +8,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, DriftKind,
-    Duplex, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo,
-    MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner, PortFlags, PortReport,
-    Repair, RepairState, RepairTally, ResolverReport, Route, Support, UncommittedChange, VlanId, VlanReport,
+    Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute,
+    LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner,
+    PortFlags, PortReport, Repair, RepairState, RepairTally, ResolverReport, Route, Shaping, Support, TrafficClass,
+    UncommittedChange, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
 use super::lldp::lldp_neighbors;
 use super::network_spec;
-use super::spec::{if_name, manager, mtu};
+use super::spec::{if_name, manager, mtu, qos, vlan};
 
 pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
     any::<[u8; 6]>().prop_map(MacAddr::new)
@@ -192,7 +193,15 @@ fn network() -> impl Strategy<Value = NetworkReport> {
 fn nic() -> impl Strategy<Value = NicReport> {
     let macs = (option::of(mac()), option::of(mac()));
     let limits = (mtu(68), option::of(any::<u32>()));
-    (if_name(), macs, limits, any::<[bool; 2]>(), option::of(if_name()), addresses(), (hardware(), lldp_neighbors()))
+    (
+        if_name(),
+        macs,
+        limits,
+        any::<[bool; 2]>(),
+        option::of(if_name()),
+        addresses(),
+        (hardware(), lldp_neighbors(), egress()),
+    )
         .prop_map(
             |(
                 name,
@@ -201,7 +210,7 @@ fn nic() -> impl Strategy<Value = NicReport> {
                 [up, carrier],
                 master,
                 addresses,
-                (hardware, lldp_neighbors),
+                (hardware, lldp_neighbors, egress),
             )| NicReport {
                 name,
                 mac,
@@ -214,8 +223,18 @@ fn nic() -> impl Strategy<Value = NicReport> {
                 addresses,
                 hardware,
                 lldp_neighbors,
+                egress,
             },
         )
+}
+
+pub(super) fn egress() -> impl Strategy<Value = Egress> {
+    let class = prop_oneof![Just(TrafficClass::Rest), vlan().prop_map(TrafficClass::Vlan)];
+    prop_oneof![
+        Just(Egress::Kernels),
+        "[a-z]{1,9}".prop_map(Egress::Foreign),
+        proptest::collection::btree_map(class, qos(), 0..3).prop_map(|classes| Egress::Shaped(Shaping(classes))),
+    ]
 }
 
 fn hardware() -> impl Strategy<Value = NicHardware> {

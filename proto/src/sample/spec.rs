@@ -7,8 +7,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    BridgeOptions, BridgeSpec, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NameServer, NetworkName,
-    NetworkSpec, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
+    BitRate, BridgeOptions, BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NameServer,
+    NetworkName, NetworkSpec, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -70,6 +70,18 @@ pub(crate) fn routes() -> impl Strategy<Value = Vec<StaticRoute>> {
     })
 }
 
+fn rate() -> impl Strategy<Value = BitRate> {
+    (1_u64..=34_359_738).prop_map(|kilobits| BitRate::try_from(kilobits * 1000).unwrap())
+}
+
+pub(crate) fn qos() -> impl Strategy<Value = HostQos> {
+    (rate(), option::of(rate()), option::of(rate())).prop_map(|(link_share, upper_limit, committed_rate)| HostQos {
+        link_share,
+        upper_limit,
+        committed_rate,
+    })
+}
+
 /// Name servers, isolation, and custom values.
 fn extras() -> impl Strategy<Value = (Vec<NameServer>, bool, BTreeMap<String, String>)> {
     let servers = ["192.0.2.53", "2001:db8::53", "fe80::53%blue"].map(|text| text.parse().unwrap());
@@ -112,7 +124,7 @@ pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
 pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
     let bridge =
         (bridge_name(), any::<bool>(), options()).prop_map(|(name, stp, options)| BridgeSpec { name, stp, options });
-    let addresses = (ipv4(), ipv6(), any::<bool>(), routes(), extras());
+    let addresses = (ipv4(), ipv6(), any::<bool>(), routes(), extras(), option::of(qos()));
     (network_name(), option::of(if_name()), option::of(vlan()), mtu(1280), option::of(bridge), manager(), addresses)
         .prop_map(
             |(
@@ -122,7 +134,7 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                 mtu,
                 bridge,
                 mac_table_manager,
-                (ipv4, ipv6, default_route, routes, (servers, port_isolation, custom)),
+                (ipv4, ipv6, default_route, routes, (servers, port_isolation, custom), host_qos),
             )| {
                 let topology = match (bridge, &nic) {
                     (Some(bridge), _) => Topology::Bridged(bridge),
@@ -154,6 +166,7 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                     routes,
                     nameservers,
                     port_isolation,
+                    host_qos,
                     custom,
                 }
             },

@@ -28,6 +28,8 @@ pub const fn canonical(code: Code) -> Status {
         | Code::GatewayNotOnLink
         | Code::RouteInvalid
         | Code::NameserversOffDefaultRoute
+        | Code::QosInvalid
+        | Code::QosWithoutSouthbound
         | Code::VlanOutOfRange
         | Code::VlanWithoutSouthbound
         | Code::BridgeNameInvalid
@@ -53,6 +55,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::ResolverKept
         | Code::DhcpClientForeign
         | Code::TableTaken
+        | Code::ForeignQdisc
         | Code::NicNotFound
         | Code::NicInUse
         | Code::BondNotFound

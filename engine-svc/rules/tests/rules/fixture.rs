@@ -155,6 +155,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         routes: Vec::new(),
         nameservers: Vec::new(),
         port_isolation: false,
+        host_qos: None,
         custom: BTreeMap::new(),
     };
     NetworkReport {

@@ -29,6 +29,7 @@ fn spec(name: &str) -> NetworkSpec {
         routes: Vec::new(),
         nameservers: Vec::new(),
         port_isolation: false,
+        host_qos: None,
         custom: BTreeMap::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Devices: making, removing, up and down, bridges and their ports.
 
 use trestle_model::{
-    Bridge, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+    Bridge, Egress, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
 };
 use trestle_plan::{BridgeChange, PortChange};
 
@@ -107,6 +107,7 @@ impl Kernel {
             ipv6_disabled: false,
             autoconf: (mtu >= Mtu::IPV6_LEAST).then_some(Ipv6Autoconf::NEW),
             promiscuity: 0,
+            egress: Egress::Kernels,
             addresses: Vec::new(),
         };
         self.state.links.insert(name.clone(), link);

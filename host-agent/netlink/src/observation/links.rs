@@ -8,7 +8,7 @@ use rtnetlink::packet_route::link::{
     InfoPortData, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
 };
 use trestle_model::{
-    AcceptRa, AddrGenMode, Bridge, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+    AcceptRa, AddrGenMode, Bridge, Egress, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
 };
 
 use super::{Names, bonds, pick};
@@ -97,6 +97,7 @@ fn link(message: &LinkMessage, names: &Names) -> Option<Link> {
         ipv6_disabled: settings(attributes).is_none_or(|settings| settings.disable_ipv6 != 0),
         autoconf: settings(attributes).and_then(autoconf),
         promiscuity: pick!(attributes, LinkAttribute::Promiscuity).copied().unwrap_or_default(),
+        egress: Egress::Kernels,
         addresses: Vec::new(),
     })
 }

@@ -8,7 +8,7 @@ use super::{Composition, is_hardware};
 use crate::difference::{bond_change, is_automatic, settled};
 use crate::ownership;
 use crate::target::{
-    AddressTarget, AliasTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget,
+    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget,
 };
 
 /// What a bond of Trestle's own is like when no network stands on it.
@@ -127,6 +127,7 @@ impl Composition<'_> {
             wanted.addresses = AddressTarget::Exactly(Vec::new());
             wanted.routes = RouteTarget::Exactly(Vec::new());
             wanted.dhcp = DhcpTarget::Exactly(Vec::new());
+            wanted.egress = EgressTarget::Unshaped;
         }
         self.target.links.insert(nic.clone(), LinkTarget::Present(wanted));
     }

@@ -110,6 +110,7 @@ impl Composition<'_> {
             }
             (Role::Base | Role::Unused | Role::Member, Role::Base | Role::Unused | Role::Member) => {}
         }
+        wanted.egress = self.egress(name);
         if let Some(entry) = bond.filter(|_| self.touched.bonds.contains(name)) {
             self.shape_bond(&mut wanted, entry);
         }
@@ -197,7 +198,7 @@ fn role<'a>(config: &'a HostConfig, nic: &IfName) -> Role<'a> {
     }
 }
 
-fn on_nic<'a>(config: &'a HostConfig, nic: &IfName) -> impl Iterator<Item = &'a NetworkSpec> {
+pub(super) fn on_nic<'a>(config: &'a HostConfig, nic: &IfName) -> impl Iterator<Item = &'a NetworkSpec> {
     config.specs().filter(move |spec| spec.southbound.as_ref().is_some_and(|southbound| southbound.device() == nic))
 }
 

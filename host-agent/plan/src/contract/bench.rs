@@ -7,8 +7,8 @@ use trestle_model::{
 };
 
 use crate::target::{
-    AddressTarget, DhcpTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget,
-    RulesTarget, Target,
+    AddressTarget, DhcpTarget, EgressTarget, KindTarget, LibvirtTarget, LinkTarget, LinkWanted, MasterTarget,
+    RouteTarget, RulesTarget, Target,
 };
 use crate::{
     AutoconfChange, Host, KernelStep, LibvirtStep, PortChange, Snapshot, Step, steps_towards, undo_target, verify,
@@ -115,6 +115,7 @@ impl<'a, H: Host> Bench<'a, H> {
             wanted.addresses = AddressTarget::Exactly(Vec::new());
             wanted.routes = RouteTarget::Exactly(Vec::new());
             wanted.dhcp = DhcpTarget::Exactly(Vec::new());
+            wanted.egress = EgressTarget::Unshaped;
             target.links.insert(nic.clone(), LinkTarget::Present(wanted));
         }
         for made in [&self.bridge, &self.other_bridge, &self.vlan, &self.bond] {

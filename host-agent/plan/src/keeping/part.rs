@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{Address, AddressOrigin, DriftKind, IfName, Link, Route};
+use trestle_model::{Address, AddressOrigin, DriftKind, Egress, Feature, IfName, Link, Route};
 
 use crate::census::Census;
 use crate::difference::{is_another_kind, is_automatic, is_default, settled};
 use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
-    AddressTarget, AliasTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget, Target,
+    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
+    RouteTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -94,6 +95,9 @@ impl Narrowing<'_> {
             bridge.vlan_filtering = is.vlan_filtering;
             bridge.default_pvid = is.default_pvid;
         }
+        // Somebody else's queueing is told as drift, and is no loss that could be mended.
+        let features = &self.census.state.features;
+        let can_be_shaped = features.has(Feature::EgressShaping) && !matches!(link.egress, Egress::Foreign(_));
         LinkWanted {
             kind,
             port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
@@ -102,6 +106,7 @@ impl Narrowing<'_> {
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,
+            egress: if can_be_shaped { wanted.egress.clone() } else { EgressTarget::Leave },
             ..wanted.clone()
         }
     }
@@ -210,5 +215,6 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
         addresses: if one.addresses == AddressTarget::Leave { other.addresses } else { one.addresses },
         routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
         dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },
+        egress: if one.egress == EgressTarget::Leave { other.egress } else { one.egress },
     }
 }

@@ -46,6 +46,7 @@ fn state(link: &Link, census: &Census<'_>) -> Option<BondState> {
         master: link.master.clone(),
         addresses: link.addresses.clone(),
         bond: link.bond()?.clone(),
+        egress: link.egress.clone(),
         ports: census.ports(&link.name).iter().filter_map(port).collect(),
     })
 }

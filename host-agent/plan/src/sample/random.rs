@@ -24,6 +24,8 @@ pub struct Nic {
     pub route: bool,
     /// Whether a DHCP server and an IPv6 router are on its segment, and on that of its VLAN 10.
     pub dhcp: bool,
+    /// Whether somebody else queues what leaves it.
+    pub queued: bool,
     /// Whether it is told not to listen to routers.
     pub deaf: bool,
     /// Numbers below 6, each an address.
@@ -80,9 +82,19 @@ pub fn rounds() -> impl Strategy<Value = Vec<Round>> {
 fn nic() -> impl Strategy<Value = Nic> {
     let addresses = proptest::collection::vec(0_u8..6, 0..4);
     let mtu = prop_oneof![Just(1500), Just(4000)];
-    (mtu, addresses, any::<[bool; 6]>()).prop_map(|(mtu, addresses, [up, default_route, vlan, route, dhcp, deaf])| {
-        Nic { up, mtu, addresses, default_route, vlan, route, dhcp, deaf }
-    })
+    (mtu, addresses, any::<[bool; 6]>(), 0_u8..4).prop_map(
+        |(mtu, addresses, [up, default_route, vlan, route, dhcp, deaf], queue)| Nic {
+            up,
+            mtu,
+            addresses,
+            default_route,
+            vlan,
+            route,
+            queued: queue == 0,
+            dhcp,
+            deaf,
+        },
+    )
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -147,7 +159,8 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         1 => Just(Ipv6::By(Ipv6Config::AutoAndDhcp)),
     ];
     let address = (0_u8..7, ipv6, any::<bool>(), any::<bool>(), any::<bool>());
-    (place, kind, address).prop_map(move |((nic, vlan), (topology, managed, mtu), address)| {
+    let rates = prop_oneof![1 => Just(None), 1 => (1_u64..3, 0_u64..3, 0_u64..2).prop_map(Some)];
+    (place, kind, address, rates).prop_map(move |((nic, vlan), (topology, managed, mtu), address, rates)| {
         let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
         if nic < 6 {
@@ -160,6 +173,10 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
             network = vlan.into_iter().fold(network, Net::vlan);
             if topology == 0 {
                 network = network.bridgeless();
+            }
+            if let Some((share, limit, committed)) = rates {
+                let given = |rate: u64| Some(rate * 10_000).filter(|rate| *rate > 0);
+                network = network.qos(share * 5_000, given(limit), given(committed));
             }
         }
         let (first, second) = (format!("10.{number}.0.2/24"), format!("10.{number}.0.3/24"));

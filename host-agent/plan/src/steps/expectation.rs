@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, FdbEntry, HostState, IfName, IpFamily,
-    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule,
+    Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostState, IfName, IpFamily,
+    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule, Shaping,
+    TrafficClass,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
@@ -215,6 +216,22 @@ impl Expectation {
             KernelStep::RemoveRoute { route } => self.keep_routes(&route.device, |has| has != route),
             KernelStep::AddRule { rule } => self.rules.push(rule.clone()),
             KernelStep::RemoveRule { rule } => self.rules.retain(|has| has != rule),
+            KernelStep::ShapeEgress { link, rest } => self.change(link, |link| {
+                if link.egress == Egress::Kernels {
+                    link.egress = Egress::Shaped(Shaping([(TrafficClass::Rest, *rest)].into()));
+                }
+            }),
+            KernelStep::UnshapeEgress { link } => self.change(link, |link| link.egress = Egress::Kernels),
+            KernelStep::SetTrafficClass { link, class, qos } => self.change(link, |link| {
+                if let Egress::Shaped(shaping) = &mut link.egress {
+                    shaping.0.insert(*class, *qos);
+                }
+            }),
+            KernelStep::RemoveTrafficClass { link, class } => self.change(link, |link| {
+                if let Egress::Shaped(shaping) = &mut link.egress {
+                    shaping.0.remove(class);
+                }
+            }),
             KernelStep::ReplaceFdb { entry } => {
                 let entries = self.entries.entry(entry.bridge.clone()).or_default();
                 entries.retain(|has| (has.mac, has.vlan) != (entry.mac, entry.vlan));
@@ -509,6 +526,7 @@ fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
         ipv6_disabled: false,
         autoconf: None,
         promiscuity: 0,
+        egress: Egress::Kernels,
         addresses: Vec::new(),
     }
 }

@@ -1,11 +1,11 @@
 //! The order of the steps.
 
-use trestle_model::{IfName, LinkKind};
+use trestle_model::{Egress, HostQos, IfName, LinkKind, TrafficClass};
 
 use super::Draft;
 use crate::difference::{
-    address_change, autoconf_change, bridge_change, client_change, definition_change, fdb_change, port_change,
-    resolver_change, route_change, rule_change,
+    EgressChange, address_change, autoconf_change, bridge_change, client_change, definition_change, egress_change,
+    fdb_change, port_change, resolver_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
@@ -41,6 +41,7 @@ impl<'a> Draft<'a> {
         self.settle();
         self.set_ports(Gate::Open, is_no_guest);
         self.finish_bonds();
+        self.settle_egress();
         self.finish_bridges();
         self.settle_resolver();
     }
@@ -396,6 +397,45 @@ impl<'a> Draft<'a> {
             }
             if self.now.unsure_of_mtu.contains(name) {
                 self.settle_mtu(name, wanted);
+            }
+        }
+    }
+
+    /// Sets what queues what leaves devices, when all that is to stand on them does.
+    fn settle_egress(&mut self) {
+        for (name, wanted) in self.target.present() {
+            let Some(link) = self.now.link(name) else { continue };
+            let (remove, set) = match egress_change(&wanted.egress, &link.egress) {
+                EgressChange::None | EgressChange::Obstructed => continue,
+                EgressChange::Unshape => {
+                    let step = KernelStep::UnshapeEgress { link: name.clone() };
+                    self.plan_kernel(step, &wanted.why, "classes are not wanted");
+                    continue;
+                }
+                EgressChange::Shape(rest, classes) => {
+                    let step = KernelStep::ShapeEgress { link: name.clone(), rest };
+                    self.plan_kernel(step, &wanted.why, "device has no classes");
+                    (Vec::new(), classes)
+                }
+                EgressChange::Classes(remove, set) => (remove, set),
+            };
+            for class in remove {
+                // What replaces it comes at once: until then, what belongs to it is dropped.
+                let step = KernelStep::RemoveTrafficClass { link: name.clone(), class };
+                self.plan_kernel(step, &wanted.why, "class is not wanted, or loses a rate");
+                if let Some((class, qos)) = set.iter().find(|(set, _)| *set == class).copied() {
+                    let step = KernelStep::SetTrafficClass { link: name.clone(), class, qos };
+                    self.plan_kernel(step, &wanted.why, "class loses a rate");
+                }
+            }
+            let is_done = |class: &TrafficClass, qos: &HostQos| {
+                let has = self.now.link(name).map(|link| &link.egress);
+                matches!(has, Some(Egress::Shaped(has)) if has.0.get(class) == Some(qos))
+            };
+            let due: Vec<_> = set.into_iter().filter(|(class, qos)| !is_done(class, qos)).collect();
+            for (class, qos) in due {
+                let step = KernelStep::SetTrafficClass { link: name.clone(), class, qos };
+                self.plan_kernel(step, &wanted.why, "class is missing, or its rates differ");
             }
         }
     }

@@ -14,6 +14,7 @@ mod dhcp;
 mod keeping;
 mod order;
 mod properties;
+mod qos;
 mod refusals;
 mod reports;
 mod resolver;

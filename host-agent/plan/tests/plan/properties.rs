@@ -43,6 +43,9 @@ fn world(nics: Vec<Nic>) -> World {
                 world = world.route(foreign_route("100.99.0.0/16", &gateway, &name, number));
             }
         }
+        if nic.queued {
+            world = world.foreign_qdisc(&name, "pfifo");
+        }
         if nic.dhcp {
             world = world
                 .router(&name, &format!("2001:db8:9{number}::/64"))

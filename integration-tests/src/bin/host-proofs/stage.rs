@@ -80,7 +80,7 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
         .to_owned();
     for number in 0..NICS {
         script += &format!(
-            "ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
+            "tc qdisc del dev eth{number} root 2>/dev/null || true; ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
              ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
              echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra; \
@@ -115,6 +115,9 @@ pub(crate) async fn lay_out(host: &RealHost, nics: &[Nic]) -> Result<()> {
             let lease = if held.leased { "valid_lft 3600 preferred_lft 3600" } else { "" };
             // The same address may come twice.
             script += &format!("ip address replace {} dev {name} {lease}\n", held.net);
+        }
+        if nic.queued {
+            script += &format!("tc qdisc add dev {name} root pfifo\n");
         }
         if let Some(gateway) = nic.gateway(number) {
             if nic.default_route {

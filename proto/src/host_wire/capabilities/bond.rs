@@ -7,6 +7,7 @@ use trestle_model::{
 use super::super::bond::{
     build_bond, build_bond_options, build_mode, read_bond_options, read_configured_bond, read_mode,
 };
+use super::super::{build_egress, read_egress};
 use super::build::{build_address, text_of};
 use super::keeping;
 use super::parse::{read_address, read_all, read_number, read_required, read_text, unsaid};
@@ -50,6 +51,7 @@ fn build_state(state: &BondState) -> wire::BondState {
             partner_mac: lacp.partner_mac.to_string(),
         }),
         ports: state.ports.iter().map(build_port).collect(),
+        egress: build_egress(&state.egress),
     }
 }
 
@@ -113,6 +115,7 @@ fn read_state(form: &mut Form, path: &str, state: &wire::BondState) -> Option<Bo
         master: read_text(form, &format!("{path}.master"), &state.master, Code::NameInvalid),
         addresses: read_all(form, &format!("{path}.addresses"), &state.addresses, read_address),
         ports: read_all(form, &format!("{path}.ports"), &state.ports, read_port),
+        egress: read_egress(form, &format!("{path}.egress"), state.egress.as_ref()),
         bond: Bond {
             active_port: read_text(form, &format!("{path}.active_port"), &state.active_port, Code::NameInvalid),
             options: options?,

@@ -6,7 +6,7 @@ use trestle_model::{
     PortReport, Route, Support, UncommittedChange, VlanReport,
 };
 
-use super::super::build_network;
+use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
 use super::keeping;
@@ -216,6 +216,7 @@ pub(in crate::host_wire) fn build_nic(nic: &NicReport) -> wire::NicReport {
         driver: nic.hardware.driver.clone().unwrap_or_default(),
         bus_address: nic.hardware.bus_address.clone().unwrap_or_default(),
         lldp_neighbors: nic.lldp_neighbors.iter().map(build_neighbor).collect(),
+        egress: build_egress(&nic.egress),
     }
 }
 

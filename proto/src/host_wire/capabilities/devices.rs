@@ -2,6 +2,7 @@
 
 use trestle_model::{BridgeReport, Code, Duplex, NicHardware, NicReport, Owner, VlanReport};
 
+use super::super::read_egress;
 use super::lldp::read_neighbor;
 use super::parse::{read_address, read_all, read_bridge, read_port, read_required, read_text, unsaid};
 use crate::form::Form;
@@ -30,6 +31,7 @@ pub(super) fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Op
             duplex,
         },
         lldp_neighbors: read_all(form, &format!("{path}.lldp_neighbors"), &nic.lldp_neighbors, read_neighbor),
+        egress: read_egress(form, &format!("{path}.egress"), nic.egress.as_ref()),
         name: name?,
     })
 }
