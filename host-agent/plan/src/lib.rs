@@ -35,10 +35,10 @@ pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, leased_nameservers, meaning, missin
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use keeping::{Loss, Subject, Thing, losses, repair_plan};
-pub use planning::{Named, Plan, merge, plan};
+pub use planning::{Named, Plan, merge, plan, plan_back};
 pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
-pub use scope::{spell_out, uncommitted, uncommitted_bonds, with_origins_of};
+pub use scope::{spell_out, uncommitted, uncommitted_bonds};
 pub use step::{
     AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
     PlannedStep, PortChange, Primary, ResolverStep, Step,

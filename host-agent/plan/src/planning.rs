@@ -9,6 +9,7 @@ use trestle_model::{
 
 use crate::census::Census;
 use crate::composition::{compose_on, resolve_bonds};
+use crate::scope::with_origins_of;
 use crate::validation::{Rivals, judge};
 use crate::{PlannedStep, Snapshot, Step, Target, steps_towards};
 
@@ -69,7 +70,36 @@ impl Named {
 ///
 /// *Errors*: all findings, where one of them refuses the request and is not acknowledged in it.
 pub fn plan(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Result<Plan, Findings> {
-    let mut desired = resolve_bonds(merge(running, request), request.options.origin, observed);
+    plan_towards(request, running, merge(running, request), observed)
+}
+
+/// Plans a request that goes back to the persistent configuration, with everything spelled out: whoever asked for its
+/// networks and bonds has asked for them still, and a bond has the MAC that it had.
+///
+/// *Errors*: as [`plan`]'s.
+pub fn plan_back(
+    request: &SetupRequest,
+    running: &HostConfig,
+    persistent: &HostConfig,
+    observed: &HostState,
+) -> Result<Plan, Findings> {
+    let mut desired = merge(running, request);
+    for (name, entry) in &mut desired.bonds {
+        if let Some(kept) = persistent.bonds.get(name).filter(|kept| kept.spec == entry.spec) {
+            entry.mac = kept.mac;
+        }
+    }
+    let plan = plan_towards(request, running, desired, observed)?;
+    Ok(Plan { desired: with_origins_of(plan.desired, persistent), ..plan })
+}
+
+fn plan_towards(
+    request: &SetupRequest,
+    running: &HostConfig,
+    desired: HostConfig,
+    observed: &HostState,
+) -> Result<Plan, Findings> {
+    let mut desired = resolve_bonds(desired, request.options.origin, observed);
     let census = Census::of(observed);
     let (target, baselines) = compose_on(running, &desired, &census, &named(request));
     let findings = judge(request, &Rivals::new(request, running, &desired, &census, &target));

@@ -46,7 +46,7 @@ fn bond_below(change: &NetworkChange) -> Option<&IfName> {
 }
 
 /// Returns `desired` with each network and bond that is as the persistent configuration has it asked for by whom it says.
-pub fn with_origins_of(mut desired: HostConfig, persistent: &HostConfig) -> HostConfig {
+pub(crate) fn with_origins_of(mut desired: HostConfig, persistent: &HostConfig) -> HostConfig {
     for (name, entry) in &mut desired.networks {
         if let Some(kept) = persistent.networks.get(name).filter(|kept| kept.spec == entry.spec) {
             entry.origin = kept.origin;

@@ -13,7 +13,7 @@ use trestle_model::{
 };
 use trestle_plan::transaction::{Event, Phase, Record};
 use trestle_plan::{
-    ObserveError, Plan, Subject, Target, Thing, missing_leases, repair_plan, spell_out, verify, with_origins_of,
+    ObserveError, Plan, Subject, Target, Thing, missing_leases, plan, plan_back, repair_plan, spell_out, verify,
 };
 use trestle_telemetry::{chain, names};
 use uuid::Uuid;
@@ -85,12 +85,12 @@ impl<H: Site> Execution<'_, H> {
         let spelled_out = spell_out(&request, &contents.running, &contents.persistent);
         let Consulted { request: consulted, notes } = self.consult(spelled_out).await?;
         let observed = in_phase("observe", self.observe_in_time()).await?;
-        let plan = phase("plan").in_scope(|| trestle_plan::plan(&consulted, &contents.running, &observed));
+        let plan = phase("plan").in_scope(|| match request.options.scope {
+            Scope::Named | Scope::Everything => plan(&consulted, &contents.running, &observed),
+            Scope::Persistent => plan_back(&consulted, &contents.running, &contents.persistent, &observed),
+        });
         let mut plan = plan.map_err(|findings| Refusal::Findings(with(findings, &notes)))?;
         plan.findings = with(plan.findings, &notes);
-        if request.options.scope == Scope::Persistent {
-            plan.desired = with_origins_of(plan.desired, &contents.persistent);
-        }
         if request.options.validate_only {
             return Ok(Answer {
                 transaction: request.options.transaction,

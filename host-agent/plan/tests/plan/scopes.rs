@@ -1,8 +1,9 @@
 //! What a request is about beside what it names.
 
 use trestle_fake_host::World;
-use trestle_model::{HostConfig, NetworkChange, Origin, Scope, SetupRequest, UncommittedChange};
-use trestle_plan::{spell_out, uncommitted, with_origins_of};
+use trestle_model::{BondMode, HostConfig, NetworkChange, Origin, Scope, SetupRequest, UncommittedChange};
+use trestle_plan::sample::{bond, remove_bond};
+use trestle_plan::{plan_back, spell_out, uncommitted, uncommitted_bonds, verify};
 
 use super::scene::{Scene, name, net, remove, request};
 
@@ -42,11 +43,43 @@ async fn everything_takes_in_what_runs_and_is_not_named() {
     assert_eq!(cleared.changes, [remove("added"), remove("edited"), remove("kept")]);
 }
 
+/// Goes back to the persistent configuration, and returns what runs then.
+async fn go_back(scene: &Scene, persistent: &HostConfig) -> HostConfig {
+    let request = spell_out(&of(Scope::Persistent, []), &scene.running, persistent);
+    let plan = plan_back(&request, &scene.running, persistent, &scene.host.state()).unwrap();
+    scene.perform(&plan.steps).await;
+    assert_eq!(verify(&plan.target, &scene.host.state()), []);
+    plan.desired
+}
+
+#[tokio::test]
+async fn a_bond_comes_back_with_the_mac_that_it_had() {
+    let mut scene = Scene::new(World::default().nic("eth0").nic("eth1"));
+    let of = |nics: &[&str]| request([bond("bond0", BondMode::ActiveBackup, nics).set()]);
+    scene.apply(&of(&["eth0", "eth1"])).await;
+    let mac = scene.link("bond0").mac;
+    scene.apply(&of(&["eth1", "eth0"])).await;
+    let persistent = scene.running.clone();
+    scene.apply(&request([remove_bond("bond0")])).await;
+    let told = uncommitted_bonds(&scene.running, &persistent);
+    assert_eq!(told.into_values().collect::<Vec<_>>(), [UncommittedChange::Removed]);
+    let running = go_back(&scene, &persistent).await;
+    assert_eq!((scene.link("bond0").mac, &running.bonds), (mac, &persistent.bonds));
+
+    // Also where the bond runs with another one.
+    let mut scene = Scene { host: scene.host, running };
+    let other = bond("bond0", BondMode::ActiveBackup, &["eth1", "eth0"]).hwaddr("06:00:00:00:00:aa");
+    scene.apply(&request([other.set()])).await;
+    let told = uncommitted_bonds(&scene.running, &persistent);
+    assert_eq!(told.into_values().collect::<Vec<_>>(), [UncommittedChange::Edited]);
+    go_back(&scene, &persistent).await;
+    assert_eq!(scene.link("bond0").mac, mac);
+}
+
 #[tokio::test]
 async fn the_persistent_configuration_comes_back_whole_and_with_who_asked_for_it() {
-    let (mut scene, persistent) = scene().await;
-    let plan = scene.apply(&spell_out(&of(Scope::Persistent, []), &scene.running, &persistent)).await;
-    let restored = with_origins_of(plan.desired, &persistent);
+    let (scene, persistent) = scene().await;
+    let restored = go_back(&scene, &persistent).await;
     assert_eq!(restored.networks, persistent.networks);
     assert!(scene.try_link("removed").is_some() && scene.try_link("added").is_none());
     assert_eq!(u32::from(scene.link("edited").mtu), 1500);
