@@ -13,7 +13,7 @@ use trestle_model::{
     LinkKind, NameServer, PortFlags, ResolverState, Route, Rule,
 };
 
-pub(crate) use self::bond::bond_change;
+pub(crate) use self::bond::{active_change, bond_change};
 pub(crate) use self::egress::{EgressChange, egress_change};
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::{ROUTE_PROTOCOL, is_planned};

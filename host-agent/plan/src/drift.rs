@@ -11,8 +11,9 @@ use trestle_model::{
 
 use crate::census::Census;
 use crate::difference::{
-    EgressChange, address_change, autoconf_change, bond_change, bridge_change, client_change, definition_change,
-    egress_change, fdb_change, is_another_kind, port_change, resolver_change, route_change, rule_change,
+    EgressChange, active_change, address_change, autoconf_change, bond_change, bridge_change, client_change,
+    definition_change, egress_change, fdb_change, is_another_kind, port_change, resolver_change, route_change,
+    rule_change,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
@@ -154,6 +155,11 @@ impl Comparison<'_> {
         }
         if let (KindTarget::Bond(wanted), Some(bond)) = (&wanted.kind, link.bond()) {
             self.bond(object, wanted, &bond.options, &link.name);
+        }
+        let port = wanted.active_port.as_ref().and_then(|port| self.observed.kernel.links.get(port));
+        if let Some(wanted) = active_change(wanted.active_port.as_ref(), link, port) {
+            let active = link.bond().and_then(|bond| bond.active_port.as_ref());
+            self.note(object, "active port", wanted, text(active.map(ToString::to_string)));
         }
         if let Some(flags) = &link.port {
             let change = port_change(&wanted.port, flags);

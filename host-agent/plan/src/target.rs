@@ -73,6 +73,8 @@ pub struct LinkWanted {
     pub dhcp: DhcpTarget,
     /// What queues what leaves it.
     pub egress: EgressTarget,
+    /// The port that a bond is to use, as long as that port's link is up; `None` leaves it to the kernel.
+    pub active_port: Option<IfName>,
 }
 
 /// What a device is.
@@ -256,6 +258,7 @@ impl LinkWanted {
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,
             egress: EgressTarget::Leave,
+            active_port: None,
         }
     }
 }

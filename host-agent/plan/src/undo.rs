@@ -237,6 +237,10 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
             Egress::Shaped(shaping) => EgressTarget::Shaped(shaping.clone()),
             Egress::Foreign(_) => EgressTarget::Leave,
         },
+        active_port: link
+            .bond()
+            .filter(|bond| has(Aspect::Kind) && bond.options.primary.is_none())
+            .and_then(|bond| bond.active_port.clone()),
         dhcp: if has(Aspect::Dhcp) { DhcpTarget::Exactly(before.dhcp.clone()) } else { DhcpTarget::Leave },
         ..LinkWanted::leaving_alone(kind, WHY)
     }

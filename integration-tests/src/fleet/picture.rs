@@ -56,9 +56,13 @@ impl Picture {
         Self::drawn(answers, |_| {})
     }
 
-    /// The same without what a device has anew that was taken away and came back: its number, and its place in lists.
+    /// The same without what a device has anew that was taken away and came back: its number, its place in lists, and the
+    /// port that a bond uses.
     pub fn anew(answers: &[String]) -> Result<Self> {
-        Self::drawn(answers, leave_out_numbers)
+        Self::drawn(answers, |value| {
+            leave_out_choice(value);
+            leave_out_numbers(value);
+        })
     }
 
     fn drawn(answers: &[String], leave_out_more: impl Fn(&mut Value)) -> Result<Self> {
@@ -100,8 +104,8 @@ impl Picture {
 fn leave_out_timers(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            leave_out_agreement(fields);
             fields.retain(|name, _| !TIMERS.contains(&name.as_str()));
-            leave_out_choice(fields);
             fields.values_mut().for_each(leave_out_timers);
         }
         Value::Array(items) => items.iter_mut().for_each(leave_out_timers),
@@ -109,18 +113,29 @@ fn leave_out_timers(value: &mut Value) {
     }
 }
 
-/// Leaves out which port a bond has chosen to be active, and what follows from that: the kernel chooses anew whenever a
-/// port leaves, where nobody has named a primary.
-fn leave_out_choice(fields: &mut Map<String, Value>) {
-    if fields.contains_key("active_slave") && !fields.contains_key("primary") {
-        fields.remove("active_slave");
+/// Leaves out whether a port of an LACP bond is in use: that is agreed upon with the partner.
+fn leave_out_agreement(fields: &mut Map<String, Value>) {
+    if fields.contains_key("ad_aggregator_id") {
+        fields.remove("state");
     }
-    let is_port = fields.get("linkinfo").is_some_and(|info| info["info_slave_kind"] == "bond");
-    if is_port {
-        fields.remove("promiscuity");
-        fields.remove("allmulti");
-        if let Some(Value::Object(port)) = fields.get_mut("linkinfo").and_then(|info| info.get_mut("info_slave_data")) {
+}
+
+/// Leaves out which port a bond made anew has chosen, where nobody has named a primary, and what follows from that: it
+/// also listens to all multicast.
+fn leave_out_choice(value: &mut Value) {
+    let Value::Array(items) = value else { return };
+    for link in items.iter_mut().filter_map(Value::as_object_mut) {
+        let is_port = link.get("linkinfo").is_some_and(|info| info["info_slave_kind"] == "bond");
+        if is_port {
+            link.remove("promiscuity");
+            link.remove("allmulti");
+        }
+        let Some(Value::Object(info)) = link.get_mut("linkinfo") else { continue };
+        if let Some(Value::Object(port)) = info.get_mut("info_slave_data").filter(|_| is_port) {
             port.remove("state");
+        }
+        if let Some(Value::Object(bond)) = info.get_mut("info_data").filter(|data| data.get("primary").is_none()) {
+            bond.remove("active_slave");
         }
     }
 }
@@ -149,5 +164,22 @@ mod tests {
         let three = picture(r#"[{"mtu":1400,"linkinfo":{"info_data":{}}}]"#);
         let error = three.same_as(&one).unwrap_err().to_string();
         assert_eq!(error, "the host differs:\n-     \"mtu\": 1500\n+     \"mtu\": 1400\n");
+    }
+
+    #[test]
+    fn the_port_that_a_bond_uses_counts_unless_the_bond_was_made_anew() {
+        let bond = |port: &str, state: &str, more: &str| {
+            let bond = format!(
+                r#"{{"ifname":"bond0","linkinfo":{{"info_kind":"bond","info_data":{{"active_slave":"{port}"}}}}}}"#
+            );
+            let slave = format!(r#"{{"info_slave_kind":"bond","info_slave_data":{{"state":"{state}"{more}}}}}"#);
+            [format!(r#"[{bond},{{"ifname":"eth1","linkinfo":{slave}}}]"#).as_str(), "[]", "[]", "[]", "[]"]
+                .map(str::to_owned)
+        };
+        let (one, other) = (bond("eth1", "ACTIVE", ""), bond("eth2", "BACKUP", ""));
+        assert_ne!(Picture::of(&one).unwrap(), Picture::of(&other).unwrap());
+        Picture::anew(&one).unwrap().same_as(&Picture::anew(&other).unwrap()).unwrap();
+        let lacp = |state| Picture::of(&bond("", state, r#","ad_aggregator_id":1"#)).unwrap();
+        lacp("ACTIVE").same_as(&lacp("BACKUP")).unwrap();
     }
 }

@@ -76,7 +76,15 @@ pub struct Daemon {
 
 impl Builder {
     pub(super) fn new(lab: Arc<Lab>, name: &str) -> Self {
-        Self { lab, name: name.to_owned(), memory_mib: 2048, processors: 2, disk_mib: 256, init: Init::Script, nics: Vec::new() }
+        Self {
+            lab,
+            name: name.to_owned(),
+            memory_mib: 2048,
+            processors: 2,
+            disk_mib: 256,
+            init: Init::Script,
+            nics: Vec::new(),
+        }
     }
 
     /// Sets the memory in MiB; 2048 unless set.
@@ -297,7 +305,10 @@ impl Vm {
             words.push("lab.systemd=yes".to_owned());
             let layer = lab.kernel.layer.display();
             command
-                .args(["-fsdev", &format!("local,id=layer,path={layer},security_model=none,readonly=on,multidevs=remap")])
+                .args([
+                    "-fsdev",
+                    &format!("local,id=layer,path={layer},security_model=none,readonly=on,multidevs=remap"),
+                ])
                 .args(["-device", "virtio-9p-pci,fsdev=layer,mount_tag=layer"]);
         }
         command

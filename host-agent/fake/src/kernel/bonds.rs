@@ -76,8 +76,15 @@ impl Kernel {
         if change.numbers.keys().any(is_foreign)
             || (change.primary.is_some() && !mode.has_primary())
             || (change.ad_actor_system.is_some() && mode != BondMode::Lacp)
+            || (change.active_port.is_some() && !mode.has_primary())
         {
             return refused("Permission denied");
+        }
+        if let Some(port) = &change.active_port {
+            let is_port = self.state.links.get(port).filter(|link| link.master.as_ref() == Some(name));
+            if !is_port.is_some_and(|port| port.carrier) {
+                return refused("Invalid argument");
+            }
         }
         let mut options = if change.mode.is_some() {
             let arp_ip_targets = bond.options.arp_ip_targets.clone();
@@ -120,6 +127,9 @@ impl Kernel {
         }
         if let LinkKind::Bond(bond) = &mut self.link_mut(name)?.kind {
             bond.options = options;
+            if let Some(port) = &change.active_port {
+                bond.active_port = Some(port.clone());
+            }
         }
         if let (Some(primary), Some(memory)) = (&change.primary, self.bonds.get_mut(name)) {
             memory.primary = match primary {

@@ -43,6 +43,9 @@ pub(super) async fn set_bond(devices: &mut Devices<'_>, bond: &IfName, change: &
         };
         options.push(InfoBond::Primary(index));
     }
+    if let Some(port) = &change.active_port {
+        options.push(InfoBond::ActivePort(devices.require(port).await?.index));
+    }
     options.extend(change.ad_actor_system.map(|system| InfoBond::AdActorSystem(system.octets())));
     if options.is_empty() {
         return Ok(());

@@ -92,6 +92,10 @@ pub(super) async fn ports_follow<H: Host>(bench: &Bench<'_, H>) -> Result<(), St
     same("primary that came back", &bench.bond_of(bond).await?.options.primary.as_ref(), &Some(other))?;
     bench.perform([set(bond, prefers(Primary::Nobody))]).await?;
     same("no primary", &bench.bond_of(bond).await?.options.primary, &None)?;
+    for port in [nic, other, nic] {
+        bench.perform([set(bond, BondTuning { active_port: Some(port.clone()), ..BondTuning::default() })]).await?;
+        same("active port", &bench.bond_of(bond).await?.active_port.as_ref(), &Some(port))?;
+    }
     bench.perform([master(nic, None)]).await?;
     let link = bench.link(nic).await?;
     same("MTU and state of what has left", &(link.mtu, link.up), &(before, false))?;

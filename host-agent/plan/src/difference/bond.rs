@@ -1,6 +1,6 @@
 //! The comparison of a bond's options.
 
-use trestle_model::{BondMode, BondOption, BondOptions, IfName, MacAddr};
+use trestle_model::{BondMode, BondOption, BondOptions, BondPort, BondPortLink, IfName, Link, MacAddr};
 
 use crate::step::{BondTuning, Primary};
 
@@ -36,7 +36,17 @@ pub(crate) fn bond_change(wanted: &BondOptions, is: &BondOptions, ports: &[&IfNa
         ad_actor_system: (mode.is_some() || system(wanted) != system(is))
             .then(|| system(wanted))
             .filter(|_| wanted.mode == BondMode::Lacp),
+        active_port: None,
     }
+}
+
+/// Returns the port that a bond has to use instead of the one that it uses; none where that port is not in the bond, or
+/// its link is known not to be up, which leaves the kernel no choice.
+pub(crate) fn active_change<'a>(wanted: Option<&'a IfName>, bond: &Link, port: Option<&Link>) -> Option<&'a IfName> {
+    let is_up = |port: &BondPort| port.link == BondPortLink::Up;
+    let is_usable = |port: &Link| port.master.as_ref() == Some(&bond.name) && port.bond_port.as_ref().is_none_or(is_up);
+    let active = bond.bond().and_then(|bond| bond.active_port.as_ref());
+    wanted.filter(|wanted| active != Some(wanted) && port.is_some_and(is_usable))
 }
 
 fn differs(option: BondOption, wanted: &BondOptions, is: &BondOptions) -> bool {

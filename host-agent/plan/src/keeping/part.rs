@@ -216,5 +216,6 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
         routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
         dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },
         egress: if one.egress == EgressTarget::Leave { other.egress } else { one.egress },
+        active_port: one.active_port.or(other.active_port),
     }
 }

@@ -22,6 +22,9 @@ pub struct BondTuning {
     pub arp_ip_targets: Option<Vec<Ipv4Addr>>,
     /// LACP system address; zero is the bond's own MAC.
     pub ad_actor_system: Option<MacAddr>,
+    /// The port to use from now on, until its link fails; the link has to be up.
+    #[serde(default)]
+    pub active_port: Option<IfName>,
 }
 
 /// Which port a bond is to prefer.
@@ -74,6 +77,7 @@ impl fmt::Display for BondTuning {
             let texts: Vec<String> = targets.iter().map(ToString::to_string).collect();
             words.add("arp_ip_targets", Some(if texts.is_empty() { "none".to_owned() } else { texts.join(" ") }))?;
         }
-        words.add("ad_actor_system", self.ad_actor_system)
+        words.add("ad_actor_system", self.ad_actor_system)?;
+        words.add("active_port", self.active_port.as_ref())
     }
 }

@@ -4,7 +4,7 @@ use trestle_model::{BondMode, BondOptions, IfName, Link, Settable};
 
 use super::Draft;
 use crate::KernelStep;
-use crate::difference::bond_change;
+use crate::difference::{active_change, bond_change};
 use crate::step::{BondTuning, Primary};
 use crate::target::{KindTarget, LinkWanted, MasterTarget};
 
@@ -120,9 +120,20 @@ impl Draft<'_> {
                 let step = KernelStep::SetBond { bond: name.clone(), change };
                 self.plan_kernel(step, &wanted.why, "bond options differ");
             }
+            self.use_port(name, wanted);
             self.set_mac_of_bond(name, wanted);
             // One of others is marked when it has become what is wanted.
             self.set_alias(name, wanted);
+        }
+    }
+
+    fn use_port(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let port = wanted.active_port.as_ref().and_then(|port| self.now.link(port));
+        let Some(bond) = self.now.link(name) else { return };
+        if let Some(port) = active_change(wanted.active_port.as_ref(), bond, port) {
+            let change = BondTuning { active_port: Some(port.clone()), ..BondTuning::default() };
+            let step = KernelStep::SetBond { bond: name.clone(), change };
+            self.plan_kernel(step, &wanted.why, "bond uses another port");
         }
     }
 

@@ -197,6 +197,12 @@ impl Expectation {
             KernelStep::SetBond { bond, change } => self.change(bond, |link| {
                 if let LinkKind::Bond(bond) = &mut link.kind {
                     set_bond(&mut bond.options, change);
+                    if change.mode.is_some() {
+                        bond.active_port = None;
+                    }
+                    if let Some(port) = &change.active_port {
+                        bond.active_port = Some(port.clone());
+                    }
                 }
             }),
             KernelStep::SetPort { port, change } => self.change(port, |link| {
@@ -471,6 +477,11 @@ impl Expectation {
         self.unsure_of_mtu.extend(self.vlans.get(name).into_iter().flatten().cloned());
         self.unsure_of_mtu.insert(name.clone());
         self.change(name, |link| link.bond_port = None);
+        self.change(bond, |link| {
+            if let LinkKind::Bond(bond) = &mut link.kind {
+                bond.active_port = bond.active_port.take().filter(|port| port != name);
+            }
+        });
         let is_last = self.ports(bond).all(|port| port.name == *name);
         if is_last {
             self.change(bond, |link| link.mac = None);

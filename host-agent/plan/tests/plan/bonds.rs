@@ -2,7 +2,7 @@
 
 use trestle_fake_host::World;
 use trestle_model::{BondMode, BondOption, BondSpec, Code, LinkKind, NetworkChange};
-use trestle_plan::{Host, KernelStep, Step, restore_plan, steps_towards, undo_target, verify};
+use trestle_plan::{BondTuning, Host, KernelStep, Step, restore_plan, steps_towards, undo_target, verify};
 
 use trestle_plan::sample::{Bonded, bond, remove_bond, with_bonds};
 
@@ -46,6 +46,41 @@ async fn a_bond_with_a_bridge_and_a_vlan_comes_and_goes_without_a_trace() {
     after.kernel.routes.clone_from(&before.kernel.routes);
     assert_eq!(after, before);
     assert_eq!(scene.running.baselines.0.len(), 0);
+}
+
+#[tokio::test]
+async fn an_undo_puts_the_port_back_that_was_in_use() {
+    let mut scene = Scene::new(world());
+    let of = |mode, nics: &[&str]| request([bond("bond0", mode, nics).set()]);
+    scene.apply(&of(BondMode::ActiveBackup, &["eth0", "eth1"])).await;
+    let active = |port: &str| BondTuning { active_port: Some(if_name(port)), ..BondTuning::default() };
+    let used = KernelStep::SetBond { bond: if_name("bond0"), change: active("eth1") };
+    scene.host.change(|world| world.perform(&used.into()).unwrap());
+    let in_use = |scene: &Scene| scene.link("bond0").bond().unwrap().active_port.clone();
+    // Another mode takes all ports out, and so does the way back; without eth1 another port is used meanwhile.
+    for change in [of(BondMode::Lacp, &["eth0", "eth1"]), of(BondMode::ActiveBackup, &["eth0"])] {
+        let plan = scene.plan(&change);
+        let undone = scene.fork();
+        undone.perform(&plan.steps).await;
+        assert_ne!(in_use(&undone), Some(if_name("eth1")));
+        let target = undo_target(&plan.snapshot);
+        undone.perform(&steps_towards(&target, &undone.host.state())).await;
+        assert_eq!(verify(&target, &undone.host.state()), []);
+        assert_eq!(in_use(&undone), Some(if_name("eth1")));
+    }
+    // A port whose cable is out cannot be used, and is not asked for.
+    let plan = scene.plan(&of(BondMode::ActiveBackup, &["eth0"]));
+    scene.perform(&plan.steps).await;
+    let mut state = scene.host.state();
+    let back = undo_target(&plan.snapshot);
+    scene.perform(&steps_towards(&back, &state)).await;
+    state = scene.host.state();
+    let bond_port = state.kernel.links.get_mut(&if_name("eth1")).unwrap().bond_port.as_mut().unwrap();
+    bond_port.link = trestle_model::BondPortLink::Down;
+    if let LinkKind::Bond(bond) = &mut state.kernel.links.get_mut(&if_name("bond0")).unwrap().kind {
+        bond.active_port = Some(if_name("eth0"));
+    }
+    assert_eq!((verify(&back, &state), lines(&steps_towards(&back, &state))), (vec![], String::new()));
 }
 
 #[tokio::test]
