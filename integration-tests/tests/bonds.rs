@@ -54,7 +54,8 @@ async fn a_bond_with_a_partner_is_made_edited_undone_and_restored() -> Result<()
     aggregates_under_a_bridge_and_a_vlan(&host).await.context("making it")?;
     a_member_comes_without_loss(&host).await.context("editing members")?;
     an_unconfirmed_change_leaves_no_trace(&host).await.context("undoing")?;
-    comes_back_with_the_nics_that_are_left(&mut host).await.context("restoring")
+    comes_back_with_the_nics_that_are_left(&mut host).await.context("restoring")?;
+    takes_a_nic_that_comes_late(&host).await.context("keeping")
 }
 
 async fn aggregates_under_a_bridge_and_a_vlan(host: &Alone) -> Result<()> {
@@ -122,7 +123,7 @@ async fn comes_back_with_the_nics_that_are_left(host: &mut Alone) -> Result<()> 
     host.machine.reboot().await?;
     // The NIC that gave the bond its MAC is gone.
     host.machine
-        .run("device=$(basename $(readlink /sys/class/net/eth1/device)); echo $device >/sys/bus/virtio/drivers/virtio_net/unbind")
+        .run("basename $(readlink /sys/class/net/eth1/device) >/run/device; cat /run/device >/sys/bus/virtio/drivers/virtio_net/unbind")
         .await?;
     host.start_agent().await?;
     host.machine.wait_until("ip link show dev blue && ip link show dev bond0.10", LIMIT).await?;
@@ -132,5 +133,24 @@ async fn comes_back_with_the_nics_that_are_left(host: &mut Alone) -> Result<()> 
     ensure!(host.link("eth3").await?["master"].is_null(), "what was not committed was restored");
     let report = reported(host).await?;
     ensure!(report["drift"].to_string().contains("eth1"), "{report:#}");
+    Ok(())
+}
+
+async fn takes_a_nic_that_comes_late(host: &Alone) -> Result<()> {
+    let state = format!("{} | grep -q REPAIR_STATE_IMPOSSIBLE", host.ctl("capabilities --fields bonds -o json")?);
+    host.machine.wait_until(&state, LIMIT).await?;
+    host.machine.run("ip monitor link >/run/events & echo $! >/run/monitor").await?;
+    host.machine.run("cat /run/device >/sys/bus/virtio/drivers/virtio_net/bind").await?;
+    host.machine.wait_until("ip link show dev eth1 | grep -q 'master bond0'", LIMIT).await?;
+    let in_order = format!("! {state} && ! {}", state.replace("REPAIR_STATE_IMPOSSIBLE", "REPAIR_STATE_DUE"));
+    host.machine.wait_until(&in_order, LIMIT).await?;
+    host.machine.run("kill $(cat /run/monitor)").await?;
+    let events = host.machine.read("/run/events").await?;
+    let flapped = events.lines().filter(|line| line.contains("state DOWN") && !line.contains("eth1"));
+    ensure!(events.contains("eth1") && flapped.count() == 0, "another link went down:\n{events}");
+    let report = reported(host).await?;
+    ensure!(report.get("drift").is_none_or(|drift| drift == &json!([])), "{report:#}");
+    let history = host.machine.run(&host.ctl("history")?).await?;
+    ensure!(history.contains("keeper"), "{history}");
     Ok(())
 }
