@@ -3,17 +3,25 @@
 //! The only module that writes the agent's disk. Every change is one atomic commit that has reached the disk when the
 //! call returns. There is one writer at a time, on the blocking pool; what is kept is also held in memory, so that
 //! reading it never waits for the disk.
+//!
+//! A database that has failed, as on a full disk, does not work again by itself: it is closed, and opened anew by whoever
+//! asks next. What is in memory then outweighs what the failed commit may have left.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
 use trestle_model::{Fence, HostConfig, KeptLease, NameServer, SetupRequest, TransactionId, TransactionReport};
 use trestle_plan::PlannedStep;
 use trestle_plan::transaction::Record;
+use trestle_telemetry::chain;
 use uuid::Uuid;
 
 mod archive;
@@ -25,10 +33,13 @@ mod tally;
 pub use archive::Archive;
 pub use error::JournalError;
 
-use store::Store;
+use store::{Hold, Store};
 
 /// How many results are kept; older ones are forgotten.
 pub const HISTORY_LIMIT: u64 = 1000;
+
+/// The rests between attempts to open a database again, in milliseconds; its last user lets go of it in threads of its own.
+const LETTING_GO_MS: [u64; 6] = [10, 20, 50, 100, 200, 500];
 
 /// Everything that is kept, but the history.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -161,10 +172,15 @@ pub struct Journal {
 
 struct Shared {
     folder: PathBuf,
-    store: Mutex<Store>,
+    /// None after it has failed.
+    store: Mutex<Option<Store>>,
+    /// Whether the store may have failed.
+    suspect: AtomicBool,
     contents: watch::Sender<Arc<Contents>>,
     /// The last transaction that has ended since the store was opened.
     ended: Mutex<Option<Arc<Past>>>,
+    /// Held until the store is closed.
+    _hold: Hold,
     /// Told of each commit before anything else happens.
     #[cfg(test)]
     witness: std::sync::OnceLock<Witness>,
@@ -180,15 +196,17 @@ impl Journal {
     pub async fn open(folder: &Path) -> Result<Self, JournalError> {
         let folder = folder.to_owned();
         blocking(move || {
+            let hold = Hold::take(&folder)?;
             let store = Store::open(&folder)?;
             let (contents, _) = watch::channel(Arc::new(store.contents()?));
-            let store = Mutex::new(store);
             Ok(Self {
                 shared: Arc::new(Shared {
                     folder,
-                    store,
+                    store: Mutex::new(Some(store)),
+                    suspect: AtomicBool::new(false),
                     contents,
                     ended: Mutex::default(),
+                    _hold: hold,
                     #[cfg(test)]
                     witness: std::sync::OnceLock::new(),
                 }),
@@ -277,12 +295,58 @@ impl Journal {
         &self,
         work: impl FnOnce(&mut Store, &Shared) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
+        self.mend().await?;
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let mut store = shared.store.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut store, &shared)
+            let mut slot = shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let store = slot.as_mut().ok_or(JournalError::Stopped)?;
+            // It stays so where the work panics, too.
+            shared.suspect.store(true, Ordering::Release);
+            let done = work(store, &shared);
+            if let Err(error) = &done
+                && error.is_of_the_store()
+            {
+                warn!(error = %chain(error), "store failed, and is closed");
+                *slot = None;
+            } else {
+                shared.suspect.store(false, Ordering::Release);
+            }
+            done
         })
         .await
+    }
+
+    /// Opens the store again if it has failed.
+    async fn mend(&self) -> Result<(), JournalError> {
+        let mut rests = LETTING_GO_MS.into_iter().map(Duration::from_millis);
+        while self.shared.suspect.load(Ordering::Acquire) {
+            let shared = Arc::clone(&self.shared);
+            match (blocking(move || shared.reopen()).await, rests.next()) {
+                (Err(JournalError::InUse(_)), Some(rest)) => sleep(rest).await,
+                (outcome, _) => return outcome,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn reopen(&self) -> Result<(), JournalError> {
+        let mut slot = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others may have worked with it, or opened it, meanwhile.
+        if !self.suspect.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        *slot = None;
+        let mut store = Store::open(&self.folder)?;
+        let contents = Arc::clone(&self.contents.borrow());
+        if store.contents()? != *contents {
+            store.rewrite(&contents)?;
+        }
+        *slot = Some(store);
+        self.suspect.store(false, Ordering::Release);
+        info!("store works again");
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 mod kernel {
     mod advertisements;
     pub(crate) mod bench;
+    mod disk;
     mod far;
     mod keeping;
     mod leases;
@@ -12,7 +13,6 @@ mod kernel {
 }
 
 use kernel::bench::{BOUND, Bench};
-use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{self as wire, ConnectivityCheck, Outcome};
 
 fn network(address: &str) -> wire::Network {
@@ -91,13 +91,7 @@ async fn a_kill_while_the_confirmation_is_waited_for_is_undone_at_the_next_start
     let mut agent = bench.agent().await;
     let mut long = request(network("192.0.2.20/24"), ConnectivityCheck::Confirm);
     long.connectivity_timeout = Some(prost_types::Duration { seconds: 600, nanos: 0 });
-    let mut events = agent.client.setup_networks(long).await.unwrap().into_inner();
-    loop {
-        let event = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap().unwrap().event;
-        if matches!(event, Some(Event::AwaitingConfirmation(_))) {
-            break;
-        }
-    }
+    let _waiting = agent.until_it_waits(long).await;
     assert!(bench.has_link("blue"));
     agent.kill().await;
     let agent = bench.agent().await;

@@ -51,3 +51,13 @@ pub enum JournalError {
     #[error("store is closed")]
     Stopped,
 }
+
+impl JournalError {
+    /// Tells whether the database, or the disk below it, is at fault: it has to be opened again.
+    pub(super) const fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Damaged { .. } => true,
+            Self::InUse(_) | Self::NotEmpty(_) | Self::NotAnArchive(_) | Self::Unwritable(..) | Self::Stopped => false,
+        }
+    }
+}

@@ -39,9 +39,10 @@ pub(super) struct Store {
     tally: Tally,
     account: Account,
     positions: BTreeMap<TransactionId, u64>,
-    /// Held until the store is dropped.
-    _lock: File,
 }
+
+/// Keeps others away from a folder until it is dropped.
+pub(super) struct Hold(#[expect(dead_code, reason = "the lock is the file's, for as long as it is open")] File);
 
 /// What the database says of itself; checked against what is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,11 +58,25 @@ struct Account {
 /// Values to write in one commit: framed, or `None` to remove.
 type Values = Vec<(&'static str, Option<Vec<u8>>)>;
 
-impl Store {
-    pub(super) fn open(folder: &Path) -> Result<Self, JournalError> {
+impl Hold {
+    /// Makes the folder where it is missing, and takes hold of it.
+    pub(super) fn take(folder: &Path) -> Result<Self, JournalError> {
         let failed = |source| io_error(folder, source);
         fs::create_dir_all(folder).map_err(failed)?;
-        let lock = lock(folder)?;
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock"));
+        let file = opened.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database in a folder that is held, and checks all of it.
+    pub(super) fn open(folder: &Path) -> Result<Self, JournalError> {
+        let failed = |source| io_error(folder, source);
         let inner = folder.join("store");
         let database = sled::Config::new().path(&inner).cache_capacity(CACHE_BYTES).open();
         let database = database.map_err(|error| opening_error(folder, error))?;
@@ -77,7 +92,6 @@ impl Store {
             tally,
             account: Account::default(),
             positions: BTreeMap::new(),
-            _lock: lock,
         };
         store.check()?;
         Ok(store)
@@ -146,17 +160,12 @@ impl Store {
         if self.account != Account::default() {
             return Err(JournalError::NotEmpty(self.folder.clone()));
         }
-        let Contents { boot_id, running, persistent, fence, open, duid, leases, leased_names } = &archive.contents;
-        let mut values = Values::new();
-        put(&mut values, BOOT_ID, Some(boot_id))?;
-        put(&mut values, RUNNING, Some(running))?;
-        put(&mut values, PERSISTENT, Some(persistent))?;
-        put(&mut values, FENCE, Some(fence))?;
-        put(&mut values, OPEN, open.as_ref())?;
-        put(&mut values, DUID, Some(duid))?;
-        put(&mut values, LEASES, Some(leases))?;
-        put(&mut values, LEASED_NAMES, Some(leased_names))?;
-        self.write(values, &archive.history)
+        self.write(all(&archive.contents)?, &archive.history)
+    }
+
+    /// Writes everything but the history once more, as one commit.
+    pub(super) fn rewrite(&mut self, contents: &Contents) -> Result<(), JournalError> {
+        self.write(all(contents)?, &[])
     }
 
     fn write(&mut self, mut values: Values, past: &[Past]) -> Result<(), JournalError> {
@@ -276,6 +285,23 @@ impl Store {
     }
 }
 
+fn all(contents: &Contents) -> Result<Values, JournalError> {
+    let Contents { boot_id, running, persistent, fence, open, duid, leases, leased_names } = contents;
+    let mut values = Values::new();
+    put(&mut values, BOOT_ID, Some(boot_id))?;
+    put(&mut values, RUNNING, Some(running))?;
+    put(&mut values, PERSISTENT, Some(persistent))?;
+    put(&mut values, FENCE, Some(fence))?;
+    match open {
+        Some(open) => put(&mut values, OPEN, Some(open))?,
+        None => values.push((OPEN, None)),
+    }
+    put(&mut values, DUID, Some(duid))?;
+    put(&mut values, LEASES, Some(leases))?;
+    put(&mut values, LEASED_NAMES, Some(leased_names))?;
+    Ok(values)
+}
+
 fn put<T: Serialize>(values: &mut Values, key: &'static str, value: Option<&T>) -> Result<(), JournalError> {
     if let Some(value) = value {
         values.push((key, Some(framed(key, value)?)));
@@ -287,18 +313,10 @@ fn framed<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Journa
     frame::wrap(value).map_err(|error| JournalError::Unwritable(what, error))
 }
 
-fn lock(folder: &Path) -> Result<File, JournalError> {
-    let path = folder.join("lock");
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let file = opened.map_err(|source| io_error(folder, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io_error(folder, source)),
-    }
-}
-
 fn io_error(folder: &Path, source: io::Error) -> JournalError {
+    // sled keeps a system's error as its kind, with the rest as a text for programmers.
+    let is_sleds = source.raw_os_error().is_none() && source.kind() != io::ErrorKind::Other;
+    let source = if is_sleds { io::Error::from(source.kind()) } else { source };
     JournalError::Io { folder: folder.to_owned(), source }
 }
 

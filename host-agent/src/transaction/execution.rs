@@ -22,7 +22,7 @@ use super::confirmation::{Awaiting, Kept};
 use super::look::look;
 use super::performance::perform;
 use super::undo::undo;
-use super::{Answer, Caller, End, Refusal, Shared};
+use super::{Answer, Caller, End, Refusal, Shared, refusal};
 use crate::clock;
 use crate::digest;
 use crate::hooks::{Consulted, Hooks};
@@ -462,7 +462,7 @@ fn persistence(options: &SetupOptions) -> PersistentChange {
 
 fn store_failed(error: &JournalError) -> Finding {
     error!(error = %chain(error), "store failed within a transaction");
-    Finding::error(Code::StoreFailed, "", error.to_string())
+    refusal::store_failed(error)
 }
 
 /// Adds what the hooks did to a plan's findings.

@@ -2,6 +2,7 @@
 
 use trestle_model::{Code, Fence, Finding, Findings, TransactionId};
 use trestle_plan::ObserveError;
+use trestle_telemetry::chain;
 
 use crate::journal::JournalError;
 
@@ -61,7 +62,7 @@ impl Refusal {
             Self::Stale { .. } => finding(Code::StaleGeneration),
             Self::RequestIdReused(_) => finding(Code::RequestIdReused),
             Self::Unobservable(error) => Findings(vec![Finding::error(Code::HostUnobservable, "", error.to_string())]),
-            Self::Store(_) => finding(Code::StoreFailed),
+            Self::Store(error) => Findings(vec![store_failed(error)]),
             Self::NotWaiting(_) => finding(Code::TransactionNotFound),
             Self::ResumeTokenExpired => finding(Code::ResumeTokenExpired),
             Self::WatchLimit => finding(Code::WatchLimit),
@@ -69,4 +70,9 @@ impl Refusal {
             Self::Deadline | Self::Stopping => Findings::default(),
         }
     }
+}
+
+/// Says what the disk said, and what it is about: the one who reads it has to act there.
+pub(super) fn store_failed(error: &JournalError) -> Finding {
+    Finding::error(Code::StoreFailed, "", chain(error).to_string())
 }

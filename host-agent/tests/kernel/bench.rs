@@ -84,7 +84,19 @@ impl Bench {
 
     /// Starts the program and waits until it serves.
     pub(crate) async fn agent(&self) -> Agent {
-        let process = tokio::process::Command::from(self.command(&["run"])).kill_on_drop(true).spawn().unwrap();
+        self.connected(self.command(&["run"])).await
+    }
+
+    /// Does the same where `entered`, a program and its arguments, leads.
+    pub(crate) async fn agent_within(&self, entered: &[String]) -> Agent {
+        let [program, arguments @ ..] = entered else { panic!("no program leads anywhere") };
+        let mut command = Command::new(program);
+        command.args(arguments).args([PROGRAM, "--config"]).arg(self.config()).arg("run");
+        self.connected(command).await
+    }
+
+    async fn connected(&self, command: Command) -> Agent {
+        let process = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let target = Target::Unix(self.socket());
         let options = ClientOptions::new(None, ServerIdentity::AnyHost);
         let connected = async {
@@ -253,6 +265,26 @@ impl Agent {
         self.signal(Signal::SIGTERM);
         let ended = tokio::time::timeout(BOUND, self.process.wait()).await.expect("the agent does not stop").unwrap();
         assert!(ended.success(), "{ended}");
+    }
+
+    /// Asks for a change, and returns its events when it waits for a confirmation.
+    pub(crate) async fn until_it_waits(
+        &mut self,
+        request: wire::SetupNetworksRequest,
+    ) -> tonic::Streaming<wire::SetupNetworksResponse> {
+        let mut events = self.client.setup_networks(request).await.unwrap().into_inner();
+        loop {
+            let event = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap().unwrap().event;
+            if matches!(event, Some(Event::AwaitingConfirmation(_))) {
+                return events;
+            }
+        }
+    }
+
+    /// Waits until the program has ended by itself, which it must not have done in order.
+    pub(crate) async fn fails(mut self) {
+        let ended = tokio::time::timeout(BOUND, self.process.wait()).await.expect("the agent does not end").unwrap();
+        assert!(!ended.success(), "{ended}");
     }
 
     /// Ends the program without a warning.

@@ -9,6 +9,7 @@ use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
     Bond, ConnectivityCheck, Network, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
 };
+use trestle_proto::status::reason_of;
 use uuid::Uuid;
 
 use super::{confirm, connect};
@@ -23,6 +24,8 @@ use crate::progress::{result_text, text};
 const CONFIRMATION: Duration = Duration::from_secs(30);
 /// How often a transaction is taken up again after its connection broke.
 const RESUMPTIONS: u32 = 3;
+/// The reason of an agent that stops.
+const DRAINING: &str = "SERVER_DRAINING";
 
 /// Runs `host setup`.
 pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failure> {
@@ -162,7 +165,12 @@ async fn perform(context: &Context, agent: &str, request: &SetupNetworksRequest)
     }
 }
 
+/// Judges the status that a stream ended with. One with a reason is the agent's answer: nothing was changed, and asking again at
+/// once would not help; but an agent that stops is soon back.
 fn broken(status: Status) -> Result<Ended, Failure> {
+    if reason_of(&status).is_some_and(|reason| reason != DRAINING) {
+        return Err(Failure::of_call("setup", status));
+    }
     match status.code() {
         Code::Unavailable | Code::Unknown | Code::Cancelled => Ok(Ended::Broken(status)),
         Code::Ok
