@@ -369,3 +369,47 @@ async fn what_was_acknowledged_survives_a_kill() {
         assert_eq!(journal.past(transaction(last + 1)).await.unwrap(), None, "a torn commit");
     }
 }
+
+/// Opens copies of a store, each with its database damaged in one way, and tells how each ended: a panic ends the test.
+async fn verdicts(damages: impl Iterator<Item = (String, Vec<u8>)>, whole: &Path, kept: &Contents) -> BTreeSet<bool> {
+    let mut verdicts = BTreeSet::new();
+    for (damage, database) in damages {
+        let copy = tempfile::tempdir().unwrap();
+        let folder = copy.path().join("copy");
+        assert!(Command::new("cp").arg("-r").args([whole, &folder]).status().unwrap().success());
+        std::fs::write(folder.join("store/db"), database).unwrap();
+        let opened = Journal::open(&folder).await;
+        match &opened {
+            Ok(journal) => assert_eq!(*journal.contents(), *kept, "{damage} changed what is kept"),
+            Err(JournalError::Damaged { .. } | JournalError::Io { .. }) => {}
+            Err(other) => panic!("{damage}: {other}"),
+        }
+        verdicts.insert(opened.is_ok());
+    }
+    verdicts
+}
+
+#[tokio::test]
+async fn a_database_that_is_cut_or_changed_anywhere_is_whole_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = reopen(folder.path()).await.unwrap();
+    for number in 0..6 {
+        journal.write(Change { past: Some(past(number)), ..whole_change() }).await.unwrap();
+    }
+    let kept = journal.contents();
+    drop(journal);
+    let_go(folder.path()).await;
+    let database = std::fs::read(folder.path().join("store/db")).unwrap();
+    let places = || (0..40).map(|place| database.len() * place / 40);
+
+    let cut = |length: usize| (format!("a cut after {length} octets"), database[..length].to_vec());
+    let verdicts_of_cuts = verdicts(places().map(cut), folder.path(), &kept).await;
+    assert_eq!(verdicts_of_cuts, [false].into(), "a shorter database is noticed");
+
+    let changed = |place: usize| {
+        let mut changed = database.clone();
+        changed[place] ^= 0x55;
+        (format!("another octet {place}"), changed)
+    };
+    assert!(verdicts(places().map(changed), folder.path(), &kept).await.contains(&false), "nothing was noticed");
+}
