@@ -2,7 +2,9 @@
 
 mod agent;
 mod confirmation;
+mod disk;
 mod engine;
+mod libvirt;
 mod local;
 mod restore;
 
@@ -38,6 +40,9 @@ async fn tell(story: &mut Story, fleet: &mut Fleet) -> Result<()> {
     story.tell("an agent killed while it applies leaves no trace", agent::killed_while_applying(fleet)).await;
     story.tell("an agent killed while it waits leaves no trace", agent::killed_while_waiting(fleet)).await;
     story.tell("an agent that stops in order leaves its networks", agent::stopped_in_order(fleet)).await;
+    story.tell("a libvirt that hangs is told and hurts nothing", libvirt::hangs(fleet)).await;
+    story.tell("a change that libvirt dies in is undone", libvirt::killed_while_applying(fleet)).await;
+    story.tell("a disk that is read-only refuses changes", disk::is_read_only_for_a_while(fleet)).await;
     story.tell("agents keep their hosts while the engine is down", engine::is_down(fleet)).await;
     story.tell("sessions return to an engine that was killed", engine::is_killed(fleet)).await;
     story.tell("a reboot restores what was committed and no more", restore::after_a_reboot(fleet)).await;

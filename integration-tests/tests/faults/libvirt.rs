@@ -1,0 +1,50 @@
+//! libvirtd hangs, or ends, while it is needed.
+
+use anyhow::{Context, Result, ensure};
+use integration_tests::fleet::host::Host;
+use integration_tests::fleet::{Fleet, facts};
+use serde_json::{Value, json};
+
+use crate::SETTLE;
+use crate::local::{ask, capabilities, network_local, reports, until_told};
+
+/// So many networks that their definitions in libvirt take longer than a signal takes to arrive.
+const MANY: usize = 12;
+
+pub(crate) async fn hangs(fleet: &mut Fleet) -> Result<()> {
+    let host = &fleet.a;
+    let before = host.picture().await?;
+    host.run("kill -STOP $(cat /run/libvirtd.pid)").await?;
+    ask(host, &json!({"networks": [network_local()], "connectivityCheck": "CONNECTIVITY_CHECK_NONE"})).await?;
+    until_told(host, "HOST_UNOBSERVABLE").await?;
+    let reported = capabilities(host).await?;
+    ensure!(reported["libvirt"]["connected"] != true && reported["libvirt"]["fault"].is_string(), "{reported:#}");
+    ensure!(reports(host, "blue").await?, "the kernel's part is not told any more");
+    host.picture().await?.same_as(&before)?;
+    host.run("kill -CONT $(cat /run/libvirtd.pid)").await?;
+    fleet.until_in_sync("host-a", SETTLE).await?;
+    fleet.a.picture().await?.same_as(&before)
+}
+
+pub(crate) async fn killed_while_applying(fleet: &mut Fleet) -> Result<()> {
+    let host = &fleet.a;
+    let before = host.picture().await?;
+    let networks: Vec<Value> = (0..MANY).map(|number| json!({"name": format!("many{number}")})).collect();
+    ask(host, &json!({"networks": networks, "connectivityCheck": "CONNECTIVITY_CHECK_NONE"})).await?;
+    until_told(host, "stepDone").await?;
+    host.run("kill -KILL $(cat /run/libvirtd.pid)").await?;
+    let told = until_told(host, "OUTCOME_ROLL").await?;
+    ensure!(told.contains("STEP_FAILED"), "{told}");
+    host.picture().await?.same_as(&before).context("the kernel's part is not as before")?;
+    host.machine.start_libvirtd().await?;
+    fleet.until_in_sync("host-a", SETTLE).await?;
+    left_nothing(&fleet.a).await
+}
+
+/// What libvirt had defined when it died is nobody's wish.
+async fn left_nothing(host: &Host) -> Result<()> {
+    for number in 0..MANY {
+        ensure!(!facts::libvirt_knows(host, &format!("many{number}")).await?, "libvirt keeps many{number}");
+    }
+    Ok(())
+}
