@@ -57,7 +57,12 @@ impl JournalError {
     pub(super) const fn is_of_the_store(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Damaged { .. } => true,
-            Self::InUse(_) | Self::NotEmpty(_) | Self::NotAnArchive(_) | Self::Unwritable(..) | Self::Stopped => false,
+            Self::InUse(_)
+            | Self::NotEmpty(_)
+            | Self::NotAnArchive(_)
+            | Self::OtherFormat { .. }
+            | Self::Unwritable(..)
+            | Self::Stopped => false,
         }
     }
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::confirmation::{Awaiting, Kept};
 use super::look::look;
 use super::performance::perform;
-use super::undo::undo;
+use super::undo::{Undone, undo};
 use super::{Answer, Caller, End, Refusal, Shared, refusal};
 use crate::clock;
 use crate::digest;
@@ -392,6 +392,8 @@ pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, Jo
 
 /// Puts the host back to the snapshot, and closes the record with the cause.
 ///
+/// While libvirt does not answer, what was seen of the host is put back and told, and the record stays open: its end is owed.
+///
 /// *Errors*: the store failed; the record is still open, and the next start goes on.
 pub(super) async fn take_back<H: Site>(
     shared: &Shared<H>,
@@ -405,36 +407,27 @@ pub(super) async fn take_back<H: Site>(
         // The record that is there leads to the same undo.
         error!(error = %chain(&error), "undo begins without being journalled as such");
     }
-    let leftovers = undo(&shared.host, &open.record.snapshot).await;
-    let outcome = if leftovers.is_empty() {
-        info!("host is as before");
-        Outcome::RolledBack(cause)
-    } else {
-        error!(left = %listing(&leftovers), "host could not be put back wholly");
-        Outcome::RollbackFailed { cause, leftovers }
-    };
-    close(shared, open, outcome).await
+    match undo(&shared.host, &open.record.snapshot).await {
+        Undone::Wholly => {
+            info!("host is as before");
+            close(shared, open, Outcome::RolledBack(cause)).await
+        }
+        Undone::But(leftovers) => {
+            error!(left = %listing(&leftovers), "host could not be put back wholly");
+            close(shared, open, Outcome::RollbackFailed { cause, leftovers }).await
+        }
+        Undone::Blindly(leftovers) => {
+            error!(left = %listing(&leftovers), "host could not be put back wholly, what libvirt has is owed");
+            let running = &shared.journal.contents().running;
+            Ok(past_without(running, open, Outcome::RollbackFailed { cause, leftovers }))
+        }
+    }
 }
 
 /// Closes the record of a transaction whose configuration is not taken over.
 pub(super) async fn close<H>(shared: &Shared<H>, open: Open, outcome: Outcome) -> Result<Past, JournalError> {
     let contents = shared.journal.contents();
-    let report = TransactionReport {
-        transaction: open.record.request.options.transaction,
-        outcome,
-        steps: open.record.steps.iter().map(|planned| planned.step.to_string()).collect(),
-        findings: open.record.findings,
-        committed: false,
-        running_hash: digest::of(&contents.running),
-    };
-    let past = Past {
-        actor: open.actor,
-        began_ms: Some(open.began_ms),
-        ended_ms: clock::now_ms(),
-        request: open.record.request,
-        steps: open.record.steps,
-        report,
-    };
+    let past = past_without(&contents.running, open, outcome);
     let change = Change {
         // Said again, since an adoption may have failed half-way.
         running: Some(contents.running.clone()),
@@ -445,6 +438,26 @@ pub(super) async fn close<H>(shared: &Shared<H>, open: Open, outcome: Outcome) -
     };
     shared.journal.write(change).await?;
     Ok(past)
+}
+
+/// Returns what there is to say of a transaction whose configuration is not taken over; `running` is kept instead.
+fn past_without(running: &HostConfig, open: Open, outcome: Outcome) -> Past {
+    let report = TransactionReport {
+        transaction: open.record.request.options.transaction,
+        outcome,
+        steps: open.record.steps.iter().map(|planned| planned.step.to_string()).collect(),
+        findings: open.record.findings,
+        committed: false,
+        running_hash: digest::of(running),
+    };
+    Past {
+        actor: open.actor,
+        began_ms: Some(open.began_ms),
+        ended_ms: clock::now_ms(),
+        request: open.record.request,
+        steps: open.record.steps,
+        report,
+    }
 }
 
 async fn write_open<H>(shared: &Shared<H>, open: &Open) -> Result<(), JournalError> {

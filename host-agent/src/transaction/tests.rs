@@ -168,6 +168,18 @@ async fn a_libvirt_that_dies_does_not_keep_the_kernel_from_being_put_back() {
     assert_eq!(cause.code, Code::ConnectivityLost);
     assert!(!leftovers.is_empty());
     assert_eq!(essence(&host).kernel, before.kernel);
+    assert_ne!(essence(&host), before, "libvirt has nothing to put back: this proves nothing");
+
+    // Nothing else may come between.
+    let refused = bench.set_up(set(network("red", "eth1"))).await.unwrap_err();
+    assert_eq!(codes(&refused), [Code::HostUnobservable]);
+    host.heal();
+    let mut kept = bench.agent.kept();
+    tokio::time::timeout(BOUND, kept.wait_for(|contents| contents.open.is_none())).await.unwrap().unwrap();
+    assert_eq!(essence(&host), before);
+    let past = bench.agent.ended().unwrap();
+    assert_eq!((past.report.transaction, undone_because(&past.report)), (report.transaction, Code::ConnectivityLost));
+    assert_eq!(bench.apply(set(network("red", "eth1"))).await.outcome, Outcome::Applied);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Undo: back to what was observed before, by a plan of its own from a fresh observation.
 //!
 //! A libvirt that does not answer keeps nothing of the kernel's part from being put back: a host is never left cut off
-//! because libvirt is away. What could not be seen of libvirt is then left over, and told.
+//! because libvirt is away. What could not be seen of libvirt is then left over, told, and made up for later.
 
 use std::time::Duration;
 
@@ -24,46 +24,65 @@ const RESTS: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 
-/// Puts the host back to the snapshot, and returns what could not be put back.
+/// How far an undo came.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// The host is as before.
+    Wholly,
+    /// This could not be put back.
+    But(Vec<Leftover>),
+    /// This could not be put back, or not be seen: libvirt does not answer.
+    Blindly(Vec<Leftover>),
+}
+
+/// Puts the host back to the snapshot.
 ///
 /// A step that fails does not keep the others from being done; each round plans anew from what is there then.
 /// *Cancel safety*: what was done stays done; the journal still holds the snapshot.
-pub(super) async fn undo<H: Site>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
+pub(super) async fn undo<H: Site>(host: &H, snapshot: &Snapshot) -> Undone {
     rounds(host, snapshot).instrument(info_span!(names::PHASE_SPAN, { names::PHASE } = "undo")).await
 }
 
-async fn rounds<H: Site>(host: &H, snapshot: &Snapshot) -> Vec<Leftover> {
+async fn rounds<H: Site>(host: &H, snapshot: &Snapshot) -> Undone {
     let target = undo_target(snapshot);
     let mut rests = RESTS.iter();
     loop {
-        let leftovers = match look(host).await {
+        let undone = match look(host).await {
             Ok((observed, blind)) => {
                 let steps = steps_towards(&target, &observed);
                 if steps.is_empty() && blind.is_none() {
-                    return Vec::new();
+                    return Undone::Wholly;
                 }
                 perform_all(host, &steps).await;
                 left(host, &target).await
             }
-            Err(error) => vec![unreadable(&error)],
+            Err(error) => Undone::But(vec![unreadable(&error)]),
         };
-        if leftovers.is_empty() {
-            return leftovers;
-        }
-        let Some(rest) = rests.next() else { return leftovers };
-        warn!(left = leftovers.len(), "undo is not complete, will be tried again");
+        let left = match &undone {
+            Undone::Wholly => return undone,
+            Undone::But(leftovers) | Undone::Blindly(leftovers) => leftovers.len(),
+        };
+        let Some(rest) = rests.next() else { return undone };
+        warn!(left, "undo is not complete, will be tried again");
         sleep(*rest).await;
     }
 }
 
 /// Tells what of the target the host is not.
-async fn left<H: Site>(host: &H, target: &Target) -> Vec<Leftover> {
+async fn left<H: Site>(host: &H, target: &Target) -> Undone {
     match look(host).await {
         Ok((after, blind)) => {
-            let unseen = blind.filter(|_| !target.libvirt.is_empty());
-            verify(target, &after).into_iter().map(Leftover::from).chain(unseen.as_ref().map(unreadable)).collect()
+            let mut leftovers: Vec<Leftover> = verify(target, &after).into_iter().map(Leftover::from).collect();
+            match blind.filter(|_| !target.libvirt.is_empty()) {
+                Some(unseen) => {
+                    leftovers.push(unreadable(&unseen));
+                    Undone::Blindly(leftovers)
+                }
+                None if leftovers.is_empty() => Undone::Wholly,
+                None => Undone::But(leftovers),
+            }
         }
-        Err(error) => vec![unreadable(&error)],
+        Err(error) => Undone::But(vec![unreadable(&error)]),
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info, info_span};
+use trestle_plan::ObserveError;
 use trestle_telemetry::{chain, names};
 
 use super::execution::{Errand, Execution, Failure};
@@ -18,7 +19,7 @@ use crate::journal::JournalError;
 use crate::keeper::KEEPER;
 use crate::site::Site;
 
-/// How often a restore that lacked libvirt is tried again.
+/// How often a restore, or an undo, that lacked libvirt is tried again.
 const RESTORE_PERIOD: Duration = Duration::from_secs(5);
 
 /// Carries requests out, one at a time; made by [`super::Agent::new`].
@@ -74,7 +75,7 @@ impl<H: Site> Writer<H> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), JournalError> {
         loop {
             let restore_at = Instant::now() + RESTORE_PERIOD;
-            let owed = self.restored == Restored::WithoutLibvirt;
+            let owed = self.restored == Restored::WithoutLibvirt || self.is_open();
             // Cancel safety: receiving from a channel, sleeping, and waiting for a token all are.
             let turn = tokio::select! {
                 biased;
@@ -89,11 +90,19 @@ impl<H: Site> Writer<H> {
                 Turn::Job(job) => {
                     // A change must not come before the restore, which would take it back.
                     self.restore().await?;
-                    self.serve(*job, &stop).await?;
+                    if self.is_open() {
+                        let _gone = job.end.send(Err(unseen()));
+                    } else {
+                        self.serve(*job, &stop).await?;
+                    }
                 }
                 Turn::Repair(repair) => {
                     self.restore().await?;
-                    self.repair(repair, &stop).await?;
+                    if self.is_open() {
+                        let _gone = repair.end.send(Err(unseen()));
+                    } else {
+                        self.repair(repair, &stop).await?;
+                    }
                 }
             }
         }
@@ -107,8 +116,16 @@ impl<H: Site> Writer<H> {
         Ok(())
     }
 
-    /// Makes up for a restore that lacked libvirt, if it answers now.
+    /// Tells whether a transaction was undone without libvirt: between two transactions no other is open.
+    fn is_open(&self) -> bool {
+        self.shared.journal.contents().open.is_some()
+    }
+
+    /// Makes up for an undo and for a restore that lacked libvirt, if it answers now.
     async fn restore(&mut self) -> Result<(), JournalError> {
+        if self.is_open() && self.shared.host.observe().await.is_ok() {
+            finish_open(&self.shared).await?;
+        }
         if self.restored == Restored::WithoutLibvirt {
             self.restored = restore_after_boot(&self.shared, 1).await?;
         }
@@ -152,6 +169,12 @@ impl<H: Site> Writer<H> {
         let span = info_span!("repair", { names::PEER } = caller.actor);
         give(Box::pin(execution.repair(&things)).instrument(span).await, end)
     }
+}
+
+/// Refuses what comes while an undo is owed.
+fn unseen() -> Refusal {
+    let why = "it does not answer, and the undo of the last transaction needs it; ask again when it does";
+    Refusal::Unobservable(ObserveError::Libvirt(why.to_owned()))
 }
 
 /// Gives an end to whoever waits for it; one who has gone misses it.
