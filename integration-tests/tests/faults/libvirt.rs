@@ -1,8 +1,8 @@
 //! libvirtd hangs, or ends, while it is needed.
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::fleet::host::Host;
 use integration_tests::fleet::Fleet;
+use integration_tests::fleet::host::Host;
 use serde_json::{Value, json};
 
 use crate::SETTLE;
@@ -44,7 +44,12 @@ pub(crate) async fn killed_while_applying(fleet: &mut Fleet) -> Result<()> {
 
 /// What libvirt had defined when it died is nobody's wish: it goes as soon as libvirt answers again.
 async fn left_nothing(host: &Host) -> Result<()> {
-    host.machine.wait_until("virsh -c qemu:///system -q net-list --all --name >/run/lab/networks && ! grep many /run/lab/networks", SETTLE).await?;
+    host.machine
+        .wait_until(
+            "virsh -c qemu:///system -q net-list --all --name >/run/lab/networks && ! grep many /run/lab/networks",
+            SETTLE,
+        )
+        .await?;
     let history = host.run("trestlectl host history --limit 1").await?;
     ensure!(history.contains("STEP_FAILED"), "{history}");
     Ok(())
