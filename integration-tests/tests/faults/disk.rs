@@ -17,12 +17,16 @@ pub(crate) async fn is_read_only_for_a_while(fleet: &mut Fleet) -> Result<()> {
     host.run("echo u >/proc/sysrq-trigger").await?;
     host.machine.wait_until(&format!("! touch {STORE}/probe"), SETTLE).await?;
     ask(host, &wish).await?;
-    let told = until_told(host, "STORE_FAILED").await?;
-    ensure!(told.to_lowercase().contains("read-only"), "{told}");
-    ensure!(reports(host, "blue").await?, "the host is not told any more");
-    host.picture().await?.same_as(&before)?;
-
+    let told = until_told(host, "STORE_FAILED\\|OUTCOME_ROLL").await;
+    let tells = reports(host, "blue").await;
+    let between = host.picture().await;
     host.run(&format!("mount -o remount,rw $(findmnt -n -o SOURCE -T {STORE} | sed 's/\\[.*//')")).await?;
+    // A commit that fits what the store's file has on the disk already still reaches it; libvirt's file does not.
+    let told = told?;
+    ensure!(told.to_lowercase().contains("read-only"), "{told}");
+    ensure!(tells?, "the host is not told any more");
+    between?.same_as(&before)?;
+
     host.run(&format!("touch {STORE}/probe")).await?;
     ask(host, &wish).await?;
     until_told(host, "OUTCOME_APPLIED").await?;
