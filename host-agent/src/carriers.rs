@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 use trestle_dhcp::Dhcp;
 use trestle_model::IfName;
-use trestle_netlink::{Change, ConnectError, Kernel, Watch};
+use trestle_netlink::{Carrier, Change, ConnectError, Kernel, Watch};
 
 /// The least time between two looks at the devices, however often they change.
 const REST: Duration = Duration::from_millis(200);
@@ -18,10 +19,12 @@ const REST: Duration = Duration::from_millis(200);
 /// The task; made with [`Carriers::new`].
 pub struct Carriers {
     dhcp: Dhcp,
+    clients: watch::Receiver<u64>,
     kernel: Kernel,
     watch: Watch,
-    /// Whether the devices that clients' networks leave the host by had a carrier at the last look.
-    known: BTreeMap<IfName, bool>,
+    /// The devices' carriers at the last look; of a device that has gone, at the last look that saw it. Empty while there
+    /// are no clients.
+    known: BTreeMap<IfName, Carrier>,
 }
 
 impl Carriers {
@@ -29,8 +32,8 @@ impl Carriers {
     ///
     /// *Errors*: the kernel gave no socket.
     pub fn new(dhcp: Dhcp, kernel: Kernel) -> Result<Self, ConnectError> {
-        let watch = kernel.watch()?;
-        Ok(Self { dhcp, kernel, watch, known: BTreeMap::new() })
+        let (watch, clients) = (kernel.watch()?, dhcp.watch());
+        Ok(Self { dhcp, clients, kernel, watch, known: BTreeMap::new() })
     }
 
     /// Tells clients of carriers until `stop` is cancelled.
@@ -50,43 +53,90 @@ impl Carriers {
         }
     }
 
-    /// Waits until a device has changed, or any might have; tells whether there will be more.
+    /// Waits until a client or a device has changed, or any might have; tells whether there will be more.
     async fn changed(&mut self) -> bool {
-        sleep(REST).await;
+        // The first client is looked after at once: what happens to its cable from then on is told by the next look.
+        if !self.known.is_empty() {
+            sleep(REST).await;
+        }
         loop {
-            match self.watch.next().await {
-                Some(changes) if changes.iter().any(|change| matches!(change, Change::Links | Change::Resync)) => {
-                    return true;
-                }
-                Some(_) => {}
-                None => return false,
+            // Cancel safety: both arms are.
+            tokio::select! {
+                changed = self.clients.changed() => return changed.is_ok(),
+                changes = self.watch.next() => match changes {
+                    Some(changes) if changes.iter().any(may_be_of_links) => return true,
+                    Some(_) => {}
+                    None => return false,
+                },
             }
         }
     }
 
     async fn look(&mut self) {
-        let segments: BTreeSet<IfName> = self.dhcp.observe().into_iter().map(|client| client.spec.segment).collect();
-        if segments.is_empty() {
+        let clients = self.dhcp.observe();
+        if clients.is_empty() {
             self.known.clear();
             return;
         }
-        let links = match self.kernel.look(&BTreeSet::new()).await {
-            Ok(look) => look.state.links,
+        let now = match self.kernel.carriers().await {
+            Ok(carriers) => carriers,
             Err(error) => {
                 debug!(error = %error, "carriers not read");
                 return;
             }
         };
-        let now: BTreeMap<IfName, bool> = segments
-            .into_iter()
-            .map(|segment| (segment.clone(), links.get(&segment).is_some_and(|link| link.carrier)))
-            .collect();
-        for (segment, _) in now.iter().filter(|(_, carrier)| **carrier) {
-            if self.known.get(segment) == Some(&false) {
+        let segments: BTreeSet<IfName> = clients.into_iter().map(|client| client.spec.segment).collect();
+        for segment in &segments {
+            if let (Some(before), Some(now)) = (self.known.get(segment), now.get(segment))
+                && has_come_back(*before, *now)
+            {
                 info!(link = %segment, "cable is back, leases are looked after");
                 self.dhcp.ask_again(segment);
             }
         }
-        self.known = now;
+        self.known.retain(|link, _| segments.contains(link));
+        self.known.extend(now);
+    }
+}
+
+const fn may_be_of_links(change: &Change) -> bool {
+    match change {
+        Change::Links | Change::Resync => true,
+        Change::Addresses
+        | Change::Routes
+        | Change::Rules
+        | Change::Forwarding
+        | Change::Learning
+        | Change::Egress
+        | Change::Vlans => false,
+    }
+}
+
+/// Tells whether a device has a carrier that is not the one it had, however short the time without was.
+const fn has_come_back(before: Carrier, now: Carrier) -> bool {
+    now.present && (!before.present || now.times != before.times || now.index != before.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carrier_has_come_back_where_it_is_another_one_than_at_the_last_look() {
+        let up = Carrier { index: 4, present: true, times: 2 };
+        let down = Carrier { present: false, ..up };
+        let cases = [
+            ("as it was", up, up, false),
+            ("gone", up, down, false),
+            ("still gone", down, down, false),
+            ("back", down, Carrier { times: 3, ..up }, true),
+            ("gone and back between the looks", up, Carrier { times: 3, ..up }, true),
+            ("back and gone between the looks", down, Carrier { times: 3, ..down }, false),
+            ("another device of the name", up, Carrier { index: 5, ..up }, true),
+            ("another device of the name, without a cable", up, Carrier { index: 5, ..down }, false),
+        ];
+        for (case, before, now, expected) in cases {
+            assert_eq!(has_come_back(before, now), expected, "{case}");
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! One connection to the kernel, and the two things it is for: observing and performing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use trestle_model::{IfName, KernelState, LinkStatistics};
 use trestle_plan::{KernelStep, ObserveError, StepFailure};
 
 use crate::device::Devices;
-use crate::observation::{Look, Table};
+use crate::observation::{Carrier, Look, Table};
 use crate::socket::Socket;
 use crate::watch::Watch;
 use crate::{observation, performance};
@@ -55,6 +55,15 @@ impl Kernel {
     /// *Shape*, *errors*, *cancel safety*: as [`Kernel::observe`].
     pub async fn look(&self, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
         observation::look(&self.socket, tables).await
+    }
+
+    /// Reads the carriers of all devices, in one dump.
+    ///
+    /// *Shape*: a device whose name Trestle cannot express is left out.
+    ///
+    /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
+    pub async fn carriers(&self) -> Result<BTreeMap<IfName, Carrier>, ObserveError> {
+        observation::carriers(&self.socket).await
     }
 
     /// Reads the counters of the devices called `names`, or of all devices, in one dump.

@@ -20,7 +20,7 @@ mod socket;
 mod watch;
 
 pub use kernel::{ConnectError, Kernel, KernelPerformer};
-pub use observation::{Look, Table};
+pub use observation::{Carrier, Look, Table};
 pub use probe::probe;
 pub use scratch::start_in_scratch_namespace;
 pub use watch::{Change, Watch};

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bonds;
+mod carriers;
 mod egress;
 mod forwarding;
 mod links;
@@ -19,6 +20,8 @@ use crate::hardware;
 use crate::socket::Socket;
 
 pub(crate) use addresses::{is_tentative, on_device as addresses_on_device};
+pub use carriers::Carrier;
+pub(crate) use carriers::read as carriers;
 pub(crate) use routes::of_family as routes_of_family;
 pub(crate) use statistics::read as statistics;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use trestle_model::{Address, AddressOrigin, FdbEntry, FdbState, Mtu};
-use trestle_netlink::{Change, Watch};
+use trestle_netlink::{Carrier, Change, Watch};
 use trestle_plan::KernelStep;
 
 use crate::scene::{create_bridge, in_namespace, name, set_up};
@@ -62,5 +62,24 @@ fn says_that_it_missed_changes() {
         let steps: Vec<_> = (0..2_000).map(|i| mtu(1_400 + i % 2)).collect();
         scene.try_perform(&steps).await.unwrap();
         until(&mut watch, Change::Resync).await;
+    });
+}
+
+#[test]
+fn counts_the_carriers_that_came_and_went_between_two_looks() {
+    in_namespace(async |scene| {
+        scene.cable("nic0", "wire0").await;
+        scene.try_perform(&[set_up("nic0", true), set_up("wire0", true)]).await.unwrap();
+        let before = scene.kernel.carriers().await.unwrap()[&name("nic0")];
+        let gone = [set_up("wire0", false)];
+        let back = [set_up("wire0", true)];
+        scene.try_perform(&gone).await.unwrap();
+        scene.try_perform(&back).await.unwrap();
+        let after = scene.kernel.carriers().await.unwrap()[&name("nic0")];
+        assert_eq!(after, Carrier { times: before.times + 1, ..before });
+        assert!(after.present);
+        scene.try_perform(&gone).await.unwrap();
+        let without = scene.kernel.carriers().await.unwrap()[&name("nic0")];
+        assert_eq!(without, Carrier { present: false, ..after });
     });
 }
