@@ -6,7 +6,7 @@
 //! verified, undone where it fails, and in the history, under the name [`KEEPER`] (D-0040).
 //!
 //! It never changes the host itself, never repairs while a transaction runs or waits for its confirmation, and never
-//! fights: what is lost again and again is repaired after growing rests, then not any more ([`case`]).
+//! fights: what is lost again and again is repaired after growing rests, then not any more.
 
 mod board;
 mod case;
