@@ -76,7 +76,8 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
         host.perform(&[stop.into()]).await?;
     }
     let mut script = "for link in $(ls /sys/class/net); do case $link in lo|bonding_masters|eth[0-9]|wire[0-9]) ;; \
-                      *) ip link delete $link 2>/dev/null || true;; esac; done\n"
+                      *) ip link delete $link 2>/dev/null || true;; esac; done\n\
+                      for family in -4 -6; do for protocol in 116 117; do ip $family rule flush protocol $protocol; done; done\n"
         .to_owned();
     for number in 0..NICS {
         script += &format!(
