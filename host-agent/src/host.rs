@@ -12,8 +12,8 @@ use trestle_dhcp::Dhcp;
 use trestle_libvirt::Libvirt;
 use trestle_lldp::Lldp;
 use trestle_model::{
-    Feature, FeatureSet, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState, LinkStatistics,
-    ResolverState, Support,
+    Feature, FeatureSet, ForeignDhcp, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState,
+    LinkStatistics, ResolverState, Support,
 };
 use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
 use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, ResolverStep, Step, StepFailure};
@@ -168,10 +168,7 @@ impl Host for RealHost {
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let (kernel, libvirt, features, resolver) =
             tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features(), self.resolver.observe());
-        let mut state = self.assemble(kernel?, libvirt?, resolver?, features);
-        // Whoever does not look shows nobody.
-        state.foreign_dhcp = tokio::task::spawn_blocking(trestle_dhcp::rivals).await.unwrap_or_default();
-        Ok(state)
+        Ok(self.assemble(kernel?, libvirt?, resolver?, features))
     }
 
     fn performer(&self) -> RealPerformer<'_> {
@@ -215,6 +212,11 @@ impl Site for RealHost {
 
     async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
         self.kernel.statistics(names).await
+    }
+
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        // Whoever does not look shows nobody.
+        tokio::task::spawn_blocking(trestle_dhcp::rivals).await.unwrap_or_default()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What DHCP leases mean for the kernel, kept true by one task.
 //!
 //! It brings the kernel into line with the leases in force: an address that ends with its lease, the lease's routes and
-//! rules, and the resolver with the lease's name servers. It takes away what a lease brought when the lease ends, changes or loses its client, and keeps the leases on disk. The
-//! kernel ends a lease's address by itself, too, should the agent be away then.
+//! rules, and the resolver with the lease's name servers. It takes away what a lease brought when the lease ends, changes
+//! or loses its client, and keeps the leases on disk. The kernel ends a lease's address by itself, too, should the agent be
+//! away then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Leases {
     written: Vec<KeptLease>,
     /// Whether name servers of a lease were set since the start: only then the end of the lease is known to be one.
     names_servers: bool,
+    /// Whether something of a lease may be there that no client has any more: an earlier agent's, or what could not be removed.
+    unswept: bool,
     /// Whether the last failure was told of.
     troubled: bool,
 }
@@ -57,8 +60,9 @@ impl Leases {
         let (orders_in, orders) = mpsc::channel(QUEUE);
         let written = journal.contents().leases.clone();
         let applied = BTreeMap::new();
-        let (names_servers, troubled) = (false, false);
-        let leases = Self { dhcp, kernel, resolver, journal, orders, applied, written, names_servers, troubled };
+        let (names_servers, unswept, troubled) = (false, true, false);
+        let leases =
+            Self { dhcp, kernel, resolver, journal, orders, applied, written, names_servers, unswept, troubled };
         (leases, Settlement { orders: orders_in })
     }
 
@@ -76,7 +80,9 @@ impl Leases {
                 Some(order) = self.orders.recv() => Some(order),
                 Ok(()) = changes.changed() => None,
                 () = sleep(rest) => {
-                    self.sweep().await;
+                    if self.unswept {
+                        self.unswept = !self.sweep().await;
+                    }
                     None
                 }
             };
@@ -103,6 +109,7 @@ impl Leases {
             let now = wanted.get(&key).map(|(meant, _)| meant);
             in_line &= self.withdraw(&key.0, &before, now).await;
         }
+        self.unswept |= !in_line;
         for (key, (meant, lease)) in wanted {
             in_line &= self.apply(&key.0, &meant, lease.as_ref()).await;
             self.applied.insert(key, meant);
@@ -119,15 +126,17 @@ impl Leases {
     }
 
     /// Takes away what leases of an earlier agent brought that no client has any more. The kernel ends addresses by
-    /// itself, and routes with them; rules and name servers it does not.
-    async fn sweep(&mut self) {
+    /// itself, and routes with them; rules and name servers it does not. Tells whether all of it is gone.
+    async fn sweep(&mut self) -> bool {
         self.names_servers = true;
-        let Ok(look) = self.kernel.look(&BTreeSet::from([Table::Routes])).await else { return };
+        let Ok(look) = self.kernel.look(&BTreeSet::from([Table::Routes])).await else { return false };
         let rules = look.state.rules.into_iter().filter(|rule| rule.protocol == LEASE_PROTOCOL);
         let is_meant = |rule: &Rule| self.applied.values().any(|meant| meant.rules.contains(rule));
+        let mut gone = true;
         for rule in rules.filter(|rule| !is_meant(rule)).collect::<Vec<_>>() {
-            self.perform(KernelStep::RemoveRule { rule }).await;
+            gone &= self.perform(KernelStep::RemoveRule { rule }).await;
         }
+        gone
     }
 
     /// Takes away what a lease brought before and does not bring now.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use trestle_model::{HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, LldpNeighbor, NicHardware};
+use trestle_model::{
+    ForeignDhcp, HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, LldpNeighbor, NicHardware,
+};
 use trestle_plan::{Host, ObserveError};
 
 /// A host that can also be looked at while a part of it is out of order.
@@ -22,6 +24,11 @@ pub trait Site: Host {
         &self,
         names: Option<&BTreeSet<IfName>>,
     ) -> impl Future<Output = Result<Vec<LinkStatistics>, ObserveError>> + Send;
+
+    /// Looks for other programs' DHCP clients, which may take a look at every process: only for a request to which they matter.
+    ///
+    /// *Shape*: ordered, each once; what cannot be read shows nobody. *Cancel safety*: safe, reading has no effect.
+    fn foreign_dhcp(&self) -> impl Future<Output = Vec<ForeignDhcp>> + Send;
 }
 
 /// A part of a host that costs something to read; its links are always read.

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, FeatureSet, HostState, IfName,
-    Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
-    NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
-    TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, FeatureSet, ForeignDhcp,
+    HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu,
+    NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound,
+    StaticIpv4, Topology, TransactionId, TransactionReport,
 };
 use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -29,6 +29,10 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 pub(crate) const BOOT: &str = "boot-1";
 
 impl Site for FakeHost {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.state().foreign_dhcp
+    }
+
     async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
         let links = self.state().kernel.links.into_values();
         let wanted = links.filter(|link| names.is_none_or(|names| names.contains(&link.name)));
@@ -102,6 +106,10 @@ impl Performer for WaywardPerformer<'_> {
 }
 
 impl Site for Wayward {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.host.foreign_dhcp().await
+    }
+
     async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
         self.host.statistics(names).await
     }

@@ -37,6 +37,25 @@ pub struct LldpNeighbor {
     pub max_frame_size: Option<u16>,
 }
 
+impl LldpNeighbor {
+    /// Makes a neighbour that says no more than it has to.
+    pub const fn new(chassis: LldpId, port: LldpId) -> Self {
+        Self {
+            chassis,
+            port,
+            port_description: None,
+            system_name: None,
+            system_description: None,
+            capabilities: BTreeSet::new(),
+            enabled_capabilities: BTreeSet::new(),
+            management_addresses: Vec::new(),
+            port_vlan: None,
+            vlans: BTreeMap::new(),
+            max_frame_size: None,
+        }
+    }
+}
+
 /// The identity of a device or of a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LldpId {

@@ -3,7 +3,7 @@
 //! *Source*: IEEE 802.1AB-2016, 8.2 to 8.6 and 9.2.7. A frame that breaks the rules for its first three parts, or that ends
 //! within a part, is no frame; a later part that makes no sense is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -73,19 +73,7 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Frame, Malformed> {
     if seconds == 0 {
         return Ok(Frame::Gone(chassis, port));
     }
-    let mut neighbor = LldpNeighbor {
-        chassis,
-        port,
-        port_description: None,
-        system_name: None,
-        system_description: None,
-        capabilities: BTreeSet::new(),
-        enabled_capabilities: BTreeSet::new(),
-        management_addresses: Vec::new(),
-        port_vlan: None,
-        vlans: BTreeMap::new(),
-        max_frame_size: None,
-    };
+    let mut neighbor = LldpNeighbor::new(chassis, port);
     while let Some((kind, value)) = next(&mut rest)? {
         match kind {
             part::CHASSIS_ID | part::PORT_ID | part::TIME_TO_LIVE => return Err(Malformed::Again),

@@ -104,7 +104,6 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use trestle_model::LldpIdKind;
@@ -119,19 +118,8 @@ mod tests {
     }
 
     fn here(port: &str, name: &str, time: Duration) -> Frame {
-        let neighbor = LldpNeighbor {
-            chassis: id("switch"),
-            port: id(port),
-            port_description: None,
-            system_name: Some(name.to_owned()),
-            system_description: None,
-            capabilities: BTreeSet::new(),
-            enabled_capabilities: BTreeSet::new(),
-            management_addresses: Vec::new(),
-            port_vlan: None,
-            vlans: BTreeMap::new(),
-            max_frame_size: None,
-        };
+        let system_name = Some(name.to_owned());
+        let neighbor = LldpNeighbor { system_name, ..LldpNeighbor::new(id("switch"), id(port)) };
         Frame::Here(Box::new(neighbor), time)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
-use trestle_model::{ConnectivityCheck, HostState, IfName, LinkStatistics, Outcome, SetupRequest};
+use trestle_model::{ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, Outcome, SetupRequest};
 use trestle_plan::sample::kind::{Kind, kinds};
 use trestle_plan::transaction::Phase;
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -99,6 +99,10 @@ impl Performer for WatchedPerformer<'_> {
 }
 
 impl Site for Watched {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.witness.host.foreign_dhcp().await
+    }
+
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         self.witness.host.survey(parts).await
     }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 use trestle_model::{
-    BondChange, Code, ConnectivityCheck, Finding, Findings, HostConfig, HostState, NetworkChange, Origin, Outcome,
-    Progress, Scope, SetupOptions, SetupRequest, TransactionId, TransactionReport,
+    BondChange, Code, ConnectivityCheck, Finding, Findings, HostConfig, HostState, Ipv4Config, NetworkChange, Origin,
+    Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionId, TransactionReport,
 };
 use trestle_plan::transaction::{Event, Phase, Record};
 use trestle_plan::{
@@ -84,7 +84,10 @@ impl<H: Site> Execution<'_, H> {
         let contents = self.shared.journal.contents();
         let spelled_out = spell_out(&request, &contents.running, &contents.persistent);
         let Consulted { request: consulted, notes } = self.consult(spelled_out).await?;
-        let observed = in_phase("observe", self.observe_in_time()).await?;
+        let mut observed = in_phase("observe", self.observe_in_time()).await?;
+        if asks_servers(&consulted) {
+            observed.foreign_dhcp = self.shared.host.foreign_dhcp().await;
+        }
         let plan = phase("plan").in_scope(|| match request.options.scope {
             Scope::Named | Scope::Everything => plan(&consulted, &contents.running, &observed),
             Scope::Persistent => plan_back(&consulted, &contents.running, &contents.persistent, &observed),
@@ -471,6 +474,14 @@ fn advance(open: &mut Open, event: Event) {
 
 fn persistence(options: &SetupOptions) -> PersistentChange {
     if options.commit_on_success { PersistentChange::Running } else { PersistentChange::Keep }
+}
+
+/// Tells whether a request wants an address of a DHCP server.
+fn asks_servers(request: &SetupRequest) -> bool {
+    request.changes.iter().any(|change| match change {
+        NetworkChange::Set(spec) => spec.ipv4 == Ipv4Config::Dhcp || spec.ipv6.leases(),
+        NetworkChange::Remove(_) => false,
+    })
 }
 
 fn store_failed(error: &JournalError) -> Finding {

@@ -13,7 +13,7 @@ pub(crate) async fn is_read_only_for_a_while(fleet: &mut Fleet) -> Result<()> {
     let host = &fleet.a;
     let before = host.picture().await?;
     let wish = json!({"networks": [network_local()], "connectivityCheck": "CONNECTIVITY_CHECK_NONE"});
-    // As the kernel does it by itself: whoever has a file open to write keeps it, and cannot write.
+    // As the kernel does it by itself when a disk fails; whoever has a file open to write keeps it open.
     host.run("echo u >/proc/sysrq-trigger").await?;
     host.machine.wait_until(&format!("! touch {STORE}/probe"), SETTLE).await?;
     ask(host, &wish).await?;

@@ -37,6 +37,7 @@ struct State {
     confirmed: Notify,
     confirmations: AtomicUsize,
     refuses_confirmation: AtomicBool,
+    refusals: AtomicUsize,
 }
 
 impl Agent {
@@ -50,6 +51,11 @@ impl Agent {
 
     pub(crate) fn confirmations(&self) -> usize {
         self.state.confirmations.load(Ordering::Relaxed)
+    }
+
+    /// How often a change was refused because the store is full.
+    pub(crate) fn refusals(&self) -> usize {
+        self.state.refusals.load(Ordering::Relaxed)
     }
 }
 
@@ -94,6 +100,11 @@ impl HostAgent for Agent {
         let request = request.into_inner();
         if request.networks.iter().any(|network| network.southbound == Some(Southbound::Nic("missing0".to_owned()))) {
             let finding = Finding::error(Code::NicNotFound, "networks[0].nic", "the host has no such device");
+            return Err(Refusal::from(finding).into());
+        }
+        if request.networks.iter().any(|network| network.southbound == Some(Southbound::Nic("full0".to_owned()))) {
+            self.state.refusals.fetch_add(1, Ordering::Relaxed);
+            let finding = Finding::error(Code::StoreFailed, "", "store in /data cannot be used: no storage space");
             return Err(Refusal::from(finding).into());
         }
         let (sender, events) = mpsc::channel(16);

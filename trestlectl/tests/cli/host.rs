@@ -63,6 +63,19 @@ async fn a_setup_that_is_put_back_or_refused_says_so_by_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_store_that_fails_is_not_taken_for_a_lost_connection() {
+    let host = Host::start().await;
+    let ran = host.run(&["setup", "-f", "-"], &NETWORKS.replace("eth1", "full0")).await;
+    assert_eq!((ran.code, host.agent.refusals()), (3, 1));
+    assert!(
+        ran.stderr.contains("error STORE_FAILED: store in /data cannot be used: no storage space"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("connection"), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn a_dry_run_prints_the_plan() {
     let host = Host::start().await;
     let ran = host.run(&["setup", "-f", "-", "--dry-run"], NETWORKS).await;

@@ -25,8 +25,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    BondChange, Code, ConnectivityCheck, HostState, IfName, LinkStatistics, MacTableManager, NetworkChange, Progress,
-    SetupRequest, TransactionId,
+    BondChange, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, MacTableManager,
+    NetworkChange, Progress, SetupRequest, TransactionId,
 };
 use trestle_plan::sample::kind::{Kind, kinds};
 use trestle_plan::sample::{Change, request};
@@ -111,6 +111,10 @@ impl Performer for MortalPerformer<'_> {
 }
 
 impl Site for Mortal {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.host.foreign_dhcp().await
+    }
+
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         self.host.survey(parts).await
     }

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    BridgeOptions, Code, ConnectivityCheck, HostState, IfName, LinkStatistics, NetworkChange, Outcome, TransactionId,
+    BridgeOptions, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, NetworkChange, Outcome,
+    TransactionId,
 };
 use trestle_plan::sample::kind::kinds;
 use trestle_plan::sample::{Change, Net, net, request};
@@ -60,6 +61,10 @@ impl Performer for CountedPerformer<'_> {
 }
 
 impl Site for Counted {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.host.foreign_dhcp().await
+    }
+
     async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
         self.host.survey(parts).await
     }
