@@ -12,6 +12,7 @@ use engine_svc::server::Engine;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use trestle_serve::Supervisor;
 use trestle_telemetry::{Options, chain};
 use uuid::Uuid;
 
@@ -73,14 +74,17 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     let cancel = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let supervisor = Supervisor::at(env::var_os(Supervisor::VARIABLE));
     let engine = Engine::bind(&config, cancel.clone()).await?;
+    // Calls that come from now on wait for an answer, and get one.
+    supervisor.ready();
     let running = engine.run();
     tokio::pin!(running);
     // Cancel safety: the arms only wait; the engine itself is awaited to its end below.
     let ended = tokio::select! {
         ended = &mut running => ended,
-        _ = terminate.recv() => { cancel.cancel(); running.await }
-        _ = interrupt.recv() => { cancel.cancel(); running.await }
+        _ = terminate.recv() => { supervisor.stopping(); cancel.cancel(); running.await }
+        _ = interrupt.recv() => { supervisor.stopping(); cancel.cancel(); running.await }
     };
     if let Err(failure) = &ended {
         error!(error = %chain(failure), "engine failed");

@@ -45,7 +45,9 @@ pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, b
         resolver: ResolverReport {
             nameservers: survey.state.resolver.in_force(),
             keeper: survey.state.resolver.keeper.clone(),
+            mechanism: survey.state.resolver.mechanism(),
         },
+        managers: survey.state.managers.clone(),
         uncommitted: uncommitted(&contents.running, &contents.persistent),
         uncommitted_bonds: uncommitted_bonds(&contents.running, &contents.persistent),
         repairs: RepairTally::default(),

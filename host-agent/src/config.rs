@@ -30,6 +30,9 @@ pub struct Config {
     /// The file in which programs find their name servers. Default: `/etc/resolv.conf`.
     #[serde(default = "default_resolv_conf")]
     pub resolv_conf: PathBuf,
+    /// The folder in which NetworkManager and systemd-networkd tell which devices they configure. Default: `/run`.
+    #[serde(default = "default_daemons_dir")]
+    pub daemons_dir: PathBuf,
     /// How long the agent may take to stop; what is not finished then is undone at the next start. Default: `"20s"`.
     #[serde(default = "default_stop_timeout")]
     pub stop_timeout: Period,
@@ -183,6 +186,7 @@ impl Config {
             ("host", self.host.to_string()),
             ("data_dir", self.data_dir.display().to_string()),
             ("resolv_conf", self.resolv_conf.display().to_string()),
+            ("daemons_dir", self.daemons_dir.display().to_string()),
             ("stop_timeout", self.stop_timeout.to_string()),
             ("listen.socket", self.listen.socket.to_string()),
         ];
@@ -272,6 +276,10 @@ impl Default for Keeper {
 
 fn default_resolv_conf() -> PathBuf {
     PathBuf::from(crate::resolver::RESOLV_CONF)
+}
+
+fn default_daemons_dir() -> PathBuf {
+    PathBuf::from(crate::other_daemons::PUBLISHED)
 }
 
 fn default_data_dir() -> PathBuf {

@@ -25,12 +25,13 @@ use trestle_netlink::{ConnectError, Kernel};
 use trestle_proto::FILE_DESCRIPTOR_SET;
 use trestle_serve::deadline::Limits;
 use trestle_serve::{
-    BindError, ClientOptions, Listener, Reflection, Server, ServerError, ServerIdentity, ServerOptions, Services, Tls,
-    TlsError, TlsOptions,
+    BindError, ClientOptions, Listener, Reflection, Server, ServerError, ServerIdentity, ServerOptions, Services,
+    Supervisor, Tls, TlsError, TlsOptions,
 };
 use trestle_telemetry::chain;
 use uuid::Uuid;
 
+use crate::bus::Bus;
 use crate::carriers::Carriers;
 use crate::config::{Config, Engine, LibvirtUri};
 use crate::hooks::Hooks;
@@ -41,6 +42,7 @@ use crate::leases::Leases;
 use crate::nameservers::NameServers;
 use crate::neighbors::{self, Ears};
 use crate::observer::{self, Watches};
+use crate::other_daemons::OtherDaemons;
 use crate::resolver::Resolver;
 use crate::service::{SETUP_PATH, Service, WATCH_PATH};
 use crate::session::{Options, Session};
@@ -56,6 +58,8 @@ pub struct Surroundings {
     pub boot_id: String,
     /// The kernel's release.
     pub kernel_release: String,
+    /// Who started the agent.
+    pub supervisor: Supervisor,
 }
 
 /// Says why the agent stopped before it was told to. The operator must act.
@@ -94,22 +98,25 @@ type Tasks = JoinSet<Result<(), DaemonError>>;
 
 /// Runs the agent until `stop` is cancelled, then ends it within the configured grace.
 ///
-/// Owed work of an earlier run comes first: nobody is served before it is done.
+/// Owed work of an earlier run comes first: nobody is served before it is done. The supervisor is told earlier, when the
+/// kernel's networks are up: what it starts then may be libvirt itself, on which the rest of that work waits.
 ///
 /// *Errors*: [`DaemonError`]. *Cancel safety*: none; cancel `stop` instead.
 pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), DaemonError> {
     let journal = Journal::open(&config.data_dir).await?;
     let dhcp = Dhcp::new(identity(&journal).await?, journal.contents().leases.clone());
-    let resolver = NameServers::new(Resolver::new(config.resolv_conf.clone()), journal.clone());
+    let bus = Bus::default();
+    let resolver = NameServers::new(Resolver::new(config.resolv_conf.clone(), bus.clone()), journal.clone());
     let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal.clone());
     let carriers = Carriers::new(dhcp.clone(), Kernel::connect()?)?;
     let options = libvirt_options(&config);
     let (lldp, ears) = neighbors::open()?;
-    let host = RealHost::connect(surroundings.kernel_release, options, dhcp.clone(), settlement, resolver).await?;
-    let host = host.with_lldp(lldp);
+    let Surroundings { boot_id, kernel_release, supervisor } = surroundings;
+    let host = RealHost::connect(kernel_release, options, dhcp.clone(), settlement, resolver).await?;
+    let host = host.with_lldp(lldp).with_other_daemons(OtherDaemons::new(config.daemons_dir.clone(), bus));
     let libvirt = host.libvirt();
     let notices = host.notices()?;
-    let (agent, writer) = Agent::new(host, journal, surroundings.boot_id);
+    let (agent, writer) = Agent::new(host, journal, boot_id);
     let mut writer = writer.with_hooks(hooks(&config));
 
     // It outlives the writer, whose last steps it serves.
@@ -128,7 +135,7 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
 
     // Cancel safety: an interrupted recovery is owed again at the next start.
     let recovered = tokio::select! {
-        recovered = writer.recover() => Some(recovered),
+        recovered = writer.recover(|| supervisor.ready()) => Some(recovered),
         () = stop.cancelled() => None,
     };
     let Some(recovered) = recovered else { return Ok(()) };
@@ -144,6 +151,7 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
         Some(ended) = tasks.join_next() => outcome(ended),
         Some(ended) = keeping.join_next() => outcome(ended),
     };
+    supervisor.stopping();
     stop.cancel();
     let ended = end(&mut tasks, config.stop_timeout.0).await;
     kept_until.cancel();

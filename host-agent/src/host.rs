@@ -20,6 +20,7 @@ use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, Resolve
 
 use crate::leases::Settlement;
 use crate::nameservers::NameServers;
+use crate::other_daemons::OtherDaemons;
 use crate::site::{Part, Site, Survey};
 
 /// The host that the agent runs on.
@@ -33,6 +34,7 @@ pub struct RealHost {
     leases: Settlement,
     resolver: NameServers,
     lldp: Lldp,
+    other_daemons: Option<OtherDaemons>,
 }
 
 /// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
@@ -81,12 +83,27 @@ impl RealHost {
             info!(feature = %feature, ?support, "kernel probed");
         }
         let libvirt = libvirt.map(Libvirt::start).transpose().map_err(HostError::Libvirt)?;
-        Ok(Self { kernel, kernel_features, release, libvirt, dhcp, leases, resolver, lldp: Lldp::deaf() })
+        Ok(Self {
+            kernel,
+            kernel_features,
+            release,
+            libvirt,
+            dhcp,
+            leases,
+            resolver,
+            lldp: Lldp::deaf(),
+            other_daemons: None,
+        })
     }
 
     /// Lets reports tell what `lldp` hears.
     pub fn with_lldp(self, lldp: Lldp) -> Self {
         Self { lldp, ..self }
+    }
+
+    /// Lets looks at the host tell which devices other daemons configure.
+    pub fn with_other_daemons(self, others: OtherDaemons) -> Self {
+        Self { other_daemons: Some(others), ..self }
     }
 
     /// Returns what tells of changes from now on.
@@ -116,6 +133,11 @@ impl RealHost {
         FeatureSet(features)
     }
 
+    /// Returns the kernel's features alone, which cost nothing.
+    fn kernel_features(&self) -> FeatureSet {
+        FeatureSet(self.kernel_features.clone())
+    }
+
     async fn observe_libvirt(&self) -> Result<Option<LibvirtState>, ObserveError> {
         match &self.libvirt {
             Some(libvirt) => libvirt.observe().await.map(Some),
@@ -143,22 +165,30 @@ impl RealHost {
     }
 
     /// Puts a state together. The clients are read after the kernel: what a lease brought there is known as the lease's.
-    fn assemble(
+    async fn assemble(
         &self,
         kernel: KernelState,
         libvirt: Option<LibvirtState>,
         resolver: ResolverState,
         features: FeatureSet,
     ) -> HostState {
-        let mut state =
-            HostState { kernel, libvirt, resolver, features, dhcp: self.dhcp.observe(), foreign_dhcp: Vec::new() };
+        let managers = match &self.other_daemons {
+            Some(others) => others.observe(&kernel.links).await,
+            None => BTreeMap::new(),
+        };
+        let (dhcp, foreign_dhcp) = (self.dhcp.observe(), Vec::new());
+        let mut state = HostState { kernel, libvirt, resolver, managers, features, dhcp, foreign_dhcp };
         state.mark_leases();
         state
     }
 
     async fn perform_resolver(&self, step: &ResolverStep) -> Result<(), StepFailure> {
         let done = self.resolver.perform(step).await;
-        done.map_err(|fault| StepFailure { position: 0, reason: format!("{step}: {fault}"), transient: false })
+        done.map_err(|fault| StepFailure {
+            position: 0,
+            reason: format!("{step}: {fault}"),
+            transient: fault.transient,
+        })
     }
 }
 
@@ -168,7 +198,7 @@ impl Host for RealHost {
     async fn observe(&self) -> Result<HostState, ObserveError> {
         let (kernel, libvirt, features, resolver) =
             tokio::join!(self.kernel.observe(), self.observe_libvirt(), self.features(), self.resolver.observe());
-        Ok(self.assemble(kernel?, libvirt?, resolver?, features))
+        Ok(self.assemble(kernel?, libvirt?, resolver?, features).await)
     }
 
     fn performer(&self) -> RealPerformer<'_> {
@@ -192,7 +222,7 @@ impl Site for RealHost {
         let tables = parts.iter().copied().filter_map(table).collect();
         let guests = async { if parts.contains(&Part::Guests) { self.observe_libvirt().await } else { Ok(None) } };
         let features =
-            async { if parts.contains(&Part::Features) { self.features().await } else { FeatureSet::default() } };
+            async { if parts.contains(&Part::Features) { self.features().await } else { self.kernel_features() } };
         let (look, libvirt, features, resolver) =
             tokio::join!(self.kernel.look(&tables), guests, features, self.resolver.observe());
         let look = look?;
@@ -202,7 +232,7 @@ impl Site for RealHost {
         };
         Ok(Survey {
             // What libvirt says of itself tells why its part is absent.
-            state: self.assemble(look.state, libvirt.ok().flatten(), resolver?, features),
+            state: self.assemble(look.state, libvirt.ok().flatten(), resolver?, features).await,
             hardware: look.hardware,
             neighbors: self.lldp.neighbors(),
             kernel: KernelInfo { release: self.release.clone() },

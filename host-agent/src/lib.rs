@@ -4,6 +4,7 @@
 //! ([`transaction::Agent`]) over one host ([`site::Site`]: the real one is [`host::RealHost`]). What must outlive the
 //! process is in the [`journal`]. [`daemon`] puts the parts together.
 
+pub mod bus;
 pub mod capabilities;
 pub mod carriers;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod leases;
 pub mod nameservers;
 mod neighbors;
 pub mod observer;
+pub mod other_daemons;
 pub mod resolver;
 pub mod service;
 pub mod session;

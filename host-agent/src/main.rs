@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use trestle_proto::host::v1::Scope;
+use trestle_serve::Supervisor;
 use trestle_telemetry::{chain, init};
 use uuid::Uuid;
 
@@ -119,6 +120,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let surroundings = Surroundings {
         boot_id: kernel_line("/proc/sys/kernel/random/boot_id")?,
         kernel_release: kernel_line("/proc/sys/kernel/osrelease")?,
+        supervisor: Supervisor::at(env::var_os(Supervisor::VARIABLE)),
     };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM not handled")?;

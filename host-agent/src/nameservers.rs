@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tracing::{info, warn};
-use trestle_model::{NameServer, ResolverState};
+use trestle_model::{NameServer, ResolverMechanism, ResolverState};
 use trestle_plan::{ObserveError, ResolverStep};
 use trestle_telemetry::chain;
 
 use crate::journal::{Change, Journal, LeasedNames};
-use crate::resolver::Resolver;
+use crate::resolver::{Fault, Resolver};
 
 /// The resolver's edge, with a lease's name servers over what is configured; clones share them.
 #[derive(Debug, Clone)]
@@ -50,13 +50,16 @@ impl NameServers {
 
     /// Performs a step of a plan, beneath what a lease has put there.
     ///
-    /// *Errors*: in words. *Cancel safety*: none; the step goes on.
-    pub async fn perform(&self, step: &ResolverStep) -> Result<(), String> {
+    /// *Errors*: what the operating system or systemd-resolved said. *Cancel safety*: none; the step goes on.
+    pub async fn perform(&self, step: &ResolverStep) -> Result<(), Fault> {
         let mut leased = self.leased.lock().await;
-        let state = self.resolver.observe().await.map_err(|error| error.to_string())?;
-        let ResolverStep::Write { text } = step;
+        let text = match step {
+            ResolverStep::Write { text } => text,
+            ResolverStep::SetLink { .. } => return self.resolver.perform(step).await,
+        };
+        let state = self.resolver.observe().await.map_err(Fault::lasting)?;
         match leased.as_ref().filter(|leased| leased.is_in(&state)).map(|leased| leased.servers.clone()) {
-            Some(servers) => self.put(&mut leased, text.clone(), servers).await,
+            Some(servers) => self.put(&mut leased, text.clone(), servers).await.map_err(Fault::lasting),
             None => self.resolver.perform(step).await,
         }
     }
@@ -64,7 +67,8 @@ impl NameServers {
     /// Puts a lease's name servers in the place of what is configured; none puts that back. Servers that are there
     /// already are not written again, whatever somebody else has made of the file since.
     ///
-    /// *Shape*: tells whether it is done; where somebody else keeps the file, there is nothing to do.
+    /// *Shape*: tells whether it is done; where the name servers are not in a file, or somebody else keeps it, there is
+    /// nothing to do.
     /// *Cancel safety*: none.
     pub(crate) async fn lease(&self, servers: &[NameServer]) -> bool {
         let mut leased = self.leased.lock().await;
@@ -72,7 +76,7 @@ impl NameServers {
             return true;
         }
         let state = match self.resolver.observe().await {
-            Ok(state) if state.keeper.is_some() => return true,
+            Ok(state) if state.mechanism() != Some(ResolverMechanism::File) => return true,
             Ok(state) => state,
             Err(error) => {
                 warn!(error = %chain(&error), "name servers of a lease not set, will be tried again");
@@ -106,14 +110,15 @@ impl NameServers {
         let written = ResolverState { text: beneath.clone(), ..ResolverState::default() }.with_nameservers(&servers);
         let new = LeasedNames { servers, beneath, written: written.clone() };
         self.remember(Some(new.clone())).await?;
-        self.resolver.perform(&ResolverStep::Write { text: Some(written) }).await?;
+        let done = self.resolver.perform(&ResolverStep::Write { text: Some(written) }).await;
+        done.map_err(|fault| fault.to_string())?;
         *leased = Some(new);
         Ok(())
     }
 
     async fn take_away(&self, leased: &mut Option<LeasedNames>, text: Option<Option<String>>) -> Result<(), String> {
         if let Some(text) = text {
-            self.resolver.perform(&ResolverStep::Write { text }).await?;
+            self.resolver.perform(&ResolverStep::Write { text }).await.map_err(|fault| fault.to_string())?;
         }
         *leased = None;
         self.remember(None).await
@@ -138,6 +143,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::bus::Bus;
 
     const BEFORE: &str = "# mine\nnameserver 198.51.100.53\nsearch example.org";
     const LEASED: &str = "# mine\nnameserver 192.0.2.2\nsearch example.org";
@@ -161,7 +167,7 @@ mod tests {
 
         async fn started(folder: &tempfile::TempDir) -> NameServers {
             let journal = crate::trial::reopen(&folder.path().join("data")).await.unwrap();
-            NameServers::new(Resolver::new(folder.path().join("resolv.conf")), journal)
+            NameServers::new(Resolver::new(folder.path().join("resolv.conf"), Bus::default()), journal)
         }
 
         async fn again(self) -> Self {
@@ -209,7 +215,7 @@ mod tests {
     async fn what_cannot_be_written_is_tried_again() {
         let bench = Bench::new().await;
         let away = bench.folder.path().join("away");
-        let names = NameServers::alone(Resolver::new(away.join("resolv.conf")));
+        let names = NameServers::alone(Resolver::new(away.join("resolv.conf"), Bus::default()));
         assert!(!names.lease(&servers("192.0.2.2")).await);
         fs::create_dir(&away).unwrap();
         assert!(names.lease(&servers("192.0.2.2")).await);

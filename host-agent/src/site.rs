@@ -31,7 +31,7 @@ pub trait Site: Host {
     fn foreign_dhcp(&self) -> impl Future<Output = Vec<ForeignDhcp>> + Send;
 }
 
-/// A part of a host that costs something to read; its links are always read.
+/// A part of a host that costs something to read; its links, and what the kernel can do, are always read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Addresses.
@@ -46,7 +46,7 @@ pub enum Part {
     Hardware,
     /// libvirt's networks and the interfaces of its domains.
     Guests,
-    /// What kernel and libvirt can do.
+    /// What libvirt can do.
     Features,
     /// Whether libvirt answers, and its version.
     Libvirt,

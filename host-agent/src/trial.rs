@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, FeatureSet, ForeignDhcp,
-    HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu,
-    NetworkChange, NetworkName, NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound,
-    StaticIpv4, Topology, TransactionId, TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, ForeignDhcp, HostState, IfName,
+    Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
+    NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
+    TransactionReport,
 };
 use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -53,7 +53,7 @@ impl Site for FakeHost {
                 Part::Forwarding => state.kernel.fdb.clear(),
                 Part::Egress => state.kernel.links.values_mut().for_each(|link| link.egress = Egress::default()),
                 Part::Guests => state.libvirt = None,
-                Part::Features => state.features = FeatureSet::default(),
+                Part::Features => state.features.0.retain(|feature, _| !feature.is_of_libvirt()),
                 Part::Hardware | Part::Libvirt => {}
             }
         }
@@ -147,7 +147,7 @@ impl<H: Site> Bench<H> {
     }
 
     async fn run(agent: Agent<H>, mut writer: Writer<H>, folder: TempDir) -> Self {
-        writer.recover().await.unwrap();
+        writer.recover(|| ()).await.unwrap();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run(stop.clone()));

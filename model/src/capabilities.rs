@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, IfName, LldpNeighbor,
-    MacAddr, MacTableManager, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally, Route, VlanId,
+    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally,
+    ResolverMechanism, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -48,6 +49,8 @@ pub struct Capabilities {
     pub persistent_hash: String,
     /// Where programs of the host find name servers.
     pub resolver: ResolverReport,
+    /// Devices that another daemon configures.
+    pub managers: BTreeMap<IfName, Management>,
     /// Networks in which running and persistent configuration differ.
     pub uncommitted: BTreeMap<NetworkName, UncommittedChange>,
     /// Bonds in which they differ.
@@ -65,6 +68,8 @@ pub struct ResolverReport {
     pub nameservers: Vec<String>,
     /// Who else keeps them, for people; `None` where a network may name them.
     pub keeper: Option<String>,
+    /// Through what a network's name servers are set; `None` where somebody else keeps them.
+    pub mechanism: Option<ResolverMechanism>,
 }
 
 /// What the running configuration has changed about a network or a bond, against the persistent one.

@@ -230,6 +230,8 @@ codes! {
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
     /// The NIC is used by something else.
     NicInUse = "NIC_IN_USE", ovirt Some(24);
+    /// Another daemon configures the device.
+    DeviceManaged = "DEVICE_MANAGED", ovirt None;
     /// The bond does not exist on the host, or is not Trestle's to remove.
     BondNotFound = "BOND_NOT_FOUND", ovirt Some(25);
     /// A bond's name is not legal.

@@ -20,6 +20,7 @@ mod finding;
 mod keeping;
 mod lldp;
 mod mac;
+mod management;
 mod name;
 mod network;
 mod number;
@@ -50,6 +51,7 @@ pub use finding::{Code, Finding, Findings, Severity};
 pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};
 pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};
+pub use management::{DeviceManager, Management};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use number::{Mtu, OutOfRange, VlanId};
@@ -57,7 +59,7 @@ pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, 
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use qos::{BadRate, BitRate, Egress, HostQos, Shaping, TrafficClass};
 pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
-pub use resolver::{BadNameServer, NameServer, ResolverState};
+pub use resolver::{BadNameServer, LinkDomain, LinkNames, LinkServer, NameServer, ResolverMechanism, ResolverState};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,

@@ -1,5 +1,6 @@
-//! Name servers, and the file in which programs find them.
+//! Name servers, and where programs find them: in a file, or through systemd-resolved.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -32,16 +33,59 @@ pub struct NameServer {
     zone: Option<IfName>,
 }
 
-/// The host's resolver configuration, `resolv.conf`.
+/// The host's resolver configuration: `resolv.conf`, or what systemd-resolved has where it keeps that file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResolverState {
-    /// Who else keeps the file, for people; `None` where it may be changed.
+    /// Who else keeps the name servers, for people; `None` where they may be changed.
     pub keeper: Option<String>,
     /// The file's text; `None` where there is none, or where somebody else keeps it.
     pub text: Option<String>,
     /// The name servers that leases have put in the place of those in the text, for as long as they are in force.
     #[serde(default)]
     pub leased: Vec<NameServer>,
+    /// What systemd-resolved asks through each device that has something of its own; `None` where it does not keep the name
+    /// servers, or does not answer.
+    #[serde(default)]
+    pub links: Option<BTreeMap<IfName, LinkNames>>,
+}
+
+/// What systemd-resolved asks through one device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkNames {
+    /// The name servers, in order.
+    pub servers: Vec<LinkServer>,
+    /// The domains whose names are asked there.
+    pub domains: Vec<LinkDomain>,
+}
+
+/// A name server of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkServer {
+    /// Its address; an IPv6 link-local one is on that device.
+    pub address: IpAddr,
+    /// Its port; 0 is that of DNS.
+    pub port: u16,
+    /// Its name for TLS; empty for none.
+    pub name: String,
+}
+
+/// A domain of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkDomain {
+    /// The domain; `.` stands for all names.
+    pub domain: String,
+    /// Whether it only says where its names are asked, and completes no short names.
+    pub route_only: bool,
+}
+
+/// Through what the host's name servers are set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverMechanism {
+    /// `resolv.conf`.
+    File,
+    /// systemd-resolved.
+    SystemdResolved,
 }
 
 impl NameServer {
@@ -49,9 +93,39 @@ impl NameServer {
     ///
     /// *Source*: `MAXNS` in `resolv.conf(5)`.
     pub const LIMIT: usize = 3;
+
+    /// Returns the device of an IPv6 link-local address.
+    pub const fn zone(&self) -> Option<&IfName> {
+        self.zone.as_ref()
+    }
+}
+
+impl LinkNames {
+    /// Returns what a device has whose name servers are asked for all names.
+    ///
+    /// *Source*: `Domains=` in `systemd.network(5)`: the routing-only domain `~.` outweighs every other device's default.
+    pub fn for_all_names(servers: &[NameServer]) -> Self {
+        let server = |server: &NameServer| LinkServer { address: server.address, port: 0, name: String::new() };
+        let everything = LinkDomain { domain: ".".to_owned(), route_only: true };
+        Self { servers: servers.iter().map(server).collect(), domains: vec![everything] }
+    }
+
+    /// Tells whether its name servers are asked for all names.
+    pub fn are_for_all(&self) -> bool {
+        self.domains.iter().any(|domain| domain.domain == "." && domain.route_only)
+    }
 }
 
 impl ResolverState {
+    /// Returns through what name servers are set; `None` where somebody else keeps them.
+    pub fn mechanism(&self) -> Option<ResolverMechanism> {
+        match (&self.keeper, &self.links) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(ResolverMechanism::SystemdResolved),
+            (None, None) => Some(ResolverMechanism::File),
+        }
+    }
+
     /// Returns the name servers that programs ask: those of leases, else those that are configured.
     pub fn in_force(&self) -> Vec<String> {
         if self.leased.is_empty() { self.nameservers() } else { self.leased.iter().map(ToString::to_string).collect() }
@@ -59,7 +133,14 @@ impl ResolverState {
 
     /// Returns the name servers that are configured, in order; one that is written in another way is told as the model
     /// writes it.
+    ///
+    /// *Shape*: of systemd-resolved, those that are asked for all names, else those of all devices.
     pub fn nameservers(&self) -> Vec<String> {
+        if let Some(links) = &self.links {
+            let exclusive = links.values().any(LinkNames::are_for_all);
+            let asked = links.iter().filter(|(_, names)| names.are_for_all() || !exclusive);
+            return asked.flat_map(|(link, names)| names.servers.iter().map(|server| server.text_on(link))).collect();
+        }
         let given = self.text.iter().flat_map(|text| text.lines()).filter_map(nameserver);
         given.map(|text| NameServer::from_str(text).map_or_else(|_| text.to_owned(), |s| s.to_string())).collect()
     }
@@ -83,6 +164,25 @@ impl ResolverState {
             text.push_str(&lines);
         }
         text
+    }
+}
+
+impl LinkServer {
+    /// Returns the address as a name server's is written, of an IPv6 link-local one with its device.
+    fn text_on(&self, link: &IfName) -> String {
+        let is_local = matches!(self.address, IpAddr::V6(address) if address.is_unicast_link_local());
+        if is_local { format!("{}%{link}", self.address) } else { self.address.to_string() }
+    }
+}
+
+impl fmt::Display for LinkNames {
+    /// Shows the name servers and domains: `192.0.2.53 for ~.`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<String> = self.servers.iter().map(|server| server.address.to_string()).collect();
+        let mark = |domain: &LinkDomain| format!("{}{}", if domain.route_only { "~" } else { "" }, domain.domain);
+        let domains: Vec<String> = self.domains.iter().map(mark).collect();
+        f.write_str(&if servers.is_empty() { "none".to_owned() } else { servers.join(", ") })?;
+        if domains.is_empty() { Ok(()) } else { write!(f, " for {}", domains.join(", ")) }
     }
 }
 
@@ -171,5 +271,16 @@ mod tests {
             let state = ResolverState { text: Some(text), ..ResolverState::default() };
             assert_eq!(state.nameservers(), ["192.0.2.53", "2001:db8::53"]);
         }
+    }
+
+    #[test]
+    fn of_systemd_resolved_those_asked_for_all_names_count() {
+        let [eth0, eth1] = ["eth0", "eth1"].map(|name| IfName::parse(name).unwrap());
+        let usual = LinkNames { domains: Vec::new(), ..LinkNames::for_all_names(&["192.0.2.1".parse().unwrap()]) };
+        let mut links = BTreeMap::from([(eth0, usual)]);
+        let state = |links: &BTreeMap<_, _>| ResolverState { links: Some(links.clone()), ..ResolverState::default() };
+        assert_eq!(state(&links).nameservers(), ["192.0.2.1"]);
+        links.insert(eth1, LinkNames::for_all_names(&["fe80::1%eth1".parse().unwrap()]));
+        assert_eq!(state(&links).nameservers(), ["fe80::1%eth1"]);
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Bond, BondPort, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager, Mtu,
-    ResolverState, VlanId,
+    Bond, BondPort, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager,
+    Management, Mtu, ResolverState, VlanId,
 };
 
 /// One consistent snapshot of a host.
@@ -23,6 +23,9 @@ pub struct HostState {
     /// Where programs find name servers.
     #[serde(default)]
     pub resolver: ResolverState,
+    /// Devices that another daemon configures.
+    #[serde(default)]
+    pub managers: BTreeMap<IfName, Management>,
     /// What kernel and libvirt can do.
     pub features: FeatureSet,
     /// The DHCP clients that the agent runs, ordered; at most one for each device and family.

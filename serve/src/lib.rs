@@ -23,6 +23,7 @@ mod services;
 mod spiffe;
 mod stack;
 mod status;
+mod supervisor;
 mod tls;
 
 pub use client::{ClientOptions, ConnectError, Connection, Target, TargetError, connect, connect_lazy};
@@ -34,4 +35,5 @@ pub use server::{Drained, Server, ServerError, ServerOptions};
 pub use services::{Reflection, Services};
 pub use spiffe::{Party, SpiffeError, SpiffeId};
 pub use status::{DOMAIN, Reason};
+pub use supervisor::Supervisor;
 pub use tls::{ServerIdentity, Tls, TlsError, TlsOptions};

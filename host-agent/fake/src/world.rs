@@ -1,11 +1,13 @@
 //! What a fake host consists of, and how to build it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, BondMode, Egress, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp, GuestInterface,
-    HostState, IfName, Ipv6Autoconf, LinkKind, MacAddr, MacTableManager, Mtu, ResolverState, Route, Support, VlanId,
+    Address, AddressOrigin, BondMode, DeviceManager, Egress, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp,
+    GuestInterface, HostState, IfName, Ipv6Autoconf, LinkKind, LinkNames, MacAddr, MacTableManager, Management, Mtu,
+    ResolverMechanism, ResolverState, Route, Support, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
@@ -23,6 +25,7 @@ pub struct World {
     libvirt: Option<Libvirt>,
     dhcp: Dhcp,
     resolver: ResolverState,
+    managers: BTreeMap<IfName, Management>,
     features: FeatureSet,
     foreign_dhcp: Vec<ForeignDhcp>,
 }
@@ -39,6 +42,7 @@ impl Default for World {
             dhcp: Dhcp::default(),
             resolver: ResolverState::default(),
             foreign_dhcp: Vec::new(),
+            managers: BTreeMap::new(),
             features: FeatureSet(Feature::ALL.map(|feature| (feature, Support::Present)).into()),
         };
         world.set_up("lo", true);
@@ -211,10 +215,32 @@ impl World {
         self
     }
 
+    /// Lets systemd-resolved keep the name servers, and have these for a device.
+    #[must_use]
+    pub fn resolved(mut self, link: &str, names: LinkNames) -> Self {
+        self.resolver = ResolverState { links: Some(BTreeMap::new()), ..ResolverState::default() };
+        self.set_link_names(link, names);
+        self
+    }
+
+    /// Lets systemd-resolved have these for a device; nothing where it does not keep the name servers.
+    pub fn set_link_names(&mut self, link: &str, names: LinkNames) {
+        if let Some(links) = &mut self.resolver.links {
+            links.insert(if_name(link), names.clone());
+        }
+    }
+
     /// Lets somebody else keep the name servers.
     #[must_use]
     pub fn resolver_kept(mut self, keeper: &str) -> Self {
         self.resolver = ResolverState { keeper: Some(keeper.to_owned()), ..ResolverState::default() };
+        self
+    }
+
+    /// Lets another daemon configure a device.
+    #[must_use]
+    pub fn managed(mut self, device: &str, manager: DeviceManager) -> Self {
+        self.managers.insert(if_name(device), Management { manager, source: None });
         self
     }
 
@@ -389,6 +415,7 @@ impl World {
             kernel: self.kernel.state.clone(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
             resolver: ResolverState { leased: self.dhcp.nameservers(&self.resolver), ..self.resolver.clone() },
+            managers: self.managers.clone(),
             features: self.features.clone(),
             dhcp: self.dhcp.clients.clone(),
             foreign_dhcp: self.foreign_dhcp.clone(),
@@ -400,7 +427,15 @@ impl World {
     pub(crate) fn perform_kernel(&mut self, step: &KernelStep) -> Answer {
         self.kernel.perform(step, &self.features)?;
         self.dhcp.follow(&mut self.kernel);
+        self.follow_resolver();
         Ok(())
+    }
+
+    /// Forgets what systemd-resolved had for devices that are gone.
+    fn follow_resolver(&mut self) {
+        if let Some(links) = &mut self.resolver.links {
+            links.retain(|link, _| self.kernel.state.links.contains_key(link));
+        }
     }
 
     pub(crate) fn perform_dhcp(&mut self, step: &DhcpStep) -> Answer {
@@ -416,12 +451,19 @@ impl World {
     }
 
     pub(crate) fn perform_resolver(&mut self, step: &ResolverStep) -> Answer {
-        let ResolverStep::Write { text } = step;
-        if let Some(keeper) = &self.resolver.keeper {
-            return Err(format!("resolv.conf is kept by {keeper}"));
+        match (step, self.resolver.mechanism(), &mut self.resolver.links) {
+            (ResolverStep::Write { text }, Some(ResolverMechanism::File), _) => {
+                self.resolver.text.clone_from(text);
+                Ok(())
+            }
+            (ResolverStep::SetLink { link, names }, _, Some(links)) => {
+                self.kernel.link(link)?;
+                links.insert(link.clone(), names.clone());
+                links.retain(|_, names| *names != LinkNames::default());
+                Ok(())
+            }
+            (step, mechanism, _) => Err(format!("{step}: name servers are kept through {mechanism:?}")),
         }
-        self.resolver.text.clone_from(text);
-        Ok(())
     }
 
     pub(crate) fn reboot(&mut self) {
@@ -450,6 +492,7 @@ impl World {
         self.kernel.state.routes.clear();
         self.kernel.state.rules.clear();
         self.dhcp.clients.clear();
+        self.resolver.links.iter_mut().for_each(BTreeMap::clear);
         if let Some(libvirt) = &mut self.libvirt {
             libvirt.boot(&mut self.kernel, &self.features);
         }

@@ -9,8 +9,8 @@ use std::borrow::Borrow;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, LibvirtNetwork, Link,
-    LinkKind, NameServer, PortFlags, ResolverState, Route, Rule,
+    Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, IfName, LibvirtNetwork,
+    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverState, Route, Rule,
 };
 
 pub(crate) use self::bond::{active_change, bond_change};
@@ -18,10 +18,10 @@ pub(crate) use self::egress::{EgressChange, egress_change};
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::{ROUTE_PROTOCOL, is_planned};
 use crate::target::{
-    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LinkWanted, ResolverTarget, ResolverText,
+    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LinkWanted, NamesTarget, ResolverTarget,
     RouteTarget, RulesTarget,
 };
-use crate::{AutoconfChange, BridgeChange, PortChange};
+use crate::{AutoconfChange, BridgeChange, PortChange, ResolverStep};
 
 /// The protocol number of routes that the kernel makes for addresses.
 const PROTOCOL_KERNEL: u8 = 2;
@@ -180,17 +180,35 @@ pub(crate) fn client_change<C: Borrow<DhcpClientSpec>>(target: &DhcpTarget, has:
     }
 }
 
-/// Returns the text that the resolver's file has to get; `None` where nothing differs, or somebody else keeps it.
-pub(crate) fn resolver_change(target: &ResolverTarget, is: &ResolverState) -> Option<Option<String>> {
-    if is.keeper.is_some() {
-        return None;
+/// Returns how the resolver has to change: the file at once, systemd-resolved device by device. Nothing where somebody else
+/// keeps the name servers, or where they were kept otherwise before.
+pub(crate) fn resolver_change(target: &ResolverTarget, is: &ResolverState) -> Vec<ResolverStep> {
+    match (is.mechanism(), &target.names) {
+        (Some(ResolverMechanism::File), NamesTarget::Naming { servers, .. }) if names(servers) != is.nameservers() => {
+            vec![ResolverStep::Write { text: Some(is.with_nameservers(servers)) }]
+        }
+        (Some(ResolverMechanism::File), NamesTarget::AsBefore(before))
+            if before.links.is_none() && before.text != is.text =>
+        {
+            vec![ResolverStep::Write { text: before.text.clone() }]
+        }
+        (Some(ResolverMechanism::SystemdResolved), names) => {
+            names.devices().into_iter().filter_map(|link| link_change(names, link, is)).collect()
+        }
+        (Some(ResolverMechanism::File) | None, _) => Vec::new(),
     }
-    let wanted = match &target.text {
-        ResolverText::Naming(servers) if names(servers) == is.nameservers() => return None,
-        ResolverText::Naming(servers) => Some(is.with_nameservers(servers)),
-        ResolverText::Exactly(text) => text.clone(),
+}
+
+/// Returns what systemd-resolved has to be told about a device.
+fn link_change(target: &NamesTarget, link: &IfName, is: &ResolverState) -> Option<ResolverStep> {
+    let has = is.links.as_ref().and_then(|links| links.get(link)).cloned().unwrap_or_default();
+    let names = match target {
+        NamesTarget::Naming { servers, device, .. } if device == link => LinkNames::for_all_names(servers),
+        NamesTarget::Naming { .. } | NamesTarget::NotThrough(_) if has.are_for_all() => LinkNames::default(),
+        NamesTarget::Naming { .. } | NamesTarget::NotThrough(_) => return None,
+        NamesTarget::AsBefore(before) => before.links.as_ref()?.get(link)?.clone(),
     };
-    (wanted != is.text).then_some(wanted)
+    (names != has).then(|| ResolverStep::SetLink { link: link.clone(), names })
 }
 
 fn names(servers: &[NameServer]) -> Vec<String> {

@@ -9,6 +9,7 @@ use trestle_model::{
     LibvirtNetwork, Link, LinkKind, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
+use crate::ResolverStep;
 use crate::census::Census;
 use crate::difference::{
     EgressChange, active_change, address_change, autoconf_change, bond_change, bridge_change, client_change,
@@ -55,10 +56,18 @@ pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
         let text = |rule: &Rule| format!("from {} priority {}", rule.source, rule.priority);
         drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
     }
-    if let Some(text) = target.resolver.as_ref().and_then(|target| resolver_change(target, &census.state.resolver)) {
-        let wanted = ResolverState { text, ..ResolverState::default() };
-        let (expected, actual) = (servers(&wanted), servers(&census.state.resolver));
-        drift.note("resolver", "name servers", expected, actual);
+    let resolver = &census.state.resolver;
+    for step in target.resolver.iter().flat_map(|target| resolver_change(target, resolver)) {
+        match step {
+            ResolverStep::Write { text } => {
+                let wanted = ResolverState { text, ..ResolverState::default() };
+                drift.note("resolver", "name servers", servers(&wanted), servers(resolver));
+            }
+            ResolverStep::SetLink { link, names } => {
+                let has = resolver.links.iter().find_map(|links| links.get(&link)).cloned().unwrap_or_default();
+                drift.note(&format!("link {link}"), "name servers", names.to_string(), has.to_string());
+            }
+        }
     }
     for (name, network) in &target.libvirt {
         drift.network(name, network);

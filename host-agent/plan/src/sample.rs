@@ -399,7 +399,10 @@ pub fn untouched(state: HostState, plan: &Plan) -> HostState {
     state.kernel.rules.retain(|rule| !plan.target.rules.contains_key(&rule.table) && ownership::is_planned(rule));
     state.dhcp.retain(|client| !touched.contains(&client.spec.link));
     state.kernel.fdb.retain(|entry| !touched.contains(&entry.bridge) && !touched.contains(&entry.port));
-    if plan.target.resolver.is_some() {
+    if let Some(links) = &mut state.resolver.links {
+        let told: BTreeSet<&IfName> = plan.target.resolver.iter().flat_map(|target| target.names.devices()).collect();
+        links.retain(|link, _| !told.contains(link) && !touched.contains(link));
+    } else if plan.target.resolver.is_some() {
         state.resolver = ResolverState::default();
     }
     if let Some(libvirt) = &mut state.libvirt {

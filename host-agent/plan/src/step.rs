@@ -4,18 +4,20 @@
 
 mod autoconf;
 mod bond;
+mod resolver;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondMode, DhcpClientSpec, FdbEntry, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu,
-    ResolverState, Route, Rule, TrafficClass, VlanId,
+    Address, BondMode, DhcpClientSpec, FdbEntry, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule,
+    TrafficClass, VlanId,
 };
 use uuid::Uuid;
 
 pub use self::autoconf::AutoconfChange;
 pub use self::bond::{BondTuning, Primary};
+pub use self::resolver::ResolverStep;
 
 /// One idempotent change of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,17 +31,6 @@ pub enum Step {
     Dhcp(DhcpStep),
     /// A change of the host's name servers.
     Resolver(ResolverStep),
-}
-
-/// A change of where programs find their name servers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResolverStep {
-    /// Gives `resolv.conf` this text, in one go.
-    Write {
-        /// The text; `None` takes the file away.
-        text: Option<String>,
-    },
 }
 
 /// A change of the kernel's network state; every device is named, never numbered.
@@ -394,12 +385,6 @@ impl From<DhcpStep> for Step {
     }
 }
 
-impl From<ResolverStep> for Step {
-    fn from(step: ResolverStep) -> Self {
-        Self::Resolver(step)
-    }
-}
-
 impl From<LibvirtStep> for Step {
     fn from(step: LibvirtStep) -> Self {
         Self::Libvirt(step)
@@ -457,18 +442,6 @@ impl fmt::Display for KernelStep {
             Self::RemoveRule { rule } => write!(f, "remove rule from {} to table {}", rule.source, rule.table),
             Self::ReplaceFdb { entry } => write!(f, "set FDB entry {}", EntryWords(entry)),
             Self::RemoveFdb { entry } => write!(f, "remove FDB entry {}", EntryWords(entry)),
-        }
-    }
-}
-
-impl fmt::Display for ResolverStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Write { text } = self;
-        let servers = ResolverState { text: text.clone(), ..ResolverState::default() }.nameservers();
-        match (text, servers.is_empty()) {
-            (None, _) => f.write_str("take the file of name servers away"),
-            (Some(_), true) => f.write_str("set no name servers"),
-            (Some(_), false) => write!(f, "set name servers to {}", servers.join(", ")),
         }
     }
 }

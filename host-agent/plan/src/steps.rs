@@ -7,6 +7,7 @@
 mod bonds;
 mod expectation;
 mod order;
+mod resolver;
 
 use std::collections::BTreeSet;
 

@@ -4,11 +4,11 @@
 //! A request, a restore at boot and an undo all become one; [`crate::steps_towards`] and [`crate::verify`] know
 //! nothing of where it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, Route, Rule, Shaping,
-    VlanId,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, ResolverState, Route,
+    Rule, Shaping, VlanId,
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};
@@ -179,22 +179,59 @@ pub struct FdbTarget {
     pub entry: Option<FdbEntry>,
 }
 
-/// What `resolv.conf` is to say.
+/// What the host's name servers are to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolverTarget {
     /// Why, for people.
     pub why: String,
-    /// The text.
-    pub text: ResolverText,
+    /// The name servers.
+    pub names: NamesTarget,
 }
 
-/// The wanted text of `resolv.conf`.
+/// The wanted name servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResolverText {
-    /// These name servers, in this order; every other line as it is.
-    Naming(Vec<NameServer>),
-    /// Byte for byte this; `None` is no file.
-    Exactly(Option<String>),
+pub enum NamesTarget {
+    /// These, in this order. Every other line of `resolv.conf` stays as it is.
+    Naming {
+        /// The name servers.
+        servers: Vec<NameServer>,
+        /// The device through which systemd-resolved asks them, for all names.
+        device: IfName,
+        /// Other devices of Trestle's networks: what an earlier owner of the default route left there for all names goes.
+        others: BTreeSet<IfName>,
+    },
+    /// Through these devices none are asked for all names: those of another network are.
+    NotThrough(BTreeSet<IfName>),
+    /// As they were: the file byte for byte, or what systemd-resolved had for each of these devices.
+    AsBefore(ResolverState),
+}
+
+impl ResolverTarget {
+    /// Returns what two parts of a configuration want: who names name servers speaks for all devices.
+    pub(crate) fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (one, other) = match (one, other) {
+            (Some(one), Some(other)) => (one, other),
+            (one, other) => return one.or(other),
+        };
+        Some(match (one.names, other.names) {
+            (NamesTarget::NotThrough(some), NamesTarget::NotThrough(more)) => {
+                Self { why: one.why, names: NamesTarget::NotThrough(some.into_iter().chain(more).collect()) }
+            }
+            (NamesTarget::NotThrough(_), names) => Self { why: other.why, names },
+            (names, _) => Self { why: one.why, names },
+        })
+    }
+}
+
+impl NamesTarget {
+    /// Returns the devices for which systemd-resolved may have to be told something.
+    pub fn devices(&self) -> BTreeSet<&IfName> {
+        match self {
+            Self::Naming { device, others, .. } => others.iter().chain([device]).collect(),
+            Self::NotThrough(devices) => devices.iter().collect(),
+            Self::AsBefore(state) => state.links.iter().flat_map(BTreeMap::keys).collect(),
+        }
+    }
 }
 
 /// The rules that are to lead to a table: these, and no others of Trestle's.

@@ -8,16 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, MacAddr, Mtu,
-    PortFlags, ResolverState, Route, Rule, Settable,
+    DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, LinkNames, MacAddr,
+    Mtu, PortFlags, ResolverState, Route, Rule, Settable,
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::ownership::is_planned;
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget,
-    LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, ResolverTarget, ResolverText, RouteTarget, RulesTarget,
-    Target,
+    LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, NamesTarget, ResolverTarget, RouteTarget, RulesTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -35,7 +34,7 @@ pub struct Snapshot {
     pub rules: BTreeMap<u32, Vec<Rule>>,
     /// Static forwarding entries, ordered by bridge, MAC and VLAN.
     pub fdb: Vec<EntryBefore>,
-    /// `resolv.conf` as it was; `None` where the plan leaves it alone.
+    /// The name servers as they were; `None` where the plan leaves them alone.
     #[serde(default)]
     pub resolver: Option<ResolverState>,
     /// libvirt networks by name; `None` where there was none.
@@ -145,8 +144,31 @@ impl Snapshot {
                 (name.clone(), network.cloned())
             })
             .collect();
-        let resolver = target.resolver.as_ref().map(|_| observed.resolver.clone());
+        let resolver = resolver_before(target, &observed.resolver);
         Self { links, routes, rules, fdb, resolver, libvirt }
+    }
+}
+
+/// Takes the file, or what systemd-resolved has for the devices that the plan tells it of, also where that is nothing, and
+/// for those with which it may go.
+fn resolver_before(target: &Target, observed: &ResolverState) -> Option<ResolverState> {
+    let Some(has) = &observed.links else { return target.resolver.as_ref().map(|_| observed.clone()) };
+    let told = target.resolver.iter().flat_map(|target| target.names.devices());
+    let mortal = target.links.iter().filter(|(name, wanted)| is_made(wanted) && has.contains_key(*name));
+    let devices = told.chain(mortal.map(|(name, _)| name));
+    let links: BTreeMap<IfName, LinkNames> =
+        devices.map(|device| (device.clone(), has.get(device).cloned().unwrap_or_default())).collect();
+    (!links.is_empty()).then(|| ResolverState { links: Some(links), ..observed.clone() })
+}
+
+/// Tells whether a plan makes the device, or takes it away.
+const fn is_made(target: &LinkTarget) -> bool {
+    match target {
+        LinkTarget::Absent { .. } => true,
+        LinkTarget::Present(wanted) => match wanted.kind {
+            KindTarget::Found | KindTarget::Guest => false,
+            KindTarget::Vlan { .. } | KindTarget::Bridge(_) | KindTarget::Bond(_) => true,
+        },
     }
 }
 
@@ -182,8 +204,8 @@ pub fn undo_target(snapshot: &Snapshot) -> Target {
     let rules =
         snapshot.rules.iter().map(|(table, rules)| (*table, RulesTarget { why: WHY.to_owned(), rules: rules.clone() }));
     let resolver = snapshot.resolver.as_ref().map(|before| {
-        let text = ResolverText::Exactly(before.text.clone());
-        ResolverTarget { why: WHY.to_owned(), text }
+        let names = NamesTarget::AsBefore(before.clone());
+        ResolverTarget { why: WHY.to_owned(), names }
     });
     Target { links: links.collect(), fdb: fdb.collect(), rules: rules.collect(), resolver, libvirt: libvirt.collect() }
 }

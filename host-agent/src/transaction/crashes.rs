@@ -272,7 +272,7 @@ async fn comes_back(remains: &Remains, asked: &SetupRequest, known: &Known, plac
     let journal = reopen(folder.path()).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     let witness = Witness::new(host.clone(), folder.path());
     let (agent, mut writer) = watched(&witness, journal);
-    writer.recover().await.unwrap_or_else(|error| panic!("{place}: {error}"));
+    writer.recover(|| ()).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     let deaths = witness.taken();
     drop(writer);
     let kept = agent.kept().borrow().clone();

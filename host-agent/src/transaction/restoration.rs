@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::{Instrument as _, error, info, info_span, warn};
-use trestle_model::{Code, Finding, HostState, Outcome};
+use trestle_model::{Code, Finding, HostState, Outcome, ResolverMechanism};
 use trestle_plan::transaction::{Recovery, recover};
-use trestle_plan::{Snapshot, Target, restore_plan, resumption, steps_towards, undo_target, verify};
+use trestle_plan::{Snapshot, restore_plan, resumption, steps_towards, undo_target, verify};
 use trestle_telemetry::{chain, names};
 
 use super::Shared;
@@ -78,10 +78,10 @@ pub(super) async fn finish_open<H: Site>(shared: &Shared<H>) -> Result<(), Journ
 
 /// Gives the host the name servers of before: their file outlives a reboot, and no restore knows what was in it.
 async fn put_resolver_back<H: Site>(shared: &Shared<H>, snapshot: &Snapshot) {
-    let target = Target { resolver: undo_target(snapshot).resolver, ..Target::default() };
-    if target.resolver.is_none() {
-        return;
-    }
+    let before = snapshot.resolver.as_ref().filter(|before| before.mechanism() == Some(ResolverMechanism::File));
+    let Some(before) = before.cloned() else { return };
+    let only = Snapshot { resolver: Some(before), ..Snapshot::default() };
+    let target = undo_target(&only);
     match look(shared, 1).await {
         Some((observed, _)) => drop(perform_all(&shared.host, &steps_towards(&target, &observed)).await),
         None => error!("host cannot be observed, the name servers of before are not put back"),
@@ -90,7 +90,8 @@ async fn put_resolver_back<H: Site>(shared: &Shared<H>, snapshot: &Snapshot) {
 
 /// Restores the persistent configuration, if the host was restarted since the running one was adopted.
 ///
-/// A host that cannot be observed is asked `patience` times; then what can be done without libvirt is done.
+/// A host that cannot be observed is asked `patience` times; then what can be done without libvirt is done, and libvirt is
+/// not asked for that. With no patience it is not asked at all.
 pub(super) async fn restore_after_boot<H: Site>(shared: &Shared<H>, patience: u32) -> Result<Restored, JournalError> {
     if shared.journal.contents().boot_id == shared.boot_id {
         return Ok(Restored::Wholly);
@@ -119,10 +120,19 @@ async fn restore<H: Site>(shared: &Shared<H>, patience: u32) -> Result<Restored,
         }
         let failures = perform_all(&shared.host, &restoration.steps).await;
         info!(steps = restoration.steps.len(), failed = failures.len(), "persistent configuration applied");
-        match shared.host.observe().await {
-            Ok(after) if verify(&restoration.target, &after).is_empty() => break,
-            Ok(_) | Err(_) => sleep(REST).await,
+        // What libvirt is to have cannot be compared without it; then nothing left to do is all that is asked for.
+        let done = match reach {
+            Restored::Wholly => {
+                shared.host.observe().await.is_ok_and(|after| verify(&restoration.target, &after).is_empty())
+            }
+            Restored::WithoutLibvirt => {
+                without_libvirt(shared).await.is_some_and(|after| steps_towards(&restoration.target, &after).is_empty())
+            }
+        };
+        if done {
+            break;
         }
+        sleep(REST).await;
     }
     let running = desired.filter(|desired| *desired != contents.running);
     let boot_id = (restored == Restored::Wholly).then(|| shared.boot_id.clone());
@@ -144,8 +154,14 @@ async fn look<H: Site>(shared: &Shared<H>, patience: u32) -> Option<(HostState, 
             sleep(REST).await;
         }
     }
-    let survey = shared.host.survey(&Part::all()).await.ok()?;
-    Some((survey.state, Restored::WithoutLibvirt))
+    Some((without_libvirt(shared).await?, Restored::WithoutLibvirt))
+}
+
+/// Reads the host but for libvirt's part, which is not asked for.
+async fn without_libvirt<H: Site>(shared: &Shared<H>) -> Option<HostState> {
+    let mut parts = Part::all();
+    parts.retain(|part| !matches!(part, Part::Guests | Part::Libvirt | Part::Features));
+    shared.host.survey(&parts).await.ok().map(|survey| survey.state)
 }
 
 fn cause(open: &Open, otherwise: &str) -> Finding {

@@ -490,6 +490,22 @@ async fn a_restore_that_was_hindered_is_made_up_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_boot_networks_are_up_before_libvirt_is_waited_for() {
+    let host = host();
+    let bench = Bench::new(host.clone()).await;
+    bench.apply(committed(set(network("blue", "eth1")))).await;
+    let folder = bench.end().await;
+    host.reboot();
+    host.inject(Fault::FailObservations);
+    let (_agent, mut writer) = assemble(host.clone(), folder.path(), "boot-2").await;
+    let (begun, mut up) = (tokio::time::Instant::now(), None);
+    let is_there = || host.state().kernel.links.keys().any(|link| link.as_str() == "blue");
+    writer.recover(|| up = Some((begun.elapsed(), is_there()))).await.unwrap();
+    assert_eq!(up, Some((Duration::ZERO, true)));
+    assert!(begun.elapsed() > Duration::from_secs(5), "libvirt was not waited for: this proves nothing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reboot_inside_the_wait_comes_up_with_what_was_committed() {
     let host = host();
     let bench = Bench::new(host.clone()).await;

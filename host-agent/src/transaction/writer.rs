@@ -58,11 +58,16 @@ impl<H: Site> Writer<H> {
     /// Ends what an earlier run left open, and restores the persistent configuration after a boot. Comes before
     /// [`Self::run`], and before anybody is served.
     ///
+    /// After a boot the kernel's part comes first, without a question to libvirt, which may wait for it; `networks_are_up` is
+    /// called then, or at once where nothing was owed.
+    ///
     /// *Errors*: the store failed. *Cancel safety*: safe; the next start owes the same.
-    pub async fn recover(&mut self) -> Result<(), JournalError> {
+    pub async fn recover(&mut self, networks_are_up: impl FnOnce()) -> Result<(), JournalError> {
         // Before anything else, so that no address ends meanwhile; and after it, for devices that have come.
         resume(&self.shared).await;
         finish_open(&self.shared).await?;
+        restore_after_boot(&self.shared, 0).await?;
+        networks_are_up();
         self.restored = restore_after_boot(&self.shared, PATIENCE).await?;
         resume(&self.shared).await;
         Ok(())

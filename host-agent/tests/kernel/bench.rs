@@ -61,10 +61,11 @@ impl Bench {
             bench.ip(command);
         }
         let config = format!(
-            "host = \"host-a\"\ndata_dir = {:?}\nresolv_conf = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
+            "host = \"host-a\"\ndata_dir = {:?}\nresolv_conf = {:?}\ndaemons_dir = {:?}\n[listen]\nsocket = \"unix:{}\"\n[libvirt]\nuri = \"none\"\n\
              [hooks]\nfolder = {:?}\n[telemetry]\nlog_filter = \"error\"\n{options}",
             bench.folder(),
             bench.resolv_conf(),
+            bench.folder(),
             bench.socket().display(),
             bench.hooks(),
         );

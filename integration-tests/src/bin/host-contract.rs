@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use host_agent::bus::Bus;
 use host_agent::host::RealHost;
 use host_agent::journal::Journal;
 use host_agent::leases::Leases;
@@ -29,7 +30,7 @@ async fn main() -> Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let dhcp = Dhcp::new(Uuid::new_v4(), Vec::new());
     let journal = Journal::open(folder.path()).await?;
-    let resolver = NameServers::new(Resolver::new(RESOLV_CONF.into()), journal.clone());
+    let resolver = NameServers::new(Resolver::new(RESOLV_CONF.into(), Bus::default()), journal.clone());
     let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal);
     let mut keeping = JoinSet::new();
     keeping.spawn(leases.run(CancellationToken::new()));

@@ -5,6 +5,7 @@
 
 mod bond;
 mod build;
+mod daemons;
 mod devices;
 mod dhcp;
 mod keeping;

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 19] = [
+    pub const FIELDS: [&'static str; 20] = [
         "networks",
         "nics",
         "routes",
@@ -36,6 +36,7 @@ impl ReadMask {
         "resolver",
         "uncommitted_bonds",
         "repairs",
+        "managed_devices",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -90,6 +91,7 @@ impl ReadMask {
             resolver: self.keep("resolver", report.resolver),
             uncommitted_bonds: self.keep("uncommitted_bonds", report.uncommitted_bonds),
             repairs: self.keep("repairs", report.repairs),
+            managed_devices: self.keep("managed_devices", report.managed_devices),
         }
     }
 

@@ -7,11 +7,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DhcpClient, DhcpClientSpec, DhcpState, DriftKind,
-    Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IpFamily, KernelInfo, Lease, LeaseRoute,
-    LibvirtInfo, MacAddr, MacTableReport, NetworkEntry, NetworkReport, NicHardware, NicReport, Origin, Owner,
-    PortFlags, PortReport, Repair, RepairState, RepairTally, ResolverReport, Route, Shaping, Support, TrafficClass,
-    UncommittedChange, VlanId, VlanReport,
+    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
+    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IfName, IpFamily, KernelInfo, Lease,
+    LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport, NicHardware, NicReport,
+    Origin, Owner, PortFlags, PortReport, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Route,
+    Shaping, Support, TrafficClass, UncommittedChange, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -357,7 +357,15 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 resolver: ResolverReport {
                     nameservers: vec![text(0)],
                     keeper: Some(text(1)).filter(|text| !text.is_empty()),
+                    mechanism: [None, Some(ResolverMechanism::File), Some(ResolverMechanism::SystemdResolved)]
+                        [usize::from(dirty) + usize::from(connected)],
                 },
+                managers: [("eth0", DeviceManager::NetworkManager), ("eth1", DeviceManager::SystemdNetworkd)]
+                    .map(|(device, manager)| {
+                        let source = Some(text(2)).filter(|text| !text.is_empty());
+                        (IfName::parse(device).expect("a device's name"), Management { manager, source })
+                    })
+                    .into(),
                 uncommitted,
                 uncommitted_bonds,
                 repairs: RepairTally { repaired, failed },

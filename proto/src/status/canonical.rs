@@ -58,6 +58,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::ForeignQdisc
         | Code::NicNotFound
         | Code::NicInUse
+        | Code::DeviceManaged
         | Code::BondNotFound
         | Code::BondModeUnsafe
         | Code::BondTooFewNics

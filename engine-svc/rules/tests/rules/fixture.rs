@@ -135,6 +135,7 @@ pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> Host
         persistent_hash: String::new(),
         resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
+        managers: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: 1 }

@@ -64,6 +64,7 @@ fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
         persistent_hash: String::new(),
         resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
+        managers: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     }
 }

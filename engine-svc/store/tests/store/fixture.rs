@@ -120,6 +120,7 @@ pub(crate) fn record(generation: u64) -> HostRecord {
         persistent_hash: String::new(),
         resolver: trestle_model::ResolverReport::default(),
         uncommitted: std::collections::BTreeMap::new(),
+        managers: std::collections::BTreeMap::new(),
         ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: NOW_MS }

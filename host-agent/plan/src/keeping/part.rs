@@ -10,7 +10,7 @@ use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, EgressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
-    RouteTarget, Target,
+    ResolverTarget, RouteTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -186,7 +186,7 @@ pub(super) fn merged(parts: impl Iterator<Item = Target>) -> Target {
         }
         whole.fdb.extend(part.fdb);
         whole.rules.extend(part.rules);
-        whole.resolver = whole.resolver.or(part.resolver);
+        whole.resolver = ResolverTarget::of_both(whole.resolver, part.resolver);
         whole.libvirt.extend(part.libvirt);
     }
     whole

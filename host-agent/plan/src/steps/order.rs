@@ -5,13 +5,13 @@ use trestle_model::{Egress, HostQos, IfName, LinkKind, TrafficClass};
 use super::Draft;
 use crate::difference::{
     EgressChange, address_change, autoconf_change, bridge_change, client_change, definition_change, egress_change,
-    fdb_change, port_change, resolver_change, route_change, rule_change,
+    fdb_change, port_change, route_change, rule_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
     Target,
 };
-use crate::{AutoconfChange, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
+use crate::{AutoconfChange, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -437,13 +437,6 @@ impl<'a> Draft<'a> {
                 let step = KernelStep::SetTrafficClass { link: name.clone(), class, qos };
                 self.plan_kernel(step, &wanted.why, "class is missing, or its rates differ");
             }
-        }
-    }
-
-    fn settle_resolver(&mut self) {
-        let Some(target) = &self.target.resolver else { return };
-        if let Some(text) = resolver_change(target, &self.observed.resolver) {
-            self.plan(ResolverStep::Write { text }.into(), &target.why, "name servers differ");
         }
     }
 

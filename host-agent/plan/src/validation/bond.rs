@@ -5,6 +5,7 @@ use trestle_model::{
     NetworkSpec, Settable, Support,
 };
 
+use super::clash::{configured, handover};
 use super::{Rivals, sub};
 use crate::composition::is_hardware;
 use crate::difference::bond_change;
@@ -103,7 +104,16 @@ fn wish(spec: &BondSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Fi
 }
 
 fn clashes(spec: &BondSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    if let Some(management) = rivals.census.state.managers.get(&spec.name) {
+        let finding = error(spec, Code::DeviceManaged, field, "name", configured(&spec.name, management));
+        findings.push(finding.related([spec.name.to_string()]).remedy(handover(&spec.name, management)));
+    }
     for (position, nic) in spec.nics.iter().enumerate() {
+        if let Some(management) = rivals.census.state.managers.get(nic) {
+            let name = format!("nics[{position}]");
+            let finding = error(spec, Code::DeviceManaged, field, &name, configured(nic, management));
+            findings.push(finding.related([nic.to_string()]).remedy(handover(nic, management)));
+        }
         let bonds = rivals.desired.bonds.values().filter(|other| other.spec.name != spec.name);
         let in_bond =
             bonds.filter(|other| other.spec.nics.contains(nic)).map(|other| format!("bond {}", other.spec.name));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use trestle_model::{
-    Code, Finding, HostConfig, IfName, NetworkChange, NetworkSpec, Route, SetupRequest, Southbound, VlanId,
+    Code, DeviceManager, Finding, HostConfig, IfName, Management, NetworkChange, NetworkSpec, Route, SetupRequest,
+    Southbound, VlanId,
 };
 
 use super::{error, sub};
@@ -79,12 +80,46 @@ impl<'a> Rivals<'a> {
 
 pub(super) fn clashes(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     place(spec, field, rivals, findings);
+    managed(spec, field, rivals, findings);
     taken_addresses(spec, field, rivals, findings);
     resolver(spec, field, rivals, findings);
     routes(spec, field, rivals, findings);
     source_table(spec, field, rivals, findings);
     if spec.default_route {
         default_route(spec, field, rivals, findings);
+    }
+}
+
+/// Finds who else configures the devices of the network. A restore does not ask.
+fn managed(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let below = spec.southbound.as_ref().map(|southbound| match southbound {
+        Southbound::Nic(nic) => ("nic", nic.clone()),
+        Southbound::Bond(bond) => ("bond", bond.clone()),
+    });
+    let made = [spec.uplink(), spec.top_device()].into_iter().flatten().map(|device| ("name", device));
+    let mut asked = BTreeSet::new();
+    for (name, device) in below.into_iter().chain(made) {
+        if let Some(management) = rivals.census.state.managers.get(&device).filter(|_| asked.insert(device.clone())) {
+            let finding = error(spec, Code::DeviceManaged, field, name, configured(&device, management));
+            findings.push(finding.related([device.to_string()]).remedy(handover(&device, management)));
+        }
+    }
+}
+
+/// Says who configures a device.
+pub(super) fn configured(device: &IfName, management: &Management) -> String {
+    let source = management.source.as_ref().map(|source| format!(", by {source}")).unwrap_or_default();
+    format!("{device} is configured by {}{source}", management.manager)
+}
+
+/// Says how the device is handed over.
+pub(super) fn handover(device: &IfName, management: &Management) -> String {
+    match management.manager {
+        DeviceManager::NetworkManager => format!("run: nmcli device set {device} managed no"),
+        DeviceManager::SystemdNetworkd => format!(
+            "write \"[Match] Name={device}\" and \"[Link] Unmanaged=yes\" into /etc/systemd/network/00-trestle.network, and run: \
+             networkctl reload"
+        ),
     }
 }
 

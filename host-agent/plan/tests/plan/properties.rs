@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use trestle_fake_host::World;
-use trestle_model::{AcceptRa, IfName};
+use trestle_model::{AcceptRa, IfName, LinkNames};
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
 use trestle_plan::sample::{acceptable, untouched};
 use trestle_plan::{
@@ -14,6 +14,7 @@ use trestle_plan::{
 use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
 
 fn world(nics: Vec<Nic>) -> World {
+    let resolved = nics.iter().any(|nic| nic.route);
     let mut world = World::default()
         .resolv_conf("search example.org\nnameserver 192.0.2.53\n")
         .foreign_bridge("virbr0")
@@ -58,7 +59,8 @@ fn world(nics: Vec<Nic>) -> World {
             world = world.foreign_vlan(&format!("lan{number}"), &name, 99);
         }
     }
-    world
+    let before = LinkNames::for_all_names(&["192.0.2.53".parse().unwrap()]);
+    if resolved { world.resolved("eth0", before) } else { world }
 }
 
 fn start_guests(scene: &Scene, guests: &[u8], round: usize) {

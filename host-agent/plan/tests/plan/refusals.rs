@@ -1,7 +1,7 @@
 //! What is refused, with which code, and where.
 
 use trestle_fake_host::World;
-use trestle_model::{Code, Feature, LinkKind, MacTableManager, NetworkChange, Severity};
+use trestle_model::{Code, DeviceManager, Feature, LinkKind, MacTableManager, NetworkChange, Severity};
 use trestle_plan::{plan, validate};
 
 use super::scene::{Net, Scene, if_name, net, remove, request};
@@ -201,4 +201,43 @@ async fn every_fault_is_told_at_once() {
         (Code::NicInUse, "networks[2].nic"),
     ];
     check(world(), changes, &expected).await;
+}
+
+#[test]
+fn refuses_devices_that_another_daemon_configures() {
+    let world = || {
+        World::default()
+            .nic("eth0")
+            .nic("eth1")
+            .nic("eth2")
+            .managed("eth0", DeviceManager::NetworkManager)
+            .managed("eth1", DeviceManager::SystemdNetworkd)
+            .managed("blue", DeviceManager::SystemdNetworkd)
+    };
+    let red = || net("red").on("eth1").vlan(5);
+    let cases = [
+        (request([red().set()]), "networks[0].nic", "eth1 is configured by systemd-networkd", "networkctl reload"),
+        (
+            request([net("green").on("eth0").set()]),
+            "networks[0].nic",
+            "eth0 is configured by NetworkManager",
+            "nmcli device set eth0 managed no",
+        ),
+        (
+            request([net("blue").on("eth2").set()]),
+            "networks[0].name",
+            "blue is configured by systemd-networkd",
+            "Name=blue",
+        ),
+    ];
+    for (request, field, message, remedy) in cases {
+        let scene = Scene::new(world());
+        let findings = plan(&request, &scene.running, &scene.host.state()).unwrap_err();
+        let [finding] = findings.0.as_slice() else { panic!("{findings:?}") };
+        assert_eq!(
+            (finding.code, finding.field.as_str(), finding.message.as_str()),
+            (Code::DeviceManaged, field, message)
+        );
+        assert!(finding.remedy.contains(remedy), "{}", finding.remedy);
+    }
 }

@@ -1,10 +1,12 @@
 //! Name servers, which go with the default route.
 
+use std::collections::BTreeMap;
+
 use trestle_fake_host::World;
-use trestle_model::Code;
+use trestle_model::{Code, LinkNames};
 use trestle_plan::{network_reports, plan, steps_towards, undo_target};
 
-use super::scene::{Net, Scene, lines, net, remove, request};
+use super::scene::{Net, Scene, if_name, lines, net, remove, request};
 
 const BEFORE: &str = "# mine\nnameserver 198.51.100.53\nsearch example.org\n";
 
@@ -48,6 +50,42 @@ async fn a_name_server_that_somebody_changed_is_drift() {
     assert_eq!(drift, ["resolver name servers: expected 192.0.2.53, is 198.51.100.53"]);
     scene.apply(&wanted).await;
     assert!(text(&scene).contains("nameserver 192.0.2.53"));
+}
+
+#[tokio::test]
+async fn systemd_resolved_is_told_for_the_networks_device_and_undone_device_by_device() {
+    let named = |servers: &[&str]| {
+        let servers: Vec<_> = servers.iter().map(|server| server.parse().unwrap()).collect();
+        LinkNames::for_all_names(&servers)
+    };
+    let foreign = LinkNames { domains: Vec::new(), ..named(&["198.51.100.53"]) };
+    let mut scene = Scene::new(World::default().nic("eth0").nic("eth1").resolved("eth1", foreign.clone()));
+    let links = |scene: &Scene| scene.host.state().resolver.links.unwrap();
+    let [bridge, nic] = ["blue", "eth1"].map(if_name);
+
+    let wanted = request([blue().nameserver("192.0.2.53").set()]);
+    let plan = scene.apply(&wanted).await;
+    let told = BTreeMap::from([(bridge.clone(), named(&["192.0.2.53"])), (nic.clone(), foreign.clone())]);
+    assert_eq!(links(&scene), told);
+    assert!(scene.plan(&wanted).steps.is_empty());
+
+    // Undone, the bridge goes with what was told for it; what others told for the NIC was never touched.
+    let undone = scene.fork();
+    undone.perform(&steps_towards(&undo_target(&plan.snapshot), &undone.host.state())).await;
+    assert_eq!(links(&undone), BTreeMap::from([(nic.clone(), foreign.clone())]));
+
+    // Told otherwise behind Trestle's back, or forgotten with a restart: drift, and mended when asked for again.
+    scene.host.change(|world| world.set_link_names("blue", LinkNames::default()));
+    let drift = network_reports(&scene.running, &scene.host.state()).remove(0).drift;
+    assert_eq!(drift, ["link blue name servers: expected 192.0.2.53 for ~., is none"]);
+    scene.apply(&wanted).await;
+
+    // A network without a bridge has the NIC's own; with the default route the name servers move.
+    let green = net("green").on("eth1").bridgeless().ipv4(&["203.0.113.10/24"], Some("203.0.113.1")).default_route();
+    let moved = scene.apply(&request([green.nameserver("203.0.113.53").set()])).await;
+    assert_eq!(links(&scene), BTreeMap::from([(nic.clone(), named(&["203.0.113.53"]))]));
+    scene.perform(&steps_towards(&undo_target(&moved.snapshot), &scene.host.state())).await;
+    assert_eq!(links(&scene), told);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use host_agent::bus::Bus;
 use host_agent::host::RealHost;
 use host_agent::leases::Settlement;
 use host_agent::nameservers::NameServers;
@@ -38,7 +39,7 @@ struct Batch {
 pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
     scene.prepare()?;
     let (dhcp, resolver) =
-        (Dhcp::new(Uuid::nil(), Vec::new()), NameServers::alone(Resolver::new("/nonexistent".into())));
+        (Dhcp::new(Uuid::nil(), Vec::new()), NameServers::alone(Resolver::new("/nonexistent".into(), Bus::default())));
     let host = RealHost::connect("floor".to_owned(), None, dhcp, Settlement::alone(), resolver).await?;
     let steps = plan(scene, &host).await?;
     ensure!(!steps.is_empty(), "nothing to do");

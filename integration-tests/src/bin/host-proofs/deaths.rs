@@ -251,7 +251,7 @@ impl Known {
 /// Starts an agent on what a killed one left, and checks what it makes of it.
 async fn comes_back(host: &Arc<RealHost>, folder: &Path, known: &Known) -> Result<Kept> {
     let (agent, mut writer) = reopened(host, folder).await?;
-    writer.recover().await?;
+    writer.recover(|| ()).await?;
     ensure!(agent.kept().borrow().open.is_none(), "the journal is open");
     if agent.standing().running_hash != known.hash {
         is_as_configured(&agent).await?;
@@ -277,7 +277,7 @@ pub(crate) async fn comes_back_after_a_power_cut(number: usize, folder: &Path) -
     let host = Arc::new(stage::connect().await?);
     let (agent, mut writer) = reopened(&host, folder).await?;
     ensure!(agent.kept().borrow().open.is_some(), "nothing was begun: this proves nothing");
-    writer.recover().await?;
+    writer.recover(|| ()).await?;
     let kept = agent.kept().borrow().clone();
     ensure!(kept.open.is_none(), "the journal is open");
     let names: BTreeSet<_> = kind.before.iter().filter_map(Change::network).collect();

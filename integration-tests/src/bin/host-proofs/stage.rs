@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use host_agent::bus::Bus;
 use host_agent::host::RealHost;
 use host_agent::leases::Settlement;
 use host_agent::nameservers::NameServers;
@@ -35,7 +36,7 @@ pub(crate) async fn connect() -> Result<RealHost> {
         call_timeout: Duration::from_secs(30),
         poll_period: Duration::from_millis(200),
     });
-    let resolver = NameServers::alone(Resolver::new(resolv_conf()?));
+    let resolver = NameServers::alone(Resolver::new(resolv_conf()?, Bus::default()));
     let dhcp = Dhcp::new(Uuid::nil(), Vec::new());
     Ok(RealHost::connect(release.trim().to_owned(), libvirt, dhcp, Settlement::alone(), resolver).await?)
 }

@@ -9,8 +9,8 @@ use trestle_model::{
 use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
-use super::keeping;
 use super::lldp::build_neighbor;
+use super::{daemons, keeping};
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -34,7 +34,9 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         resolver: Some(wire::ResolverReport {
             nameservers: report.resolver.nameservers.clone(),
             keeper: report.resolver.keeper.clone().unwrap_or_default(),
+            mechanism: daemons::build_mechanism(report.resolver.mechanism).into(),
         }),
+        managed_devices: report.managers.iter().map(daemons::build_managed).collect(),
         uncommitted: report.uncommitted.iter().map(uncommitted_network).collect(),
         uncommitted_bonds: report.uncommitted_bonds.iter().map(uncommitted_bond).collect(),
         repairs: Some(keeping::build_tally(report.repairs)),

@@ -14,7 +14,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
-use super::keeping;
+use super::{daemons, keeping};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -49,7 +49,11 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
         resolver: ResolverReport {
             nameservers: resolver.nameservers,
             keeper: Some(resolver.keeper).filter(|keeper| !keeper.is_empty()),
+            mechanism: form.known("resolver.mechanism", resolver.mechanism).and_then(daemons::read_mechanism),
         },
+        managers: read_all(&mut form, "managed_devices", &report.managed_devices, daemons::read_managed)
+            .into_iter()
+            .collect(),
         uncommitted: read_all(&mut form, "uncommitted", &report.uncommitted, read_uncommitted_network)
             .into_iter()
             .collect(),
