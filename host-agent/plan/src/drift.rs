@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostQos, HostState, IfName, Ipv6Autoconf, Leftover,
+    Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostQos, HostState, IfName, Leftover,
     LibvirtNetwork, Link, LinkKind, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
@@ -42,6 +42,11 @@ pub fn verify(target: &Target, observed: &HostState) -> Vec<Drift> {
     verify_on(target, &Census::of(observed))
 }
 
+/// Tells whether a host is as the target says: then a plan towards it has no step.
+pub(crate) fn is_reached(target: &Target, census: &Census<'_>) -> bool {
+    verify_on(target, census).is_empty()
+}
+
 /// Compares as [`verify`] does, with a host whose tables are known already.
 pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
     let mut drift = Comparison { census, observed: census.state, drift: Vec::new() };
@@ -54,18 +59,18 @@ pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
     for (table, rules) in &target.rules {
         let change = rule_change(*table, rules, &census.state.kernel.rules);
         let text = |rule: &Rule| format!("from {} priority {}", rule.source, rule.priority);
-        drift.lists(&format!("table {table}"), "rule", &change.add, &change.remove, text);
+        drift.lists(Object::Table(*table), "rule", &change.add, &change.remove, text);
     }
     let resolver = &census.state.resolver;
     for step in target.resolver.iter().flat_map(|target| resolver_change(target, resolver)) {
         match step {
             ResolverStep::Write { text } => {
                 let wanted = ResolverState { text, ..ResolverState::default() };
-                drift.note("resolver", "name servers", servers(&wanted), servers(resolver));
+                drift.note(Object::Resolver, "name servers", servers(&wanted), servers(resolver));
             }
             ResolverStep::SetLink { link, names } => {
                 let has = resolver.links.iter().find_map(|links| links.get(&link)).cloned().unwrap_or_default();
-                drift.note(&format!("link {link}"), "name servers", names.to_string(), has.to_string());
+                drift.note(Object::Link(&link), "name servers", names.to_string(), has.to_string());
             }
         }
     }
@@ -81,10 +86,35 @@ struct Comparison<'a> {
     drift: Vec<Drift>,
 }
 
+/// What is compared; it becomes text only where something differs.
+#[derive(Clone, Copy)]
+enum Object<'a> {
+    Link(&'a IfName),
+    Table(u32),
+    Resolver,
+    Entry(&'a FdbTarget),
+    Network(&'a str),
+}
+
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(name) => write!(f, "link {name}"),
+            Self::Table(table) => write!(f, "table {table}"),
+            Self::Resolver => f.write_str("resolver"),
+            Self::Entry(FdbTarget { mac, vlan: Some(vlan), bridge, .. }) => {
+                write!(f, "MAC {mac} in VLAN {vlan} of {bridge}")
+            }
+            Self::Entry(FdbTarget { mac, vlan: None, bridge, .. }) => write!(f, "MAC {mac} of {bridge}"),
+            Self::Network(name) => write!(f, "libvirt network {name}"),
+        }
+    }
+}
+
 impl Comparison<'_> {
-    fn note(&mut self, object: &str, field: &str, expected: impl fmt::Display, actual: impl fmt::Display) {
+    fn note(&mut self, object: Object<'_>, field: &str, expected: impl fmt::Display, actual: impl fmt::Display) {
         self.drift.push(Drift {
-            object: object.to_owned(),
+            object: object.to_string(),
             field: field.to_owned(),
             expected: expected.to_string(),
             actual: actual.to_string(),
@@ -92,26 +122,40 @@ impl Comparison<'_> {
     }
 
     /// Notes a field whose wanted value, if there is one, is another than it has.
-    fn compare<T: PartialEq + fmt::Display>(&mut self, object: &str, field: &str, wanted: Option<T>, is: T) {
+    fn compare<T: PartialEq + fmt::Display>(&mut self, object: Object<'_>, field: &str, wanted: Option<T>, is: T) {
         if let Some(wanted) = wanted.filter(|wanted| *wanted != is) {
             self.note(object, field, wanted, is);
         }
     }
 
+    /// Compares a field that may have no value.
+    fn compare_optional<T: PartialEq + fmt::Display>(
+        &mut self,
+        object: Object<'_>,
+        field: &str,
+        wanted: Option<Option<T>>,
+        is: Option<T>,
+    ) {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != is) {
+            let text = |value: Option<T>| value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+            self.note(object, field, text(wanted), text(is));
+        }
+    }
+
     fn link(&mut self, name: &IfName, target: &LinkTarget) {
-        let object = format!("link {name}");
+        let object = Object::Link(name);
         match (target, self.observed.kernel.links.get(name)) {
             (LinkTarget::Absent { .. }, None) => {}
-            (LinkTarget::Absent { .. }, Some(_)) => self.note(&object, "presence", "absent", "present"),
+            (LinkTarget::Absent { .. }, Some(_)) => self.note(object, "presence", "absent", "present"),
             (LinkTarget::Present(wanted), None) => {
                 if wanted.kind != KindTarget::Guest {
-                    self.note(&object, "presence", "present", "absent");
+                    self.note(object, "presence", "present", "absent");
                 }
             }
             (LinkTarget::Present(wanted), Some(link)) if is_another_kind(&wanted.kind, link) => {
-                self.note(&object, "kind", kind_wanted(&wanted.kind), kind(&link.kind));
+                self.note(object, "kind", kind_wanted(&wanted.kind), kind(&link.kind));
             }
-            (LinkTarget::Present(wanted), Some(link)) => self.present_link(&object, wanted, link),
+            (LinkTarget::Present(wanted), Some(link)) => self.present_link(object, wanted, link),
         }
         let none = DhcpTarget::Exactly(Vec::new());
         let wanted = match target {
@@ -120,45 +164,33 @@ impl Comparison<'_> {
         };
         let has: Vec<&DhcpClientSpec> = self.census.clients(name).iter().map(|client| &client.spec).collect();
         let clients = client_change(wanted, &has);
-        self.lists(&object, "DHCP client", &clients.add, &clients.remove, client_text);
+        self.lists(object, "DHCP client", &clients.add, &clients.remove, client_text);
     }
 
-    fn present_link(&mut self, object: &str, wanted: &LinkWanted, link: &Link) {
-        let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-        self.compare(object, "mac", wanted.mac.map(|mac| mac.to_string()), text(link.mac.map(|mac| mac.to_string())));
+    fn present_link(&mut self, object: Object<'_>, wanted: &LinkWanted, link: &Link) {
+        self.compare_optional(object, "mac", wanted.mac.map(Some), link.mac);
         self.compare(object, "mtu", wanted.mtu, link.mtu);
         self.compare(object, "up", wanted.up, link.up);
         let alias = match &wanted.alias {
             AliasTarget::Leave => None,
-            AliasTarget::Clear => Some(text(None)),
-            AliasTarget::Exactly(alias) => Some(alias.clone()),
+            AliasTarget::Clear => Some(None),
+            AliasTarget::Exactly(alias) => Some(Some(alias)),
         };
-        self.compare(object, "alias", alias, text(link.alias.clone()));
+        self.compare_optional(object, "alias", alias, link.alias.as_ref());
         let master = match &wanted.master {
             MasterTarget::Leave => None,
-            MasterTarget::Free => Some(text(None)),
-            MasterTarget::PortOf(bridge) => Some(bridge.to_string()),
+            MasterTarget::Free => Some(None),
+            MasterTarget::PortOf(bridge) => Some(Some(bridge)),
         };
-        self.compare(object, "master", master, text(link.master.as_ref().map(ToString::to_string)));
+        self.compare_optional(object, "master", master, link.master.as_ref());
         self.compare(object, "ipv6_disabled", wanted.ipv6_disabled, link.ipv6_disabled);
         let change = autoconf_change(&wanted.autoconf, link);
-        let has = |text: fn(Ipv6Autoconf) -> String| link.autoconf.map_or_else(|| "none".to_owned(), text);
-        let words = |wanted: Option<bool>| wanted.map(|wanted| wanted.to_string());
-        self.compare(
-            object,
-            "accept_ra",
-            change.accept_ra.map(|wanted| wanted.to_string()),
-            has(|is| is.accept_ra.to_string()),
-        );
-        self.compare(object, "autoconf", words(change.autoconf), has(|is| is.autoconf.to_string()));
-        self.compare(
-            object,
-            "accept_ra_defrtr",
-            words(change.accept_ra_defrtr),
-            has(|is| is.accept_ra_defrtr.to_string()),
-        );
-        let mode = change.addr_gen_mode.map(|wanted| wanted.to_string());
-        self.compare(object, "addr_gen_mode", mode, has(|is| is.addr_gen_mode.to_string()));
+        let is = link.autoconf;
+        let (accept_ra, defrtr) = (is.map(|is| is.accept_ra), is.map(|is| is.accept_ra_defrtr));
+        self.compare_optional(object, "accept_ra", change.accept_ra.map(Some), accept_ra);
+        self.compare_optional(object, "autoconf", change.autoconf.map(Some), is.map(|is| is.autoconf));
+        self.compare_optional(object, "accept_ra_defrtr", change.accept_ra_defrtr.map(Some), defrtr);
+        self.compare_optional(object, "addr_gen_mode", change.addr_gen_mode.map(Some), is.map(|is| is.addr_gen_mode));
         if let (KindTarget::Bridge(bridge), Some(has)) = (&wanted.kind, link.bridge()) {
             self.bridge(object, bridge, has);
         }
@@ -168,7 +200,7 @@ impl Comparison<'_> {
         let port = wanted.active_port.as_ref().and_then(|port| self.observed.kernel.links.get(port));
         if let Some(wanted) = active_change(wanted.active_port.as_ref(), link, port) {
             let active = link.bond().and_then(|bond| bond.active_port.as_ref());
-            self.note(object, "active port", wanted, text(active.map(ToString::to_string)));
+            self.note(object, "active port", wanted, active.map_or_else(|| "none".to_owned(), ToString::to_string));
         }
         if let Some(flags) = &link.port {
             let change = port_change(&wanted.port, flags);
@@ -187,7 +219,7 @@ impl Comparison<'_> {
     }
 
     /// Notes what is missing and what is too much; something that is there in another form is told in one line.
-    fn lists<T>(&mut self, object: &str, field: &str, missing: &[T], surplus: &[T], text: impl Fn(&T) -> String) {
+    fn lists<T>(&mut self, object: Object<'_>, field: &str, missing: &[T], surplus: &[T], text: impl Fn(&T) -> String) {
         let surplus: Vec<String> = surplus.iter().map(&text).collect();
         for wanted in missing.iter().map(&text) {
             let actual = if surplus.contains(&wanted) { "in another place or form" } else { "absent" };
@@ -199,7 +231,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn bridge(&mut self, object: &str, wanted: &Bridge, has: &Bridge) {
+    fn bridge(&mut self, object: Object<'_>, wanted: &Bridge, has: &Bridge) {
         let change = bridge_change(wanted, has, &self.observed.features);
         self.compare(object, "stp", change.stp, has.stp);
         self.compare(object, "ageing_time_cs", change.ageing_time_cs, has.ageing_time_cs);
@@ -214,7 +246,7 @@ impl Comparison<'_> {
         self.compare(object, "default_pvid", change.default_pvid, has.default_pvid);
     }
 
-    fn bond(&mut self, object: &str, wanted: &BondOptions, has: &BondOptions, name: &IfName) {
+    fn bond(&mut self, object: Object<'_>, wanted: &BondOptions, has: &BondOptions, name: &IfName) {
         let links = self.observed.kernel.links.values();
         let ports: Vec<&IfName> =
             links.filter(|link| link.master.as_ref() == Some(name)).map(|link| &link.name).collect();
@@ -240,7 +272,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn egress(&mut self, object: &str, wanted: &EgressTarget, has: &Egress) {
+    fn egress(&mut self, object: Object<'_>, wanted: &EgressTarget, has: &Egress) {
         let none = Shaping::default();
         let is = match has {
             Egress::Shaped(is) => is,
@@ -291,25 +323,21 @@ impl Comparison<'_> {
             .iter()
             .find(|entry| at(entry))
             .map_or_else(|| "absent".to_owned(), |has| text(has));
-        let object = match target.vlan {
-            Some(vlan) => format!("MAC {} in VLAN {vlan} of {}", target.mac, target.bridge),
-            None => format!("MAC {} of {}", target.mac, target.bridge),
-        };
-        self.note(&object, "entry", change.add.first().map_or_else(|| "absent".to_owned(), text), has);
+        self.note(Object::Entry(target), "entry", change.add.first().map_or_else(|| "absent".to_owned(), text), has);
     }
 
     fn network(&mut self, name: &str, target: &LibvirtTarget) {
-        let object = format!("libvirt network {name}");
+        let object = Object::Network(name);
         let has = self.observed.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(name));
         match (target, has) {
             (LibvirtTarget::Absent { .. }, None) => {}
-            (LibvirtTarget::Absent { .. }, Some(_)) => self.note(&object, "presence", "absent", "present"),
-            (LibvirtTarget::Present(_), None) => self.note(&object, "presence", "present", "absent"),
-            (LibvirtTarget::Present(wanted), Some(has)) => self.present_network(&object, wanted, has),
+            (LibvirtTarget::Absent { .. }, Some(_)) => self.note(object, "presence", "absent", "present"),
+            (LibvirtTarget::Present(_), None) => self.note(object, "presence", "present", "absent"),
+            (LibvirtTarget::Present(wanted), Some(has)) => self.present_network(object, wanted, has),
         }
     }
 
-    fn present_network(&mut self, object: &str, wanted: &LibvirtWanted, has: &LibvirtNetwork) {
+    fn present_network(&mut self, object: Object<'_>, wanted: &LibvirtWanted, has: &LibvirtNetwork) {
         for (field, wanted, is) in definition_change(&wanted.definition, has) {
             self.note(object, field, wanted, is);
         }

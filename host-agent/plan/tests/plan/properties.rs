@@ -94,6 +94,7 @@ async fn go_back(scene: &Scene, plan: &Plan) {
     let steps = steps_towards(&target, &scene.host.state());
     scene.perform(&steps).await;
     assert_eq!(verify(&target, &scene.host.state()), [], "after {}", lines(&steps));
+    assert_eq!(steps_towards(&target, &scene.host.state()), [], "after {}", lines(&steps));
 }
 
 /// Brings back what a stranger, who did a part of some plan, has taken or altered; says that nothing is left to do.
@@ -140,6 +141,9 @@ async fn play(world: World, requests: Vec<Round>) {
             // Without the journal nobody knows the MAC of such a bond whose ports were out already.
             drift.retain(|drift| !(begins_to_keep_a_mac(&broken, &plan) && drift.field == "mac"));
             assert_eq!(drift, [], "resumed after {}", lines(&plan.steps[..done]));
+            if verify(&plan.target, &broken.host.state()).is_empty() {
+                assert_eq!(steps_towards(&plan.target, &broken.host.state()), [], "{}", lines(&plan.steps));
+            }
         }
         scene.apply(&request).await;
         start_guests(&scene, &guests, round);
