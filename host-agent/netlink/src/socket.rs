@@ -63,18 +63,28 @@ impl Socket {
 
     /// Asks for a change and waits until the kernel has made it.
     pub(crate) async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
-        self.exchange(message, NLM_F_ACK | flags).await.map(drop)
+        self.exchange(message, NLM_F_ACK | flags, &Some).await.map(drop)
     }
 
     /// Asks for one object.
     pub(crate) async fn read(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
-        Ok(self.exchange(message, 0).await?.messages)
+        Ok(self.exchange(message, 0, &Some).await?.messages)
     }
 
     /// Asks for a whole table, again and again until no change interrupted the reading of it.
     pub(crate) async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+        self.dump_of(message, Some).await
+    }
+
+    /// Asks for a table as [`Self::dump`] does, and has of each message what `keep` makes of it: a message as it comes
+    /// takes some 20 KiB for a bridge.
+    pub(crate) async fn dump_of<T: Send>(
+        &self,
+        message: RouteNetlinkMessage,
+        keep: impl Fn(RouteNetlinkMessage) -> Option<T> + Sync,
+    ) -> Result<Vec<T>, Failure> {
         for _ in 0..DUMP_ATTEMPTS {
-            let answer = self.exchange(message.clone(), NLM_F_DUMP).await?;
+            let answer = self.exchange(message.clone(), NLM_F_DUMP, &keep).await?;
             if !answer.interrupted {
                 return Ok(answer.messages);
             }
@@ -82,9 +92,14 @@ impl Socket {
         Err(Failure::Unsteady(DUMP_ATTEMPTS))
     }
 
-    async fn exchange(&self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer, Failure> {
+    async fn exchange<T>(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        keep: &(impl Fn(RouteNetlinkMessage) -> Option<T> + Sync),
+    ) -> Result<Answer<T>, Failure> {
         let mut line = self.line.lock().await;
-        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, flags));
+        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, flags, keep));
         exchange.await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
     }
 }
@@ -93,13 +108,18 @@ impl Line {
     /// Sends a request and receives its answer.
     ///
     /// *Cancel safety*: the request is made; what was not received of its answer, the next request passes over.
-    async fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Answer, Failure> {
+    async fn exchange<T>(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+        keep: &impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Answer<T>, Failure> {
         if self.dumping {
             // Whoever asked for it has gone. How it went is of no interest, only that it is over.
-            let _abandoned = self.receive(NLM_F_DUMP).await;
+            let _abandoned = self.receive(NLM_F_DUMP, &|_| None::<()>).await;
         }
         self.send(message, flags).await?;
-        self.receive(flags).await
+        self.receive(flags, keep).await
     }
 
     async fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
@@ -118,8 +138,12 @@ impl Line {
     }
 
     /// Receives the answer to the last request, which was made with `flags`.
-    async fn receive(&mut self, flags: u16) -> Result<Answer, Failure> {
-        let mut answer = Answer::default();
+    async fn receive<T>(
+        &mut self,
+        flags: u16,
+        keep: &impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Answer<T>, Failure> {
+        let mut answer = Answer { messages: Vec::new(), interrupted: false, failure: None, complete: false };
         while !answer.complete {
             let Self { socket, datagram, .. } = self;
             datagram.clear();
@@ -131,7 +155,7 @@ impl Line {
                 rest = rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
                 // Another number is that of a request that nobody waits for any more.
                 if message.sequence_number() == self.sequence {
-                    answer.take(bytes, flags);
+                    answer.take(bytes, flags, keep);
                 }
             }
         }
@@ -147,18 +171,19 @@ impl std::fmt::Debug for Socket {
 }
 
 /// The kernel's answer to one request.
-#[derive(Debug, Default)]
-struct Answer {
-    messages: Vec<RouteNetlinkMessage>,
+#[derive(Debug)]
+struct Answer<T> {
+    /// What was kept of its messages.
+    messages: Vec<T>,
     /// Whether a change happened while a dump was made (`NLM_F_DUMP_INTR`).
     interrupted: bool,
     failure: Option<Failure>,
     complete: bool,
 }
 
-impl Answer {
+impl<T> Answer<T> {
     /// Takes one message of the answer to a request that was made with `flags`.
-    fn take(&mut self, bytes: &[u8], flags: u16) {
+    fn take(&mut self, bytes: &[u8], flags: u16, keep: &impl Fn(RouteNetlinkMessage) -> Option<T>) {
         let message = match NetlinkMessage::deserialize(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -173,7 +198,7 @@ impl Answer {
         self.interrupted |= header.flags & NLM_F_DUMP_INTR != 0;
         match payload {
             NetlinkPayload::InnerMessage(message) => {
-                self.messages.push(message);
+                self.messages.extend(keep(message));
                 // One object that was asked for is the whole answer, where no receipt was.
                 self.complete |= header.flags & NLM_F_MULTIPART == 0 && flags & NLM_F_ACK == 0;
             }

@@ -23,10 +23,12 @@ pub struct Carrier {
 
 /// Reads the carriers of all devices whose names Trestle can express.
 pub(crate) async fn read(socket: &Socket) -> Result<BTreeMap<IfName, Carrier>, ObserveError> {
-    let messages = links::dump(socket).await.map_err(reason("carriers"))?;
-    let mut names = links::names(&messages);
-    let named = messages.iter().filter_map(|message| Some((names.remove(&message.header.index)?, carrier(message))));
-    Ok(named.collect())
+    let named = |message: LinkMessage| {
+        let name = IfName::parse(pick!(message.attributes, LinkAttribute::IfName)?).ok()?;
+        Some((name, carrier(&message)))
+    };
+    let carriers = links::dump_of(socket, named).await.map_err(reason("carriers"))?;
+    Ok(carriers.into_iter().collect())
 }
 
 fn carrier(message: &LinkMessage) -> Carrier {

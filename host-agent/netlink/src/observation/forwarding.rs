@@ -17,12 +17,11 @@ const PERMANENT: u16 = 0x80;
 pub(super) async fn entries(socket: &Socket, names: &Names) -> Result<Vec<FdbEntry>, Failure> {
     let mut request = NeighbourMessage::default();
     request.header.family = AddressFamily::Bridge;
-    let answers = socket.dump(RouteNetlinkMessage::GetNeighbour(request)).await?;
-    let mut entries: Vec<FdbEntry> = answers
-        .iter()
-        .filter_map(|answer| if let RouteNetlinkMessage::NewNeighbour(message) = answer { Some(message) } else { None })
-        .filter_map(|message| entry(message, names))
-        .collect();
+    let entry_of = |answer| {
+        let RouteNetlinkMessage::NewNeighbour(message) = answer else { return None };
+        entry(&message, names)
+    };
+    let mut entries = socket.dump_of(RouteNetlinkMessage::GetNeighbour(request), entry_of).await?;
     entries.sort();
     // The kernel tells some entries once for the bridge and once for the port.
     entries.dedup();

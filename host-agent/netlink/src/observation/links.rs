@@ -16,15 +16,52 @@ use crate::failure::Failure;
 use crate::hardware::Place;
 use crate::socket::Socket;
 
-/// Dumps all links, without their counters.
+/// Dumps all links, with the attributes that [`links`], [`names`] and [`places`] look at.
 pub(super) async fn dump(socket: &Socket) -> Result<Vec<LinkMessage>, Failure> {
+    dump_of(socket, |message| Some(slim(message))).await
+}
+
+/// Dumps all links, without their counters, and has of each what `keep` makes of it.
+pub(super) async fn dump_of<T: Send>(
+    socket: &Socket,
+    keep: impl Fn(LinkMessage) -> Option<T> + Sync,
+) -> Result<Vec<T>, Failure> {
     let mut request = LinkMessage::default();
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    let answers = socket.dump(RouteNetlinkMessage::GetLink(request)).await?;
-    Ok(answers
-        .into_iter()
-        .filter_map(|answer| if let RouteNetlinkMessage::NewLink(link) = answer { Some(link) } else { None })
-        .collect())
+    let link = |answer| if let RouteNetlinkMessage::NewLink(link) = answer { keep(link) } else { None };
+    socket.dump_of(RouteNetlinkMessage::GetLink(request), link).await
+}
+
+/// Leaves out of a message most of what nobody in this module looks at.
+fn slim(mut message: LinkMessage) -> LinkMessage {
+    let is_wanted = |attribute: &LinkAttribute| {
+        matches!(
+            attribute,
+            LinkAttribute::IfName(_)
+                | LinkAttribute::IfAlias(_)
+                | LinkAttribute::Address(_)
+                | LinkAttribute::PermAddress(_)
+                | LinkAttribute::Mtu(_)
+                | LinkAttribute::MaxMtu(_)
+                | LinkAttribute::Controller(_)
+                | LinkAttribute::Promiscuity(_)
+                | LinkAttribute::Link(_)
+                | LinkAttribute::LinkNetNsId(_)
+                | LinkAttribute::LinkInfo(_)
+                | LinkAttribute::AfSpecUnspec(_)
+                | LinkAttribute::ParentDevBusName(_)
+                | LinkAttribute::ParentDevName(_)
+        )
+    };
+    message.attributes.retain_mut(|attribute| {
+        if let LinkAttribute::AfSpecUnspec(families) = attribute {
+            families.retain(|family| matches!(family, AfSpecUnspec::Inet6(_)));
+            families.shrink_to_fit();
+        }
+        is_wanted(attribute)
+    });
+    message.attributes.shrink_to_fit();
+    message
 }
 
 /// Returns the names of those links whose names Trestle can express.

@@ -26,16 +26,14 @@ pub(super) async fn all(socket: &Socket, names: &Names) -> Result<Vec<Route>, Fa
 pub(crate) async fn of_family(socket: &Socket, family: AddressFamily, names: &Names) -> Result<Vec<Route>, Failure> {
     let mut request = RouteMessage::default();
     request.header.address_family = family;
-    let answers = socket.dump(RouteNetlinkMessage::GetRoute(request)).await?;
-    let mut routes = Vec::new();
-    for answer in &answers {
-        let RouteNetlinkMessage::NewRoute(message) = answer else { continue };
+    let routes_of = |answer| {
+        let RouteNetlinkMessage::NewRoute(message) = answer else { return None };
         // A kernel without the family answers for all families.
-        if message.header.address_family == family && is_of_interest(message) {
-            routes.extend(hops(message, names));
-        }
-    }
-    Ok(routes)
+        let is_wanted = message.header.address_family == family && is_of_interest(&message);
+        is_wanted.then(|| hops(&message, names))
+    };
+    let routes = socket.dump_of(RouteNetlinkMessage::GetRoute(request), routes_of).await?;
+    Ok(routes.into_iter().flatten().collect())
 }
 
 fn table(message: &RouteMessage) -> u32 {
