@@ -23,6 +23,10 @@ mod console;
 
 use console::{Consent, print};
 
+/// Gives back what a change of many networks needed for a moment (D-0022).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Trestle's agent on a host.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -68,7 +72,8 @@ enum Verb {
     },
 }
 
-#[tokio::main]
+// Two, however many processors the host has: they are the guests', and the agent waits most of the time.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match Box::pin(carry_out(arguments)).await {

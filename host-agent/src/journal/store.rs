@@ -127,7 +127,7 @@ impl Store {
                 break;
             }
             let framed = self.framed_past(position)?;
-            bytes += framed.len();
+            bytes += frame::unpacked_length(&framed);
             page.past.push(self.unwrapped(position, &framed)?);
         }
         Ok(page)

@@ -66,11 +66,17 @@ impl Drop for Disk {
     }
 }
 
-/// Asks for blue to go and for others to come, so many that the snapshot fits no page that is half full already.
+/// How many networks' record fits no page that is half full already, however well it packs.
+const MANY: usize = 100;
+
+fn others() -> impl Iterator<Item = wire::Network> {
+    (0..MANY).map(|number| wire::Network { name: format!("bare{number}"), ..wire::Network::default() })
+}
+
+/// Asks for blue to go and for others to come.
 fn wide() -> wire::SetupNetworksRequest {
-    let named = |name: String, remove| wire::Network { name, remove, ..wire::Network::default() };
-    let others = (0..30).map(|number| named(format!("bare{number}"), false));
-    let networks = others.chain([named("blue".to_owned(), true)]).collect();
+    let blue = wire::Network { name: "blue".to_owned(), remove: true, ..wire::Network::default() };
+    let networks = others().chain([blue]).collect();
     wire::SetupNetworksRequest { networks, ..request(wire::Network::default(), ConnectivityCheck::None) }
 }
 
@@ -108,7 +114,7 @@ async fn a_full_disk_refuses_changes_until_there_is_room() {
 
     // What the disk was told before and after is what the next start finds.
     let mut agent = disk.agent(&bench).await;
-    assert_eq!(agent.capabilities().await.networks.len(), 30);
+    assert_eq!(agent.capabilities().await.networks.len(), MANY);
     agent.terminate().await;
 }
 
@@ -120,6 +126,7 @@ async fn a_change_that_the_disk_cannot_take_over_is_undone() {
     let mut agent = disk.agent(&bench).await;
 
     let mut asked = request(network("192.0.2.20/24"), ConnectivityCheck::Confirm);
+    asked.networks.extend(others());
     asked.connectivity_timeout = Some(prost_types::Duration { seconds: 600, nanos: 0 });
     asked.request_id = uuid::Uuid::now_v7().to_string();
     let transaction_id = asked.request_id.clone();
