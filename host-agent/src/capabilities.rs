@@ -7,8 +7,7 @@ use trestle_plan::{
     bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, uncommitted_bonds, vlan_reports,
 };
 
-use crate::digest;
-use crate::journal::Contents;
+use crate::journal::{Contents, Hashes};
 use crate::site::{Part, Survey};
 
 /// The agent's version, as it is reported.
@@ -19,8 +18,14 @@ pub(crate) const NETWORK_PARTS: [Part; 6] =
     [Part::Addresses, Part::Routes, Part::Forwarding, Part::Egress, Part::Guests, Part::Features];
 
 /// Puts the report together; networks and bonds are told only where all of their parts were read.
-pub(crate) fn of(survey: &Survey, parts: &BTreeSet<Part>, contents: &Contents, boot_id: &str) -> Capabilities {
-    let (running_hash, persistent_hash) = (digest::of(&contents.running), digest::of(&contents.persistent));
+pub(crate) fn of(
+    survey: &Survey,
+    parts: &BTreeSet<Part>,
+    contents: &Contents,
+    hashes: Hashes,
+    boot_id: &str,
+) -> Capabilities {
+    let Hashes { running: running_hash, persistent: persistent_hash } = hashes;
     let (networks, bonds) = if NETWORK_PARTS.iter().all(|part| parts.contains(part)) {
         (network_reports(&contents.running, &survey.state), bond_reports(&contents.running, &survey.state))
     } else {

@@ -1,8 +1,8 @@
 //! What the agent keeps on disk: the configurations, the open transaction, and the results of those that ended.
 //!
 //! The only module that writes the agent's disk. Every change is one atomic commit that has reached the disk when the
-//! call returns. There is one writer at a time, on the blocking pool; what is kept is also held in memory, so that
-//! reading it never waits for the disk.
+//! call returns, but for those of which the loss would change nothing ([`Durability::Soon`]). There is one writer at a
+//! time, on the blocking pool; what is kept is also held in memory, so that reading it never waits for the disk.
 //!
 //! A database that has failed, as on a full disk, does not work again by itself: it is closed, and opened anew by whoever
 //! asks next. What is in memory then outweighs what the failed commit may have left.
@@ -10,7 +10,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,15 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
-use trestle_model::{Fence, HostConfig, KeptLease, NameServer, SetupRequest, TransactionId, TransactionReport};
+use trestle_model::{
+    Fence, HostConfig, KeptLease, NameServer, Outcome, SetupRequest, TransactionId, TransactionReport,
+};
 use trestle_plan::PlannedStep;
 use trestle_plan::transaction::Record;
 use trestle_telemetry::chain;
 use uuid::Uuid;
+
+use crate::digest;
 
 mod archive;
 mod error;
@@ -138,6 +142,38 @@ pub struct Change {
     pub leases: Option<Vec<KeptLease>>,
     /// What becomes of a lease's name servers: these, or none any more.
     pub leased_names: Option<Option<LeasedNames>>,
+    /// When all this has to have reached the disk.
+    pub durability: Durability,
+}
+
+/// When a commit has to have reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Before the call returns.
+    #[default]
+    Disk,
+    /// Within a second, or with the next commit: for a commit without which the agent would do the same.
+    Soon,
+}
+
+/// How the last transaction ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Who asked for it.
+    pub actor: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Short texts that differ when a configuration does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashes {
+    /// Of the running one.
+    pub running: String,
+    /// Of the persistent one.
+    pub persistent: String,
 }
 
 /// What becomes of the persistent configuration.
@@ -178,7 +214,9 @@ struct Shared {
     suspect: AtomicBool,
     contents: watch::Sender<Arc<Contents>>,
     /// The last transaction that has ended since the store was opened.
-    ended: Mutex<Option<Arc<Past>>>,
+    ended: Mutex<Option<Ended>>,
+    /// Of what is kept; `None` before they were asked for. Locked while `contents` is, never the other way round.
+    hashes: Mutex<Option<Hashes>>,
     /// Held until the store is closed.
     _hold: Hold,
     /// Told of each commit before anything else happens.
@@ -206,6 +244,7 @@ impl Journal {
                     suspect: AtomicBool::new(false),
                     contents,
                     ended: Mutex::default(),
+                    hashes: Mutex::default(),
                     _hold: hold,
                     #[cfg(test)]
                     witness: std::sync::OnceLock::new(),
@@ -226,11 +265,19 @@ impl Journal {
     }
 
     /// Returns the last transaction that has ended since the store was opened.
-    pub fn ended(&self) -> Option<Arc<Past>> {
-        self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn ended(&self) -> Option<Ended> {
+        held(&self.shared.ended).clone()
     }
 
-    /// Writes a change, and returns when it has reached the disk.
+    /// Returns what is kept with the hashes of its configurations, which are made once for each that is new.
+    pub fn hashed(&self) -> (Arc<Contents>, Hashes) {
+        let contents = self.shared.contents.borrow();
+        let hash = || Hashes { running: digest::of(&contents.running), persistent: digest::of(&contents.persistent) };
+        let hashes = held(&self.shared.hashes).get_or_insert_with(hash).clone();
+        (Arc::clone(&contents), hashes)
+    }
+
+    /// Writes a change, and returns when it has reached the disk, if it has to.
     ///
     /// *Errors*: [`JournalError`]; whether the change was written is not known, so the caller takes it as fatal for
     /// what it does. *Cancel safety*: a caller that goes away leaves the change whole or not begun.
@@ -239,9 +286,21 @@ impl Journal {
             let change = change.resolved(&shared.contents.borrow().running);
             store.commit(&change)?;
             if let Some(past) = &change.past {
-                *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(past.clone()));
+                *held(&shared.ended) = Some(Ended {
+                    transaction: past.report.transaction,
+                    actor: past.actor.clone(),
+                    outcome: past.report.outcome.clone(),
+                });
             }
-            shared.contents.send_modify(|contents| change.apply_to(Arc::make_mut(contents)));
+            shared.contents.send_modify(|contents| {
+                if change.running.is_some() || change.persistent().is_some() {
+                    held(&shared.hashes).take();
+                }
+                // Others may hold what was kept so far: a copy is made only where it changes.
+                if change.is_of_contents() {
+                    change.apply_to(Arc::make_mut(contents));
+                }
+            });
             #[cfg(test)]
             if let Some(witness) = shared.witness.get() {
                 witness(Arc::clone(&shared.contents.borrow()));
@@ -279,7 +338,10 @@ impl Journal {
     pub async fn import(&self, archive: Archive) -> Result<(), JournalError> {
         self.with_store(move |store, shared| {
             store.fill(&archive)?;
-            shared.contents.send_replace(Arc::new(archive.contents));
+            shared.contents.send_modify(|contents| {
+                held(&shared.hashes).take();
+                *contents = Arc::new(archive.contents);
+            });
             Ok(())
         })
         .await
@@ -298,7 +360,7 @@ impl Journal {
         self.mend().await?;
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let mut slot = shared.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slot = held(&shared.store);
             let store = slot.as_mut().ok_or(JournalError::Stopped)?;
             // It stays so where the work panics, too.
             shared.suspect.store(true, Ordering::Release);
@@ -332,7 +394,7 @@ impl Journal {
 
 impl Shared {
     fn reopen(&self) -> Result<(), JournalError> {
-        let mut slot = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = held(&self.store);
         // Others may have worked with it, or opened it, meanwhile.
         if !self.suspect.load(Ordering::Acquire) {
             return Ok(());
@@ -372,8 +434,23 @@ impl Change {
         }
     }
 
+    /// Tells whether anything but the history changes.
+    const fn is_of_contents(&self) -> bool {
+        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases, leased_names, durability: _ } =
+            self;
+        boot_id.is_some()
+            || running.is_some()
+            || !matches!(persistent, PersistentChange::Keep)
+            || fence.is_some()
+            || !matches!(open, OpenChange::Keep)
+            || duid.is_some()
+            || leases.is_some()
+            || leased_names.is_some()
+    }
+
     fn apply_to(self, contents: &mut Contents) {
-        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases, leased_names } = self;
+        let Self { boot_id, running, persistent, fence, open, past: _, duid, leases, leased_names, durability: _ } =
+            self;
         if let Some(duid) = duid {
             contents.duid = duid;
         }
@@ -401,6 +478,10 @@ impl Change {
             OpenChange::Clear => contents.open = None,
         }
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -28,7 +28,7 @@ use trestle_plan::transaction::Phase;
 use trestle_telemetry::chain;
 use uuid::Uuid;
 
-use crate::journal::{Open, Past};
+use crate::journal::{Ended, Open};
 use crate::site::{Part, Site};
 use crate::transaction::{Agent, Refusal};
 
@@ -209,7 +209,7 @@ impl<H: Site> Observer<H> {
     /// Returns the transaction that runs, and the last one that ended in this run.
     fn transactions(&self) -> Vec<TransactionState> {
         let contents = self.agent.kept().borrow().clone();
-        let ended = self.agent.ended().map(|past| ended(&past));
+        let ended = self.agent.ended().map(ended);
         ended.into_iter().chain(contents.open.as_ref().map(open)).collect()
     }
 }
@@ -238,10 +238,7 @@ fn open(open: &Open) -> TransactionState {
     TransactionState { transaction, actor: open.actor.clone(), stage }
 }
 
-fn ended(past: &Past) -> TransactionState {
-    TransactionState {
-        transaction: past.report.transaction,
-        actor: past.actor.clone(),
-        stage: TransactionStage::Ended(past.report.outcome.clone()),
-    }
+fn ended(ended: Ended) -> TransactionState {
+    let Ended { transaction, actor, outcome } = ended;
+    TransactionState { transaction, actor, stage: TransactionStage::Ended(outcome) }
 }

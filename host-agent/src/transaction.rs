@@ -16,10 +16,10 @@ use trestle_model::{
 };
 use trestle_plan::{ObserveError, PlannedStep, Thing};
 
-use crate::journal::{Change, Contents, HistoryPage, Journal, Past, PersistentChange};
+use crate::capabilities;
+use crate::journal::{Change, Contents, Ended, HistoryPage, Journal, PersistentChange};
 use crate::keeper::Board;
 use crate::site::{Part, Site};
-use crate::{capabilities, digest};
 
 mod confirmation;
 mod execution;
@@ -215,7 +215,7 @@ impl<H: Site> Agent<H> {
     pub async fn commit(&self) -> Result<String, Refusal> {
         let change = Change { persistent: PersistentChange::Running, ..Change::default() };
         self.shared.journal.write(change).await?;
-        Ok(digest::of(&self.shared.journal.contents().persistent))
+        Ok(self.shared.journal.hashed().1.persistent)
     }
 
     /// Tells what the host is and can do, also while libvirt does not answer. What needs a part that is not among `parts`
@@ -224,7 +224,8 @@ impl<H: Site> Agent<H> {
     /// *Errors*: [`Refusal::Unobservable`]. *Cancel safety*: safe.
     pub async fn capabilities(&self, parts: &BTreeSet<Part>) -> Result<Capabilities, Refusal> {
         let survey = self.shared.host.survey(parts).await?;
-        let mut report = capabilities::of(&survey, parts, &self.shared.journal.contents(), &self.shared.boot_id);
+        let (contents, hashes) = self.shared.journal.hashed();
+        let mut report = capabilities::of(&survey, parts, &contents, hashes, &self.shared.boot_id);
         self.shared.board.borrow().add_to(&mut report);
         Ok(report)
     }
@@ -245,10 +246,10 @@ impl<H: Site> Agent<H> {
 
     /// Tells where the host stands in the engine's history.
     pub fn standing(&self) -> Standing {
-        let contents = self.shared.journal.contents();
+        let (contents, hashes) = self.shared.journal.hashed();
         Standing {
             boot_id: self.shared.boot_id.clone(),
-            running_hash: digest::of(&contents.running),
+            running_hash: hashes.running,
             generation: contents.running.generation,
             fencing_epoch: contents.fence.epoch,
         }
@@ -271,7 +272,7 @@ impl<H: Site> Agent<H> {
     }
 
     /// Returns the last transaction that has ended in this run.
-    pub fn ended(&self) -> Option<Arc<Past>> {
+    pub fn ended(&self) -> Option<Ended> {
         self.shared.journal.ended()
     }
 

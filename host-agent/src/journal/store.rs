@@ -1,9 +1,11 @@
 //! The database: one writer, commits that reach the disk, and checks when it is opened.
 //!
 //! Layout of the folder: `lock`, held while the store is open; `commits`, see [`super::tally`]; `store/`, sled's own.
-//! sled 0.34's flush does not wait for the disk, so each commit syncs sled's files by handles of its own.
+//! sled 0.34's flush does not wait for the disk, so each commit that has to reach it syncs sled's files by handles of its
+//! own. A commit that need not is in sled's hands, which writes within half a second; the next one takes it along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use sled::transaction::{ConflictableTransactionResult, TransactionError, Transac
 use trestle_model::TransactionId;
 
 use super::tally::{Counted, Tally};
-use super::{Archive, Change, Contents, HISTORY_LIMIT, HistoryPage, JournalError, OpenChange, Past, frame};
+use super::{Archive, Change, Contents, Durability, HISTORY_LIMIT, HistoryPage, JournalError, OpenChange, Past, frame};
 
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -39,6 +41,8 @@ pub(super) struct Store {
     tally: Tally,
     account: Account,
     positions: BTreeMap<TransactionId, u64>,
+    /// The blobs that have reached the disk; sled never writes one again.
+    synced: BTreeSet<OsString>,
 }
 
 /// Keeps others away from a folder until it is dropped.
@@ -92,6 +96,7 @@ impl Store {
             tally,
             account: Account::default(),
             positions: BTreeMap::new(),
+            synced: BTreeSet::new(),
         };
         store.check()?;
         Ok(store)
@@ -152,7 +157,7 @@ impl Store {
             OpenChange::Set(open) => put(&mut values, OPEN, Some(open))?,
             OpenChange::Clear => values.push((OPEN, None)),
         }
-        self.write(values, change.past.as_slice())
+        self.write(values, change.past.as_slice(), change.durability)
     }
 
     /// Fills a store that was never written.
@@ -160,15 +165,15 @@ impl Store {
         if self.account != Account::default() {
             return Err(JournalError::NotEmpty(self.folder.clone()));
         }
-        self.write(all(&archive.contents)?, &archive.history)
+        self.write(all(&archive.contents)?, &archive.history, Durability::Disk)
     }
 
     /// Writes everything but the history once more, as one commit.
     pub(super) fn rewrite(&mut self, contents: &Contents) -> Result<(), JournalError> {
-        self.write(all(contents)?, &[])
+        self.write(all(contents)?, &[], Durability::Disk)
     }
 
-    fn write(&mut self, mut values: Values, past: &[Past]) -> Result<(), JournalError> {
+    fn write(&mut self, mut values: Values, past: &[Past], durability: Durability) -> Result<(), JournalError> {
         let mut account = self.account;
         let mut framed_past = Vec::with_capacity(past.len());
         for entry in past {
@@ -204,7 +209,10 @@ impl Store {
                 TransactionError::Abort(()) => JournalError::Stopped,
             },
         )?;
-        self.sync(account.commits)?;
+        // A blob that a loss of power left out would be a hole in what follows it.
+        if durability == Durability::Disk || self.has_unsynced_blobs()? {
+            self.sync(account.commits)?;
+        }
 
         self.account = account;
         self.positions.retain(|_, position| *position >= kept_from);
@@ -217,24 +225,27 @@ impl Store {
     }
 
     /// Makes what sled has written reach the disk, then counts the commit.
-    fn sync(&self, commits: u64) -> Result<(), JournalError> {
+    fn sync(&mut self, commits: u64) -> Result<(), JournalError> {
         self.database.flush().map_err(|error| sled_error(&self.folder, error))?;
-        let inner = self.folder.join("store");
-        let synced = || -> io::Result<()> {
-            // sled gives a large record a file of its own, and does not sync that one either.
-            let blobs = inner.join("blobs");
-            let mut large = false;
-            for blob in fs::read_dir(&blobs)? {
-                File::open(blob?.path())?.sync_data()?;
-                large = true;
-            }
-            if large {
-                File::open(&blobs)?.sync_all()?;
-            }
-            File::open(inner.join("db"))?.sync_data()?;
+        let blobs = self.blobs();
+        let mut synced = || -> io::Result<()> {
+            self.synced = sync_blobs(&blobs, &self.synced)?;
+            File::open(self.folder.join("store/db"))?.sync_data()?;
             self.tally.write(commits)
         };
         synced().map_err(|source| io_error(&self.folder, source))
+    }
+
+    /// Tells whether sled has made blobs since the last sync.
+    fn has_unsynced_blobs(&self) -> Result<bool, JournalError> {
+        let names = fs::read_dir(self.blobs())
+            .and_then(|blobs| blobs.map(|blob| Ok(blob?.file_name())).collect::<io::Result<BTreeSet<OsString>>>());
+        Ok(!names.map_err(|source| io_error(&self.folder, source))?.is_subset(&self.synced))
+    }
+
+    /// Returns the folder in which sled keeps each record that is too large for its log in a file of its own.
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("store/blobs")
     }
 
     /// Compares what the database says of itself with what is there.
@@ -300,6 +311,25 @@ fn all(contents: &Contents) -> Result<Values, JournalError> {
     put(&mut values, LEASES, Some(leases))?;
     put(&mut values, LEASED_NAMES, Some(leased_names))?;
     Ok(values)
+}
+
+/// Makes those blobs reach the disk that are not among `synced`, and returns all that are there. sled does not sync them
+/// any more than its log.
+fn sync_blobs(folder: &Path, synced: &BTreeSet<OsString>) -> io::Result<BTreeSet<OsString>> {
+    let mut blobs = BTreeSet::new();
+    let mut has_new = false;
+    for blob in fs::read_dir(folder)? {
+        let name = blob?.file_name();
+        if !synced.contains(&name) {
+            File::open(folder.join(&name))?.sync_data()?;
+            has_new = true;
+        }
+        blobs.insert(name);
+    }
+    if has_new {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(blobs)
 }
 
 fn put<T: Serialize>(values: &mut Values, key: &'static str, value: Option<&T>) -> Result<(), JournalError> {

@@ -103,7 +103,19 @@ fn whole_change() -> Change {
             beneath: None,
             written: "nameserver 192.0.2.53\n".to_owned(),
         })),
+        durability: Durability::Disk,
     }
+}
+
+/// Makes text that cannot be packed: a linear congruential generator's, the same in every run.
+fn noise(length: usize) -> String {
+    let mut seed = 1_u64;
+    let next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let [letter, ..] = seed.to_be_bytes();
+        char::from(b'0' + (letter >> 2))
+    };
+    std::iter::repeat_with(next).take(length).filter(|letter| *letter != '\\').collect()
 }
 
 /// Waits until the database is nobody's: one that is dropped ends in threads of its own, and gives its lock up last.
@@ -165,14 +177,15 @@ async fn a_record_larger_than_a_segment_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let journal = reopen(folder.path()).await.unwrap();
     let mut large = open(9);
-    large.actor = "a".repeat(3_000_000);
+    large.actor = noise(6_000_000);
     for _ in 0..3 {
         let change = Change { open: OpenChange::Set(Box::new(large.clone())), ..Change::default() };
         journal.write(change).await.unwrap();
     }
     drop(journal);
     let journal = reopen(folder.path()).await.unwrap();
-    assert_eq!(journal.contents().open.as_ref().map(|open| open.actor.len()), Some(3_000_000));
+    assert_eq!(journal.contents().open, Some(large));
+    assert!(folder.path().join("store/blobs").read_dir().unwrap().next().is_some(), "it fits into a segment");
 }
 
 #[tokio::test]
@@ -321,6 +334,9 @@ async fn a_record_of_another_schema_is_damage() {
     assert!(error.contains("running: record is of schema 99"), "{error}");
 }
 
+/// From where on the child numbers what it does not wait for.
+const SOON: u128 = 1 << 64;
+
 /// Runs in a child process of the next test; alone, it does nothing.
 #[tokio::test]
 async fn child_writes_until_it_is_killed() {
@@ -335,6 +351,9 @@ async fn child_writes_until_it_is_killed() {
         };
         journal.write(change).await.unwrap();
         writeln!(std::io::stdout(), "kept {number}").unwrap();
+        // What need not be kept is in nobody's way.
+        let soon = Some(past(SOON + u128::from(number)));
+        journal.write(Change { past: soon, durability: Durability::Soon, ..Change::default() }).await.unwrap();
     }
 }
 
@@ -367,6 +386,12 @@ async fn what_was_acknowledged_survives_a_kill() {
         let last = u128::from(contents.running.generation);
         assert_eq!(journal.past(transaction(last)).await.unwrap(), Some(past(last)), "a torn commit");
         assert_eq!(journal.past(transaction(last + 1)).await.unwrap(), None, "a torn commit");
+        let before = SOON + last - 1;
+        assert_eq!(
+            journal.past(transaction(before)).await.unwrap(),
+            Some(past(before)),
+            "the next commit took it along"
+        );
     }
 }
 

@@ -26,7 +26,7 @@ use super::{Answer, Caller, End, Refusal, Shared, refusal};
 use crate::clock;
 use crate::digest;
 use crate::hooks::{Consulted, Hooks};
-use crate::journal::{Change, JournalError, Open, OpenChange, Past, PersistentChange};
+use crate::journal::{Change, Durability, JournalError, Open, OpenChange, Past, PersistentChange};
 use crate::site::Site;
 
 /// The rests between looks at the host, while what was changed settles.
@@ -175,26 +175,27 @@ impl<H: Site> Execution<'_, H> {
 
     /// Takes over a configuration that the host has already: nothing is written to the host.
     async fn adopt_unchanged(&self, request: SetupRequest, plan: Plan) -> Result<Answer, Failure> {
+        // What the disk has already is not written again: at a thousand networks that would be most of the work.
+        let (contents, hashes) = self.shared.journal.hashed();
+        let options = &request.options;
+        let running = Some(plan.desired).filter(|desired| *desired != contents.running);
+        let desired = running.as_ref().unwrap_or(&contents.running);
+        let persistent = if contents.persistent == *desired { PersistentChange::Keep } else { persistence(options) };
+        let fence = options.fence.filter(|fence| *fence != contents.fence);
+        let is_new = running.is_some() || fence.is_some() || !matches!(persistent, PersistentChange::Keep);
         let report = TransactionReport {
-            transaction: request.options.transaction,
+            transaction: options.transaction,
             outcome: Outcome::Unchanged,
             steps: Vec::new(),
             findings: plan.findings.0,
-            committed: request.options.commit_on_success,
-            running_hash: digest::of(&plan.desired),
+            committed: options.commit_on_success,
+            running_hash: running.as_ref().map_or(hashes.running, digest::of),
         };
         let past = self.past(request, &[], report);
         let answer = answer(&past);
-        // What the disk has already is not written again: at a thousand networks that would be most of the work.
-        let contents = self.shared.journal.contents();
-        let kept = contents.persistent == plan.desired;
-        let change = Change {
-            persistent: if kept { PersistentChange::Keep } else { persistence(&past.request.options) },
-            running: Some(plan.desired).filter(|desired| *desired != contents.running),
-            fence: past.request.options.fence,
-            past: Some(past),
-            ..Change::default()
-        };
+        // Without a result that tells of no change, a repeated request would only be looked into again.
+        let durability = if is_new { Durability::Disk } else { Durability::Soon };
+        let change = Change { persistent, running, fence, past: Some(past), durability, ..Change::default() };
         self.shared.journal.write(change).await?;
         info!("host is as asked for already");
         Ok(answer)
@@ -271,7 +272,7 @@ impl<H: Site> Execution<'_, H> {
                     let drift = verify(target, &observed);
                     if drift.is_empty() {
                         return match self.errand {
-                            Errand::Request => self.await_leases(target).await,
+                            Errand::Request => self.await_leases(target, observed).await,
                             Errand::Repair => Ok(()),
                         };
                     }
@@ -289,13 +290,10 @@ impl<H: Site> Execution<'_, H> {
     }
 
     /// Waits for the leases that the default route is to come with, for a time.
-    async fn await_leases(&self, target: &Target) -> Result<(), Finding> {
+    async fn await_leases(&self, target: &Target, mut observed: HostState) -> Result<(), Finding> {
         let until = Instant::now() + LEASE_PATIENCE;
         loop {
-            let missing = match self.shared.host.observe().await {
-                Ok(observed) => missing_leases(target, &observed),
-                Err(error) => return Err(Finding::error(Code::VerificationFailed, "", error.to_string())),
-            };
+            let missing = missing_leases(target, &observed);
             if missing.is_empty() {
                 return Ok(());
             }
@@ -304,6 +302,10 @@ impl<H: Site> Execution<'_, H> {
                 return Err(Finding::error(Code::VerificationFailed, "", lines.join("; ")));
             }
             sleep(LEASE_REST).await;
+            observed = match self.shared.host.observe().await {
+                Ok(observed) => observed,
+                Err(error) => return Err(Finding::error(Code::VerificationFailed, "", error.to_string())),
+            };
         }
     }
 
