@@ -19,6 +19,8 @@ use crate::scene::{Scene, batch};
 
 /// How often what is cheap is measured.
 const REPEATS: usize = 5;
+/// How long the agent rests before its memory counts.
+const REST: Duration = Duration::from_secs(2);
 /// How long the agent may take to serve.
 const BOUND: Duration = Duration::from_secs(120);
 /// The largest answer that a client takes.
@@ -68,7 +70,10 @@ pub(crate) async fn measure(scene: &Scene, program: &Path) -> Result<Measured> {
         let drift = networks.iter().flat_map(|network| &network.drift).next();
         ensure!(drift.is_none(), "drift: {drift:?}");
     }
+    // What a change needed for a moment goes back within a second or two.
+    tokio::time::sleep(REST).await;
     measured.insert("memory".to_owned(), Cost::size(agent.megabytes("VmRSS")?));
+    measured.insert("memory, private".to_owned(), Cost::size(agent.megabytes("RssAnon")?));
     agent.end().await?;
 
     // What a start costs that owes nothing, then one after a boot.

@@ -1,14 +1,17 @@
 //! Measures the host agent against floors that are measured in the same run, and prints the ratios with their goals.
 //!
-//! `host-benchmark [--networks 100,300,1000] [--rounds 5] [--shape bridges|cables|vlans] [--agent PROGRAM] [--strict]`:
-//! the release build of the agent, driven over its socket, on the real kernel in a network namespace of its own. Each
-//! measurement is a process of its own in a new namespace, begun when the kernel has cleared the last one away: a
-//! namespace that goes holds the lock that every change needs. Medians over the rounds. The end is a failure where an
-//! answer was wrong, and with `--strict` also where a goal is missed.
+//! `host-benchmark [--networks 100,300,1000] [--rounds 5] [--shape bridges|cables|vlans]
+//! [--parts floor,agent,libvirt,peer] [--agent PROGRAM] [--strict]`: the release build of the agent, driven over its
+//! socket, on the real kernel in a network namespace of its own. Each measurement is a process of its own in a new
+//! namespace, begun when the kernel has cleared the last one away: a namespace that goes holds the lock that every change
+//! needs. libvirtd and nmstatectl are measured where they are installed. Medians over the rounds. The end is a failure
+//! where an answer was wrong, and with `--strict` also where a goal is missed.
 
 mod agent;
 mod floor;
+mod libvirt;
 mod measure;
+mod peer;
 mod scene;
 mod table;
 
@@ -27,6 +30,8 @@ struct Arguments {
     shape: Shape,
     agent: PathBuf,
     strict: bool,
+    /// The parts to measure; all unless told otherwise.
+    parts: Vec<Part>,
     /// The one part that this process is to measure, in a namespace that it makes; none for the whole run.
     part: Option<Part>,
 }
@@ -36,6 +41,37 @@ struct Arguments {
 enum Part {
     Floor,
     Agent,
+    Libvirt,
+    Peer,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Floor, Self::Agent, Self::Libvirt, Self::Peer];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Agent => "agent",
+            Self::Libvirt => "libvirt",
+            Self::Peer => "peer",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|part| part.name() == name) {
+            Some(part) => Ok(part),
+            None => bail!("{name} is no part: floor, agent, libvirt or peer"),
+        }
+    }
+
+    /// Returns what keeps a part from being measured here.
+    fn hindrance(self) -> Option<&'static str> {
+        match self {
+            Self::Floor | Self::Agent => None,
+            Self::Libvirt => (!libvirt::is_installed()).then_some("libvirtd is not installed"),
+            Self::Peer => (!peer::is_installed()).then_some("nmstatectl is not on the path"),
+        }
+    }
 }
 
 fn main() -> Result<ExitCode> {
@@ -57,6 +93,8 @@ fn alone(arguments: &Arguments, part: Part) -> Result<()> {
         match part {
             Part::Floor => Box::pin(floor::measure(&scene)).await,
             Part::Agent => Box::pin(agent::measure(&scene, &arguments.agent)).await,
+            Part::Libvirt => Box::pin(libvirt::measure(&scene)).await,
+            Part::Peer => Box::pin(peer::measure(&scene)).await,
         }
     })?;
     println!("{}", serde_json::to_string(&measured)?);
@@ -65,13 +103,20 @@ fn alone(arguments: &Arguments, part: Part) -> Result<()> {
 
 fn whole(arguments: &Arguments) -> Result<ExitCode> {
     ensure!(arguments.agent.exists(), "{} is not built: cargo build --release", arguments.agent.display());
+    let asked = arguments.parts.iter().copied();
+    let (parts, absent): (Vec<_>, Vec<_>) = asked.partition(|part| part.hindrance().is_none());
+    for part in absent {
+        println!("{}: not measured, {}", part.name(), part.hindrance().unwrap_or_default());
+    }
     let mut held = true;
     for count in &arguments.networks {
         let mut rounds = Vec::new();
         for round in 1..=arguments.rounds {
             eprintln!("{count} networks ({}), round {round} of {}", arguments.shape.name(), arguments.rounds);
-            let mut measured = apart(arguments, *count, Part::Floor)?;
-            measured.extend(apart(arguments, *count, Part::Agent)?);
+            let mut measured = Measured::new();
+            for part in &parts {
+                measured.extend(apart(arguments, *count, *part)?);
+            }
             rounds.push(measured);
         }
         held &= table::print(arguments.shape, *count, &rounds);
@@ -81,10 +126,7 @@ fn whole(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Measures one part in a process of its own.
 fn apart(arguments: &Arguments, count: usize, part: Part) -> Result<Measured> {
-    let word = match part {
-        Part::Floor => "floor",
-        Part::Agent => "agent",
-    };
+    let word = part.name();
     let output = Command::new(std::env::current_exe()?)
         .args(["--part", word, "--shape", arguments.shape.name(), "--networks", &count.to_string(), "--agent"])
         .arg(&arguments.agent)
@@ -103,6 +145,7 @@ impl Arguments {
             shape: Shape::Bridges,
             agent: beside,
             strict: false,
+            parts: Part::ALL.into(),
             part: None,
         };
         let mut words = std::env::args().skip(1);
@@ -116,13 +159,8 @@ impl Arguments {
                 "--shape" => read.shape = Shape::parse(&value()?)?,
                 "--agent" => read.agent = value()?.into(),
                 "--strict" => read.strict = true,
-                "--part" => {
-                    read.part = Some(match value()?.as_str() {
-                        "floor" => Part::Floor,
-                        "agent" => Part::Agent,
-                        other => bail!("{other} is no part"),
-                    });
-                }
+                "--parts" => read.parts = value()?.split(',').map(Part::parse).collect::<Result<_, _>>()?,
+                "--part" => read.part = Some(Part::parse(&value()?)?),
                 other => bail!("{other} is not understood; the file's first lines say how this is called"),
             }
         }

@@ -38,6 +38,8 @@ pub(crate) enum Whose {
     Ours,
     /// Another process, all its threads.
     Process(Pid),
+    /// This process with the children that have ended, and another process.
+    With(Pid),
 }
 
 impl Start {
@@ -65,6 +67,7 @@ impl Whose {
                 })
             }
             Self::Process(pid) => Ok(clock_gettime(clock_getcpuclockid(pid)?)?.into()),
+            Self::With(pid) => Ok(Self::Ours.cpu()? + Self::Process(pid).cpu()?),
         }
     }
 }
