@@ -15,6 +15,7 @@ mod case;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -84,6 +85,8 @@ impl<H: Site> Keeper<H> {
     /// *Cancel safety*: safe; a repair that has begun is the writer's.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut kept = self.agent.kept();
+        // Held, so that it is another one as soon as anything but the history has changed.
+        let mut known = Arc::clone(&kept.borrow_and_update());
         let mut due = Instant::now();
         let mut rested = due;
         loop {
@@ -94,14 +97,20 @@ impl<H: Site> Keeper<H> {
                 () = sleep_until(due.max(rested)) => {
                     // What is told while the host is read is due again afterwards.
                     self.changed.mark_unchanged();
-                    kept.mark_unchanged();
+                    known = Arc::clone(&kept.borrow_and_update());
                     let began = Instant::now();
                     due = self.turn().await;
                     let now = Instant::now();
                     rested = now + (now - began).min(SETTLE) * REST_SHARE;
                 }
                 Ok(()) = self.changed.changed() => due = due.min(Instant::now() + SETTLE),
-                Ok(()) = kept.changed() => due = due.min(Instant::now() + SETTLE),
+                Ok(()) = kept.changed() => {
+                    let now = Arc::clone(&kept.borrow_and_update());
+                    if !Arc::ptr_eq(&now, &known) {
+                        known = now;
+                        due = due.min(Instant::now() + SETTLE);
+                    }
+                }
             }
         }
     }

@@ -3,7 +3,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use trestle_fake_host::{FakeHost, Fault, World};
 use trestle_model::{
-    Address, Code, ConnectivityCheck, HostState, IfName, Ipv4Config, Mtu, NetworkSpec, Repair, RepairState, StaticIpv4,
+    Address, Code, ConnectivityCheck, HostState, IfName, Ipv4Config, Mtu, NetworkSpec, Outcome, Repair, RepairState,
+    StaticIpv4,
 };
 use trestle_plan::{BridgeChange, KernelStep, LibvirtStep, Step};
 
@@ -131,6 +132,17 @@ async fn a_host_as_agreed_is_looked_at_and_left_alone() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert!((5..=7).contains(&(stage.host.observations() - looks)), "{}", stage.host.observations() - looks);
     assert_eq!((stage.host.writes(), stage.history().await.len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_what_runs_makes_no_look_of_its_own() {
+    let stage = Stage::new(DriftKind::ALL).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let looks = stage.host.observations();
+    let report = stage.bench.apply(set(blue())).await;
+    assert_eq!(report.outcome, Outcome::Unchanged);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stage.host.observations(), looks + 1, "the request's own");
 }
 
 #[tokio::test(start_paused = true)]
