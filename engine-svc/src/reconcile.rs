@@ -128,6 +128,7 @@ impl Reconciler {
         let request = SetupRequest {
             changes: changes.clone(),
             bonds: Vec::new(),
+            nics: Vec::new(),
             options: SetupOptions {
                 transaction: TransactionId(id),
                 origin: Origin::Engine,

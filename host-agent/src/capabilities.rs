@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use trestle_model::{Capabilities, RepairTally, ResolverReport, Route};
 use trestle_plan::{
-    bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, uncommitted_bonds, vlan_reports,
+    bond_reports, bridge_reports, network_reports, nic_reports, uncommitted, uncommitted_bonds, uncommitted_nics,
+    vlan_reports,
 };
 
 use crate::journal::{Contents, Hashes};
@@ -33,7 +34,7 @@ pub(crate) fn of(
     };
     Capabilities {
         networks,
-        nics: nic_reports(&survey.state, &survey.hardware, &survey.neighbors),
+        nics: nic_reports(&contents.running, &survey.state, &survey.hardware, &survey.neighbors),
         bonds,
         bridges: bridge_reports(&contents.running, &survey.state),
         vlans: vlan_reports(&contents.running, &survey.state),
@@ -55,6 +56,7 @@ pub(crate) fn of(
         managers: survey.state.managers.clone(),
         uncommitted: uncommitted(&contents.running, &contents.persistent),
         uncommitted_bonds: uncommitted_bonds(&contents.running, &contents.persistent),
+        uncommitted_nics: uncommitted_nics(&contents.running, &contents.persistent),
         repairs: RepairTally::default(),
     }
 }

@@ -86,15 +86,23 @@ impl Hooks {
             let Some(changed) = answer.changed else { continue };
             let options = &consulted.request.options;
             let context = host_wire::SetupContext { origin: options.origin, fresh: options.transaction };
-            let wanted = wire::SetupNetworksRequest { networks: changed.networks, bonds: changed.bonds, ..asked };
+            let wanted = wire::SetupNetworksRequest {
+                networks: changed.networks,
+                bonds: changed.bonds,
+                nics: changed.nics,
+                ..asked
+            };
             let wanted = host_wire::parse_setup(&wanted, context).map_err(|findings| of_hook(&name, findings))?;
-            let SetupRequest { changes, bonds, .. } = wanted;
-            if (&changes, &bonds) != (&consulted.request.changes, &consulted.request.bonds) {
+            let SetupRequest { changes, bonds, nics, .. } = wanted;
+            let before = &consulted.request;
+            if (&changes, &bonds, &nics) != (&before.changes, &before.bonds, &before.nics) {
                 info!(hook = name, "hook changed the request");
-                let message = "a hook changed which networks and bonds the request is about, or how they are to be";
+                let message =
+                    "a hook changed which networks, bonds and NICs the request is about, or how they are to be";
                 consulted.notes.push(Finding::info(Code::HookChanged, "", message).about(subject(&name)));
                 consulted.request.changes = changes;
                 consulted.request.bonds = bonds;
+                consulted.request.nics = nics;
             }
         }
         Ok(consulted)

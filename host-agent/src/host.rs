@@ -301,6 +301,7 @@ const fn table(part: Part) -> Option<Table> {
         Part::Routes => Some(Table::Routes),
         Part::Forwarding => Some(Table::Forwarding),
         Part::Egress => Some(Table::Egress),
+        Part::Settings => Some(Table::Settings),
         Part::Hardware => Some(Table::Hardware),
         Part::Guests | Part::Features | Part::Libvirt => None,
     }

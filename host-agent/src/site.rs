@@ -42,6 +42,8 @@ pub enum Part {
     Forwarding,
     /// What queues what leaves devices.
     Egress,
+    /// What is set on NICs.
+    Settings,
     /// What hardware and drivers tell.
     Hardware,
     /// libvirt's networks and the interfaces of its domains.
@@ -54,11 +56,12 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Addresses,
         Self::Routes,
         Self::Forwarding,
         Self::Egress,
+        Self::Settings,
         Self::Hardware,
         Self::Guests,
         Self::Features,

@@ -11,8 +11,8 @@ use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
     BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, ForeignDhcp, HostState, IfName,
     Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
-    NetworkSpec, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology, TransactionId,
-    TransactionReport,
+    NetworkSpec, NicState, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology,
+    TransactionId, TransactionReport,
 };
 use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -51,6 +51,9 @@ impl Site for FakeHost {
                 Part::Addresses => state.kernel.links.values_mut().for_each(|link| link.addresses.clear()),
                 Part::Routes => state.kernel.routes.clear(),
                 Part::Forwarding => state.kernel.fdb.clear(),
+                Part::Settings => {
+                    state.kernel.links.values_mut().for_each(|link| link.settings = NicState::default());
+                }
                 Part::Egress => state.kernel.links.values_mut().for_each(|link| link.egress = Egress::default()),
                 Part::Guests => state.libvirt = None,
                 Part::Features => state.features.0.retain(|feature, _| !feature.is_of_libvirt()),

@@ -29,7 +29,7 @@ pub(crate) fn parts(mask: &host_wire::ReadMask) -> BTreeSet<Part> {
         }
     };
     need(&["networks"], &NETWORK_PARTS);
-    need(&["nics"], &[Part::Addresses, Part::Egress, Part::Hardware]);
+    need(&["nics"], &[Part::Addresses, Part::Egress, Part::Settings, Part::Hardware]);
     need(&["bonds"], &NETWORK_PARTS);
     need(&["bridges"], &[Part::Addresses, Part::Guests]);
     need(&["vlans"], &[Part::Addresses]);

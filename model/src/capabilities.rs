@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, IfName, LldpNeighbor,
-    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, PortFlags, Repair, RepairTally,
-    ResolverMechanism, Route, VlanId,
+    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags, Repair,
+    RepairTally, ResolverMechanism, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -56,6 +56,9 @@ pub struct Capabilities {
     /// Bonds in which they differ.
     #[serde(default)]
     pub uncommitted_bonds: BTreeMap<IfName, UncommittedChange>,
+    /// NICs on which other settings are to be after a reboot.
+    #[serde(default)]
+    pub uncommitted_nics: BTreeMap<IfName, UncommittedChange>,
     /// What the agent has repaired since its start.
     #[serde(default)]
     pub repairs: RepairTally,
@@ -72,7 +75,7 @@ pub struct ResolverReport {
     pub mechanism: Option<ResolverMechanism>,
 }
 
-/// What the running configuration has changed about a network or a bond, against the persistent one.
+/// What the running configuration has changed about a network, a bond or a NIC, against the persistent one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UncommittedChange {
@@ -180,6 +183,18 @@ pub struct NicReport {
     /// What queues what leaves it.
     #[serde(default)]
     pub egress: Egress,
+    /// What Trestle is told to set on it, and by whom; `None` where nothing is.
+    #[serde(default)]
+    pub configured: Option<NicEntry>,
+    /// What is set on it.
+    #[serde(default)]
+    pub settings: NicState,
+    /// What differs from what is to be set, one line each; empty where nothing does.
+    #[serde(default)]
+    pub drift: Vec<String>,
+    /// What is done about that, by kind.
+    #[serde(default)]
+    pub repairs: Vec<Repair>,
 }
 
 /// What a NIC's hardware and its driver tell; each is none where they do not.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BondSpec, IfName, Ipv6Autoconf, MacAddr, Mtu, NetworkName, NetworkSpec};
+use crate::{BondSpec, IfName, Ipv6Autoconf, MacAddr, Mtu, NetworkName, NetworkSpec, NicSpec, NicValues};
 
 /// A host's whole configuration: running, or persistent.
 ///
@@ -16,6 +16,9 @@ pub struct HostConfig {
     /// The bonds.
     #[serde(default)]
     pub bonds: BTreeMap<IfName, BondEntry>,
+    /// What is set on NICs themselves.
+    #[serde(default)]
+    pub nics: BTreeMap<IfName, NicEntry>,
     /// How NICs were before Trestle first used them; what they return to.
     pub baselines: Baselines,
     /// The engine's generation that this configuration answers; 0 before the first.
@@ -43,6 +46,17 @@ pub struct BondEntry {
     /// The MAC that the bond keeps, whatever becomes of its ports and their order; none where it follows the active
     /// port's, and where it is not known yet.
     pub mac: Option<MacAddr>,
+}
+
+/// What is set on a NIC, who asked for it, and what it returns to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicEntry {
+    /// The settings.
+    pub spec: NicSpec,
+    /// Who asked for them last.
+    pub origin: Origin,
+    /// What those settings were before Trestle first set them.
+    pub before: NicValues,
 }
 
 /// Who asked for a network or a bond.

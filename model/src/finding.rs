@@ -228,6 +228,8 @@ codes! {
     TableTaken = "TABLE_TAKEN", ovirt None;
     /// The NIC does not exist on the host, or is none that a network can stand on.
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
+    /// What is to be set on a NIC is nothing that its driver takes.
+    NicOptionUnsupported = "NIC_OPTION_UNSUPPORTED", ovirt None;
     /// The NIC is used by something else.
     NicInUse = "NIC_IN_USE", ovirt Some(24);
     /// Another daemon configures the device.

@@ -23,9 +23,11 @@ mod mac;
 mod management;
 mod name;
 mod network;
+mod nic;
 mod number;
 mod object;
 mod outcome;
+mod pairs;
 mod qos;
 mod request;
 mod resolver;
@@ -44,7 +46,7 @@ pub use capabilities::{
     MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, ResolverReport, UncommittedChange,
     VlanReport,
 };
-pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Origin};
+pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
@@ -54,11 +56,12 @@ pub use mac::{BadMac, MacAddr};
 pub use management::{DeviceManager, Management};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
+pub use nic::{BadFeatureName, FeatureName, FeatureState, NicSpec, NicState, NicValues, Offload, RingSizes, Rings};
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use qos::{BadRate, BitRate, Egress, HostQos, Shaping, TrafficClass};
-pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, Scope, SetupOptions, SetupRequest};
+pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, NicChange, Scope, SetupOptions, SetupRequest};
 pub use resolver::{BadNameServer, LinkDomain, LinkNames, LinkServer, NameServer, ResolverMechanism, ResolverState};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{

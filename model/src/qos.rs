@@ -62,7 +62,7 @@ pub enum Egress {
 /// The classes of a device that Trestle shapes, each with its rates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Shaping(#[serde(with = "pairs")] pub BTreeMap<TrafficClass, HostQos>);
+pub struct Shaping(#[serde(with = "crate::pairs")] pub BTreeMap<TrafficClass, HostQos>);
 
 impl BitRate {
     /// The least rate.
@@ -141,28 +141,6 @@ impl fmt::Display for TrafficClass {
             Self::Rest => f.write_str("untagged and other traffic"),
             Self::Vlan(id) => write!(f, "VLAN {id}"),
         }
-    }
-}
-
-/// A map as a list of pairs: its keys are no texts, which some formats ask of keys.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{HostQos, TrafficClass};
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<TrafficClass, HostQos>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        map.iter().collect::<Vec<_>>().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<TrafficClass, HostQos>, D::Error> {
-        Ok(Vec::<(TrafficClass, HostQos)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

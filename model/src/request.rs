@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BondSpec, Code, IfName, NetworkName, NetworkSpec, Origin, TransactionId};
+use crate::{BondSpec, Code, IfName, NetworkName, NetworkSpec, NicSpec, Origin, TransactionId};
 
 /// One request to change a host's networks: one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct SetupRequest {
     /// Changes of bonds, in the request's order; each bond at most once.
     #[serde(default)]
     pub bonds: Vec<BondChange>,
+    /// Changes of NICs' own settings, in the request's order; each NIC at most once.
+    #[serde(default)]
+    pub nics: Vec<NicChange>,
     /// How to carry it out.
     pub options: SetupOptions,
 }
@@ -37,6 +40,16 @@ pub enum BondChange {
     /// The bond is to be exactly so, whether it exists or not.
     Set(BondSpec),
     /// The bond is to go.
+    Remove(IfName),
+}
+
+/// What happens to one NIC's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NicChange {
+    /// The NIC is to be set exactly so.
+    Set(NicSpec),
+    /// Everything that was set returns to what it was before.
     Remove(IfName),
 }
 
@@ -119,6 +132,16 @@ impl ConnectivityCheck {
 impl NetworkChange {
     /// Returns the name of the network that the change is about.
     pub const fn network(&self) -> &NetworkName {
+        match self {
+            Self::Set(spec) => &spec.name,
+            Self::Remove(name) => name,
+        }
+    }
+}
+
+impl NicChange {
+    /// Returns the name of the NIC that the change is about.
+    pub const fn nic(&self) -> &IfName {
         match self {
             Self::Set(spec) => &spec.name,
             Self::Remove(name) => name,

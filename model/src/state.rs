@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Bond, BondPort, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager,
-    Management, Mtu, ResolverState, VlanId,
+    Management, Mtu, NicState, ResolverState, VlanId,
 };
 
 /// One consistent snapshot of a host.
@@ -90,6 +90,9 @@ pub struct Link {
     /// What queues what leaves the device.
     #[serde(default)]
     pub egress: Egress,
+    /// What is set on it as a NIC; empty of what is none.
+    #[serde(default)]
+    pub settings: NicState,
     /// Addresses, in the kernel's order within each family.
     pub addresses: Vec<Address>,
 }

@@ -9,6 +9,7 @@ mod bridge;
 mod capabilities;
 mod extras;
 mod network;
+mod nic;
 mod qos;
 mod read_mask;
 mod request;

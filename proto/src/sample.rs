@@ -11,4 +11,4 @@ pub(crate) use bond::bond_spec;
 pub(crate) use entity::{attachment, cluster, cluster_network, host, network, vnic_profile};
 pub(crate) use message::{any_message, dice};
 pub(crate) use report::capabilities;
-pub(crate) use spec::{ipv4, ipv6, network_spec, options};
+pub(crate) use spec::{ipv4, ipv6, network_spec, nic_spec, options};

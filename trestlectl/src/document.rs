@@ -15,7 +15,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
-use trestle_proto::host::v1::{Bond, Network, SetupNetworksRequest};
+use trestle_proto::host::v1::{Bond, Network, Nic, SetupNetworksRequest};
 use trestle_proto::schema;
 
 pub use source::{Source, Unreadable};
@@ -34,6 +34,8 @@ pub struct HostSetup {
     pub networks: Vec<Network>,
     /// Bonds to set or remove.
     pub bonds: Vec<Bond>,
+    /// Its NICs' own settings.
+    pub nics: Vec<Nic>,
 }
 
 /// A resource as a file wants it.
@@ -122,17 +124,18 @@ pub fn host_setup(source: &Source) -> Result<HostSetup, Malformed> {
 
 fn setup(node: &Node) -> Result<HostSetup, Fault> {
     let Content::Mapping(entries) = &node.content else {
-        return Err(Fault::of(node, "a mapping with networks or bonds is expected"));
+        return Err(Fault::of(node, "a mapping with networks, bonds or nics is expected"));
     };
-    if let Some((key, _)) = entries.iter().find(|(key, _)| !["networks", "bonds"].contains(&key.text.as_str())) {
-        return Err(Fault::at(key, "unknown field; networks or bonds is expected"));
+    if let Some((key, _)) = entries.iter().find(|(key, _)| !["networks", "bonds", "nics"].contains(&key.text.as_str()))
+    {
+        return Err(Fault::at(key, "unknown field; networks, bonds or nics is expected"));
     }
     if entries.is_empty() {
-        return Err(Fault::of(node, "networks and bonds are missing"));
+        return Err(Fault::of(node, "networks, bonds and nics are missing"));
     }
     let request = DynamicMessage::deserialize(schema::message("trestle.host.v1.SetupNetworksRequest"), node)?;
-    let SetupNetworksRequest { networks, bonds, .. } = schema::typed(&request);
-    Ok(HostSetup { networks, bonds })
+    let SetupNetworksRequest { networks, bonds, nics, .. } = schema::typed(&request);
+    Ok(HostSetup { networks, bonds, nics })
 }
 
 fn resource(node: &Node) -> Result<Document, Fault> {

@@ -5,6 +5,7 @@ mod capabilities;
 mod drift;
 mod history;
 mod list;
+mod nic;
 mod setup;
 mod statistics;
 mod watch;
@@ -53,7 +54,7 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
 
 /// Changes the host as a whole: `host restore` and `host clear`.
 async fn whole(context: &Context, scope: Scope, arguments: Whole) -> Result<(), Failure> {
-    let wish = Wish { networks: Vec::new(), bonds: Vec::new(), scope, adopt_devices: Vec::new() };
+    let wish = Wish { networks: Vec::new(), bonds: Vec::new(), nics: Vec::new(), scope, adopt_devices: Vec::new() };
     setup::carry_out_if_wanted(context, wish, said(arguments.yes), arguments.change).await
 }
 

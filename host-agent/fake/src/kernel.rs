@@ -6,12 +6,15 @@ mod egress;
 mod entries;
 mod links;
 mod routes;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv6Net};
 use trestle_model::{Feature, FeatureSet, IfName, KernelState, Link, LinkKind, Route, Support};
 use trestle_plan::KernelStep;
+
+pub(crate) use self::settings::of_new_nic;
 
 /// What the kernel answers: nothing, or an error's text.
 pub(crate) type Answer = Result<(), String>;
@@ -63,6 +66,8 @@ impl Kernel {
             KernelStep::RemoveRoute { route } => self.remove_route(route)?,
             KernelStep::AddRule { rule } => self.add_rule(rule, features)?,
             KernelStep::RemoveRule { rule } => self.state.rules.retain(|has| has != rule),
+            KernelStep::SetRings { link, sizes } => self.set_rings(link, *sizes)?,
+            KernelStep::SetFeatures { link, features } => self.set_features(link, features)?,
             KernelStep::ShapeEgress { link, rest } => self.shape_egress(link, *rest, features)?,
             KernelStep::UnshapeEgress { link } => self.unshape_egress(link)?,
             KernelStep::SetTrafficClass { link, class, qos } => self.set_traffic_class(link, *class, *qos)?,

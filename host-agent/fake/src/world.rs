@@ -7,13 +7,13 @@ use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, BondMode, DeviceManager, Egress, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp,
     GuestInterface, HostState, IfName, Ipv6Autoconf, LinkKind, LinkNames, MacAddr, MacTableManager, Management, Mtu,
-    ResolverMechanism, ResolverState, Route, Support, VlanId,
+    NicState, ResolverMechanism, ResolverState, Route, Support, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
 
 use crate::dhcp::Dhcp;
-use crate::kernel::{Answer, Kernel};
+use crate::kernel::{Answer, Kernel, of_new_nic};
 use crate::libvirt::{Definition, Libvirt, is_software};
 
 /// A kernel, a libvirt, and what they can do.
@@ -485,6 +485,9 @@ impl World {
             link.autoconf = Some(Ipv6Autoconf::NEW);
             link.alias = None;
             link.egress = Egress::Kernels;
+            if link.settings != NicState::default() {
+                link.settings = of_new_nic();
+            }
             if link.kind == LinkKind::Nic {
                 link.mtu = Mtu::ETHERNET;
             }
@@ -521,6 +524,9 @@ impl World {
         }
         if let Ok(link) = self.kernel.link_mut(&name) {
             link.permanent_mac = link.mac.filter(|_| is_hardware);
+            if is_hardware {
+                link.settings = of_new_nic();
+            }
         }
         self.set_up(name.as_str(), true);
     }

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVlan, LinkAttribute,
 use trestle_model::{IfName, MacAddr};
 
 use crate::failure::Failure;
+use crate::nic_line::NicLine;
 use crate::observation::pick;
 use crate::socket::Socket;
 
@@ -31,12 +32,13 @@ pub(crate) struct Device {
 #[derive(Debug)]
 pub(crate) struct Devices<'a> {
     pub(crate) socket: &'a Socket,
+    pub(crate) nics: &'a NicLine,
     known: BTreeMap<IfName, Device>,
 }
 
 impl<'a> Devices<'a> {
-    pub(crate) const fn new(socket: &'a Socket) -> Self {
-        Self { socket, known: BTreeMap::new() }
+    pub(crate) const fn new(socket: &'a Socket, nics: &'a NicLine) -> Self {
+        Self { socket, nics, known: BTreeMap::new() }
     }
 
     /// Returns the device called `name`; none if there is none.

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use trestle_model::{IfName, KernelState, LinkStatistics};
 use trestle_plan::{KernelStep, ObserveError, StepFailure};
 
 use crate::device::Devices;
+use crate::nic_line::NicLine;
 use crate::observation::{Carrier, Look, Table};
 use crate::socket::Socket;
 use crate::watch::Watch;
@@ -18,6 +20,7 @@ use crate::{observation, performance};
 #[derive(Debug)]
 pub struct Kernel {
     socket: Socket,
+    nics: NicLine,
 }
 
 /// Performs steps, and knows in between the devices that they have named.
@@ -36,7 +39,7 @@ impl Kernel {
     ///
     /// *Errors*: [`ConnectError`] where the kernel gives no socket. *Panics*: outside of a tokio runtime with I/O and time.
     pub fn connect() -> Result<Self, ConnectError> {
-        Ok(Self { socket: Socket::open()? })
+        Ok(Self { socket: Socket::open(NETLINK_ROUTE)?, nics: NicLine::open()? })
     }
 
     /// Reads one snapshot of links, addresses, routes and bridge forwarding entries.
@@ -47,14 +50,14 @@ impl Kernel {
     ///
     /// *Errors*: [`ObserveError::Kernel`]. *Cancel safety*: safe, reading has no effect.
     pub async fn observe(&self) -> Result<KernelState, ObserveError> {
-        observation::observe(&self.socket).await
+        observation::observe(&self.socket, &self.nics).await
     }
 
     /// Reads the links, and of the other tables those that are asked for; what is not asked for is empty.
     ///
     /// *Shape*, *errors*, *cancel safety*: as [`Kernel::observe`].
     pub async fn look(&self, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
-        observation::look(&self.socket, tables).await
+        observation::look(&self.socket, &self.nics, tables).await
     }
 
     /// Reads the carriers of all devices, in one dump.
@@ -90,7 +93,7 @@ impl Kernel {
 
     /// Begins to perform steps one after another.
     pub fn performer(&self) -> KernelPerformer<'_> {
-        KernelPerformer { devices: Devices::new(&self.socket) }
+        KernelPerformer { devices: Devices::new(&self.socket, &self.nics) }
     }
 
     /// Opens a watch of its own socket, which tells of every change from now on, also of those made through this value.

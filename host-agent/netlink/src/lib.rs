@@ -9,9 +9,11 @@
 mod bonding;
 mod device;
 mod discipline;
+mod ethtool;
 mod failure;
 mod hardware;
 mod kernel;
+mod nic_line;
 mod observation;
 mod performance;
 mod probe;

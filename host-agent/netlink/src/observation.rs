@@ -8,6 +8,7 @@ mod forwarding;
 mod links;
 mod routes;
 mod rules;
+mod settings;
 mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use trestle_plan::ObserveError;
 
 use crate::failure::Failure;
 use crate::hardware;
+use crate::nic_line::NicLine;
 use crate::socket::Socket;
 
 pub(crate) use addresses::{is_tentative, on_device as addresses_on_device};
@@ -39,6 +41,8 @@ pub enum Table {
     Forwarding,
     /// What queues what leaves devices.
     Egress,
+    /// What is set on NICs.
+    Settings,
     /// What hardware and drivers tell of NICs.
     Hardware,
 }
@@ -61,15 +65,15 @@ macro_rules! pick {
 pub(crate) use pick;
 
 /// Reads one snapshot.
-pub(crate) async fn observe(socket: &Socket) -> Result<KernelState, ObserveError> {
-    let tables = BTreeSet::from([Table::Addresses, Table::Routes, Table::Forwarding, Table::Egress]);
-    Ok(look(socket, &tables).await?.state)
+pub(crate) async fn observe(socket: &Socket, nics: &NicLine) -> Result<KernelState, ObserveError> {
+    let tables = BTreeSet::from([Table::Addresses, Table::Routes, Table::Forwarding, Table::Egress, Table::Settings]);
+    Ok(look(socket, nics, &tables).await?.state)
 }
 
 /// Reads the links and `tables`.
 ///
 /// Links come first: what the later dumps tell of a device that the first did not show is left out.
-pub(crate) async fn look(socket: &Socket, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
+pub(crate) async fn look(socket: &Socket, nics: &NicLine, tables: &BTreeSet<Table>) -> Result<Look, ObserveError> {
     let messages = links::dump(socket).await.map_err(reason("links"))?;
     let names = links::names(&messages);
     let mut look = Look::default();
@@ -88,6 +92,9 @@ pub(crate) async fn look(socket: &Socket, tables: &BTreeSet<Table>) -> Result<Lo
             }
             Table::Egress => {
                 egress::add_to(&mut look.state.links, socket, &names).await.map_err(reason("queueing disciplines"))?;
+            }
+            Table::Settings => {
+                settings::add_to(&mut look.state.links, nics).await.map_err(reason("settings of NICs"))?;
             }
             Table::Hardware => look.hardware = hardware::read(links::places(&messages, &names)).await,
         }

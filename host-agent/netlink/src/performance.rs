@@ -11,6 +11,7 @@ mod forwarding;
 mod links;
 mod routes;
 mod rules;
+mod settings;
 
 use trestle_plan::KernelStep;
 
@@ -47,6 +48,8 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::RemoveRoute { route } => routes::remove(devices, route).await,
         KernelStep::AddRule { rule } => rules::add(devices, rule).await,
         KernelStep::RemoveRule { rule } => rules::remove(devices, rule).await,
+        KernelStep::SetRings { link, sizes } => settings::set_rings(devices, link, *sizes).await,
+        KernelStep::SetFeatures { link, features } => settings::set_features(devices, link, features).await,
         KernelStep::ShapeEgress { link, rest } => egress::shape(devices, link, rest).await,
         KernelStep::UnshapeEgress { link } => egress::unshape(devices, link).await,
         KernelStep::SetTrafficClass { link, class, qos } => egress::set_class(devices, link, *class, qos).await,

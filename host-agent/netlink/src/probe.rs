@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use trestle_model::{
     BitRate, FdbEntry, FdbState, Feature, HostQos, IfName, MacAddr, Route, Rule, Support, TrafficClass, VlanId,
 };
@@ -17,6 +18,7 @@ use trestle_plan::{BridgeChange, KernelStep, PortChange};
 
 use crate::device::Devices;
 use crate::failure::Failure;
+use crate::nic_line::NicLine;
 use crate::observation;
 use crate::performance::{create_link, perform};
 use crate::scratch::start_in_scratch_namespace;
@@ -53,11 +55,11 @@ struct Names {
 }
 
 async fn try_all() -> BTreeMap<Feature, Support> {
-    let socket = match Socket::open() {
-        Ok(socket) => socket,
+    let (socket, nics) = match Socket::open(NETLINK_ROUTE).and_then(|socket| Ok((socket, NicLine::open()?))) {
+        Ok(lines) => lines,
         Err(error) => return all_unknown(&format!("no netlink connection: {error}")),
     };
-    let mut devices = Devices::new(&socket);
+    let mut devices = Devices::new(&socket, &nics);
     let names = Names::new();
     let veth = create_veth(&mut devices, &names).await;
     let bridge = perform(&mut devices, &names.create_bridge()).await;
@@ -164,7 +166,7 @@ async fn try_sticky(devices: &mut Devices<'_>, names: &Names) -> Support {
     if let Err(failure) = perform(devices, &KernelStep::ReplaceFdb { entry: entry.clone() }).await {
         return support(Err(failure));
     }
-    match observation::observe(devices.socket).await {
+    match observation::observe(devices.socket, devices.nics).await {
         Ok(state) if state.fdb.contains(&entry) => Support::Present,
         Ok(_) => Support::Absent("the kernel ignores the flag".to_owned()),
         Err(error) => Support::Unknown(error.to_string()),
@@ -177,7 +179,7 @@ async fn try_locked(devices: &mut Devices<'_>, names: &Names) -> Support {
     if let Err(failure) = perform(devices, &KernelStep::SetPort { port: names.port.clone(), change }).await {
         return support(Err(failure));
     }
-    match observation::observe(devices.socket).await {
+    match observation::observe(devices.socket, devices.nics).await {
         Ok(state) if state.links.get(&names.port).and_then(|link| link.port).is_some_and(|flags| flags.locked) => {
             Support::Present
         }

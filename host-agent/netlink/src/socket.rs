@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use netlink_packet_core::{
     ErrorMessage, NLA_TYPE_MASK, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART,
-    NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload, NlasIterator,
+    NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NlasIterator,
 };
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket};
 use tokio::sync::Mutex;
 
 use crate::failure::Failure;
 
-/// A connection to the kernel's rtnetlink, in the network namespace of the thread that opened it.
+/// A connection to one of the kernel's netlink families, in the network namespace of the thread that opened it.
 pub(crate) struct Socket {
     line: Mutex<Line>,
 }
@@ -34,6 +33,14 @@ struct Line {
     datagram: Vec<u8>,
 }
 
+/// What a family's messages have to be able to do.
+pub(crate) trait Message:
+    NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<Self>> + Clone + Send + Sync
+{
+}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>> + Clone + Send + Sync> Message for M {}
+
 /// How long the kernel may take for one answer. It answers in microseconds; a held RTNL lock can delay it.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How often a dump is read again that was interrupted by a change.
@@ -48,11 +55,11 @@ const HEADER_LENGTH: usize = 16;
 const ERROR_WORDS: u16 = 1;
 
 impl Socket {
-    /// Opens a socket.
+    /// Opens a socket of a netlink protocol; every message on it is one of that.
     ///
     /// *Errors*: the operating system's.
-    pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+    pub(crate) fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = TokioSocket::new(protocol)?;
         let inner = socket.socket_mut();
         inner.bind(&SocketAddr::new(0, 0))?;
         inner.set_cap_ack(true)?;
@@ -62,26 +69,26 @@ impl Socket {
     }
 
     /// Asks for a change and waits until the kernel has made it.
-    pub(crate) async fn change(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
+    pub(crate) async fn change<M: Message>(&self, message: M, flags: u16) -> Result<(), Failure> {
         self.exchange(message, NLM_F_ACK | flags, &Some).await.map(drop)
     }
 
     /// Asks for one object.
-    pub(crate) async fn read(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+    pub(crate) async fn read<M: Message>(&self, message: M) -> Result<Vec<M>, Failure> {
         Ok(self.exchange(message, 0, &Some).await?.messages)
     }
 
     /// Asks for a whole table, again and again until no change interrupted the reading of it.
-    pub(crate) async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Failure> {
+    pub(crate) async fn dump<M: Message>(&self, message: M) -> Result<Vec<M>, Failure> {
         self.dump_of(message, Some).await
     }
 
     /// Asks for a table as [`Self::dump`] does, and has of each message what `keep` makes of it: a message as it comes
     /// takes some 20 KiB for a bridge.
-    pub(crate) async fn dump_of<T: Send>(
+    pub(crate) async fn dump_of<M: Message, T: Send>(
         &self,
-        message: RouteNetlinkMessage,
-        keep: impl Fn(RouteNetlinkMessage) -> Option<T> + Sync,
+        message: M,
+        keep: impl Fn(M) -> Option<T> + Sync,
     ) -> Result<Vec<T>, Failure> {
         for _ in 0..DUMP_ATTEMPTS {
             let answer = self.exchange(message.clone(), NLM_F_DUMP, &keep).await?;
@@ -92,11 +99,11 @@ impl Socket {
         Err(Failure::Unsteady(DUMP_ATTEMPTS))
     }
 
-    async fn exchange<T>(
+    async fn exchange<M: Message, T>(
         &self,
-        message: RouteNetlinkMessage,
+        message: M,
         flags: u16,
-        keep: &(impl Fn(RouteNetlinkMessage) -> Option<T> + Sync),
+        keep: &(impl Fn(M) -> Option<T> + Sync),
     ) -> Result<Answer<T>, Failure> {
         let mut line = self.line.lock().await;
         let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, flags, keep));
@@ -108,21 +115,21 @@ impl Line {
     /// Sends a request and receives its answer.
     ///
     /// *Cancel safety*: the request is made; what was not received of its answer, the next request passes over.
-    async fn exchange<T>(
+    async fn exchange<M: Message, T>(
         &mut self,
-        message: RouteNetlinkMessage,
+        message: M,
         flags: u16,
-        keep: &impl Fn(RouteNetlinkMessage) -> Option<T>,
+        keep: &impl Fn(M) -> Option<T>,
     ) -> Result<Answer<T>, Failure> {
         if self.dumping {
             // Whoever asked for it has gone. How it went is of no interest, only that it is over.
-            let _abandoned = self.receive(NLM_F_DUMP, &|_| None::<()>).await;
+            let _abandoned = self.receive(NLM_F_DUMP, &|_: M| None::<()>).await;
         }
         self.send(message, flags).await?;
         self.receive(flags, keep).await
     }
 
-    async fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
+    async fn send<M: Message>(&mut self, message: M, flags: u16) -> Result<(), Failure> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
@@ -138,10 +145,10 @@ impl Line {
     }
 
     /// Receives the answer to the last request, which was made with `flags`.
-    async fn receive<T>(
+    async fn receive<M: Message, T>(
         &mut self,
         flags: u16,
-        keep: &impl Fn(RouteNetlinkMessage) -> Option<T>,
+        keep: &impl Fn(M) -> Option<T>,
     ) -> Result<Answer<T>, Failure> {
         let mut answer = Answer { messages: Vec::new(), interrupted: false, failure: None, complete: false };
         while !answer.complete {
@@ -183,8 +190,8 @@ struct Answer<T> {
 
 impl<T> Answer<T> {
     /// Takes one message of the answer to a request that was made with `flags`.
-    fn take(&mut self, bytes: &[u8], flags: u16, keep: &impl Fn(RouteNetlinkMessage) -> Option<T>) {
-        let message = match NetlinkMessage::deserialize(bytes) {
+    fn take<M: Message>(&mut self, bytes: &[u8], flags: u16, keep: &impl Fn(M) -> Option<T>) {
+        let message = match NetlinkMessage::<M>::deserialize(bytes) {
             Ok(message) => message,
             Err(error) => {
                 // One object of a table that cannot be read is left out; an answer must not be.
@@ -238,7 +245,9 @@ fn explanation(error: &ErrorMessage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::RouteNetlinkMessage;
     use rtnetlink::packet_route::link::LinkMessage;
+    use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
     use super::*;
 
@@ -257,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_nobody_waited_for_is_passed_over() {
-        let socket = Socket::open().unwrap();
+        let socket = Socket::open(NETLINK_ROUTE).unwrap();
         let links = || RouteNetlinkMessage::GetLink(LinkMessage::default());
         let mut loopback = LinkMessage::default();
         loopback.header.index = 1;

@@ -6,6 +6,7 @@ mod egress;
 mod nic;
 mod resolver;
 mod routes;
+mod settings;
 mod sources;
 mod touched;
 
@@ -22,6 +23,7 @@ pub(crate) use self::bond::resolve as resolve_bonds;
 pub(crate) use self::egress::shaping;
 pub(crate) use self::nic::baselines;
 pub(crate) use self::routes::{any, default_routes, routes, static_route};
+pub(crate) use self::settings::resolve as resolve_nics;
 pub(crate) use self::sources::{PRIORITY as SOURCE_PRIORITY, is_source_routed};
 use self::touched::Touched;
 use crate::census::Census;
@@ -68,6 +70,11 @@ pub(crate) fn compose_one(config: &HostConfig, ground: &Ground<'_>, name: &Netwo
 /// Composes the target of one bond of a configuration and of what stands on it, as [`compose_one`] does of a network.
 pub(crate) fn compose_bond(config: &HostConfig, ground: &Ground<'_>, name: &IfName) -> Target {
     compose_named(config, ground, &Touched::bond(config, name))
+}
+
+/// Composes the target of one NIC's settings, as [`compose_one`] does of a network.
+pub(crate) fn compose_nic(config: &HostConfig, ground: &Ground<'_>, name: &IfName) -> Target {
+    compose_named(config, ground, &Touched::nic(name))
 }
 
 fn compose_named(config: &HostConfig, ground: &Ground<'_>, touched: &Touched<'_>) -> Target {
@@ -157,6 +164,7 @@ impl Composition<'_> {
             self.base(&base, released.contains(&base));
         }
         self.resolver();
+        self.settings();
         self.target.fdb.sort();
         self.target.fdb.dedup_by(|a, b| (&a.bridge, a.mac, a.vlan) == (&b.bridge, b.mac, b.vlan));
         self.target

@@ -15,6 +15,7 @@ mod clients;
 mod egress;
 mod links;
 mod networks;
+mod nics;
 mod ports;
 
 use std::fmt;
@@ -50,6 +51,7 @@ enum Case {
     SourceRoutesAndRulesAreKept,
     DownDropsRoutes,
     EgressIsShaped,
+    NicsAreSet,
     ClientsComeAndGo,
     FailureTellsItsPosition,
     LibvirtNetworkComesAndGoes,
@@ -58,7 +60,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -82,6 +84,7 @@ impl Case {
         Self::SourceRoutesAndRulesAreKept,
         Self::DownDropsRoutes,
         Self::EgressIsShaped,
+        Self::NicsAreSet,
         Self::ClientsComeAndGo,
         Self::FailureTellsItsPosition,
         Self::LibvirtNetworkComesAndGoes,
@@ -114,6 +117,7 @@ impl Case {
             | Self::AutoconfigurationIsKept
             | Self::RoutesAreKept
             | Self::DownDropsRoutes
+            | Self::NicsAreSet
             | Self::ClientsComeAndGo => &[],
             Self::SourceRoutesAndRulesAreKept => &[Feature::PolicyRouting],
             Self::EgressIsShaped => &[Feature::EgressShaping],
@@ -164,6 +168,7 @@ impl Case {
             Self::SourceRoutesAndRulesAreKept => addresses::source_routes_and_rules_are_kept(bench).await,
             Self::DownDropsRoutes => addresses::down_drops_routes(bench).await,
             Self::EgressIsShaped => egress::egress_is_shaped(bench).await,
+            Self::NicsAreSet => nics::nics_are_set(bench).await,
             Self::ClientsComeAndGo => clients::clients_come_and_go(bench).await,
             Self::FailureTellsItsPosition => links::failure_tells_its_position(bench).await,
             Self::LibvirtNetworkComesAndGoes => networks::network_comes_and_goes(bench).await,

@@ -4,6 +4,7 @@
 
 mod bond;
 mod egress;
+mod settings;
 
 use std::borrow::Borrow;
 
@@ -15,6 +16,7 @@ use trestle_model::{
 
 pub(crate) use self::bond::{active_change, bond_change};
 pub(crate) use self::egress::{EgressChange, egress_change};
+pub(crate) use self::settings::{SettingsChange, settings_change, without_effect};
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::{ROUTE_PROTOCOL, is_planned};
 use crate::target::{

@@ -6,19 +6,19 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostQos, HostState, IfName, Leftover,
-    LibvirtNetwork, Link, LinkKind, ResolverState, Route, Rule, Shaping, TrafficClass,
+    LibvirtNetwork, Link, LinkKind, NicState, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
 use crate::ResolverStep;
 use crate::census::Census;
 use crate::difference::{
-    EgressChange, active_change, address_change, autoconf_change, bond_change, bridge_change, client_change,
-    definition_change, egress_change, fdb_change, is_another_kind, port_change, resolver_change, route_change,
-    rule_change,
+    EgressChange, SettingsChange, active_change, address_change, autoconf_change, bond_change, bridge_change,
+    client_change, definition_change, egress_change, fdb_change, is_another_kind, port_change, resolver_change,
+    route_change, rule_change, settings_change, without_effect,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
-    MasterTarget, Target,
+    MasterTarget, SettingsTarget, Target,
 };
 
 /// An attribute that is not as it is to be.
@@ -212,6 +212,7 @@ impl Comparison<'_> {
             self.compare(object, "locked", change.locked, flags.locked);
         }
         self.egress(object, &wanted.egress, &link.egress);
+        self.settings(object, &wanted.settings, &link.settings);
         let addresses = address_change(wanted, link);
         self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
         let routes = route_change(wanted, link, self.census.routes(&link.name));
@@ -269,6 +270,21 @@ impl Comparison<'_> {
         if let Some(wanted) = change.ad_actor_system {
             let has = has.ad_actor_system.map_or_else(|| "none".to_owned(), |mac| mac.to_string());
             self.note(object, "ad_actor_system", wanted, has);
+        }
+    }
+
+    fn settings(&mut self, object: Object<'_>, wanted: &SettingsTarget, has: &NicState) {
+        let SettingsChange { rings, features } = settings_change(wanted, has);
+        if let Some(is) = has.rings {
+            self.compare(object, "rx ring", rings.rx, is.rx);
+            self.compare(object, "tx ring", rings.tx, is.tx);
+        }
+        let text = |on: bool| if on { "on" } else { "off" };
+        for (name, on) in features {
+            self.note(object, &format!("feature {name}"), text(on), text(!on));
+        }
+        for (name, on) in without_effect(wanted, has) {
+            self.note(object, &format!("feature {name}"), text(on), "not in force: it needs another");
         }
     }
 

@@ -16,9 +16,9 @@ use trestle_model::{
 
 use self::part::{Narrowing, Purpose, merged};
 use crate::census::Census;
-use crate::composition::{Ground, baselines, compose_bond, compose_one};
+use crate::composition::{Ground, baselines, compose_bond, compose_nic, compose_one};
 use crate::drift::verify_on;
-use crate::validation::{bond_surroundings, surroundings};
+use crate::validation::{bond_surroundings, missing_nic, surroundings};
 use crate::{Drift, Plan, Snapshot, Target, steps_towards};
 
 /// What a part of a host's configuration is about.
@@ -28,9 +28,11 @@ pub enum Subject {
     Network(NetworkName),
     /// A bond and its ports.
     Bond(IfName),
+    /// What is set on a NIC itself.
+    Nic(IfName),
 }
 
-/// One kind of thing of one network or bond: what is lost, and repaired, as one.
+/// One kind of thing of one network, bond or NIC: what is lost, and repaired, as one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thing {
     /// Whose it is.
@@ -120,7 +122,8 @@ impl<'a> Keeping<'a> {
 
     fn subjects(&self) -> impl Iterator<Item = Subject> {
         let networks = self.running.networks.keys().cloned().map(Subject::Network);
-        networks.chain(self.running.bonds.keys().cloned().map(Subject::Bond))
+        let bonds = self.running.bonds.keys().cloned().map(Subject::Bond);
+        networks.chain(bonds).chain(self.running.nics.keys().cloned().map(Subject::Nic))
     }
 
     fn target(&self, config: &HostConfig, ground: &Ground<'_>, subject: &Subject) -> Target {
@@ -133,6 +136,7 @@ impl<'a> Keeping<'a> {
                 links.retain(|link, _| link == name || nics.contains(link));
                 Target { links, ..Target::default() }
             }
+            Subject::Nic(name) => compose_nic(config, ground, name),
         }
     }
 
@@ -185,6 +189,8 @@ impl<'a> Keeping<'a> {
                 }
                 findings
             }
+            // What its driver does not take shows as drift that no step mends.
+            Subject::Nic(name) => missing_nic(name, self.census.state).into_iter().collect(),
         }
     }
 }
@@ -222,6 +228,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Network(name) => write!(f, "network {name}"),
             Self::Bond(name) => write!(f, "bond {name}"),
+            Self::Nic(name) => write!(f, "NIC {name}"),
         }
     }
 }

@@ -38,7 +38,7 @@ pub use keeping::{Loss, Subject, Thing, losses, repair_plan};
 pub use planning::{Named, Plan, merge, plan, plan_back};
 pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
-pub use scope::{spell_out, uncommitted, uncommitted_bonds};
+pub use scope::{spell_out, uncommitted, uncommitted_bonds, uncommitted_nics};
 pub use step::{
     AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
     PlannedStep, PortChange, Primary, ResolverStep, Step,

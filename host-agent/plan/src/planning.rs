@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use trestle_model::{
     BondChange, BondEntry, Findings, HostConfig, HostState, IfName, NetworkChange, NetworkEntry, NetworkName,
-    SetupRequest,
+    NicChange, NicEntry, SetupRequest,
 };
 
 use crate::census::Census;
-use crate::composition::{compose_on, resolve_bonds};
+use crate::composition::{compose_on, resolve_bonds, resolve_nics};
 use crate::drift::is_reached;
 use crate::scope::with_origins_of;
 use crate::validation::{Rivals, judge};
@@ -48,12 +48,15 @@ pub struct Named {
     pub networks: BTreeSet<NetworkName>,
     /// The bonds.
     pub bonds: BTreeSet<IfName>,
+    /// NICs' own settings.
+    pub nics: BTreeSet<IfName>,
 }
 
 impl Named {
     /// Names every network and bond of a configuration.
     pub fn everything(config: &HostConfig) -> Self {
-        Self { networks: config.networks.keys().cloned().collect(), bonds: config.bonds.keys().cloned().collect() }
+        let (networks, bonds) = (config.networks.keys().cloned().collect(), config.bonds.keys().cloned().collect());
+        Self { networks, bonds, nics: config.nics.keys().cloned().collect() }
     }
 
     /// Names one network.
@@ -100,7 +103,8 @@ fn plan_towards(
     desired: HostConfig,
     observed: &HostState,
 ) -> Result<Plan, Findings> {
-    let mut desired = resolve_bonds(desired, request.options.origin, observed);
+    let desired = resolve_bonds(desired, request.options.origin, observed);
+    let mut desired = resolve_nics(desired, running, observed);
     let census = Census::of(observed);
     let (target, baselines) = compose_on(running, &desired, &census, &named(request));
     let findings = judge(request, &Rivals::new(request, running, &desired, &census, &target));
@@ -147,6 +151,18 @@ pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
             }
         }
     }
+    for change in &request.nics {
+        match change {
+            NicChange::Remove(name) => {
+                desired.nics.remove(name);
+            }
+            NicChange::Set(spec) => {
+                let before = running.nics.get(&spec.name).map(|entry| entry.before.clone()).unwrap_or_default();
+                let entry = NicEntry { spec: spec.clone(), origin: request.options.origin, before };
+                desired.nics.insert(spec.name.clone(), entry);
+            }
+        }
+    }
     let named = named(request).networks;
     if named.iter().any(|name| desired.networks.get(name).is_some_and(|entry| entry.spec.default_route)) {
         for (_, entry) in desired.networks.iter_mut().filter(|(name, _)| !named.contains(name)) {
@@ -167,6 +183,7 @@ pub(crate) fn named(request: &SetupRequest) -> Named {
     Named {
         networks: request.changes.iter().map(|change| change.network().clone()).collect(),
         bonds: request.bonds.iter().map(|change| change.bond().clone()).collect(),
+        nics: request.nics.iter().map(|change| change.nic().clone()).collect(),
     }
 }
 

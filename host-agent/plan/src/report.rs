@@ -13,7 +13,7 @@ use trestle_model::{
 
 pub use self::bond::bond_reports;
 use crate::census::Census;
-use crate::composition::{Ground, compose_one, is_hardware};
+use crate::composition::{Ground, compose_nic, compose_one, is_hardware};
 use crate::drift::verify_on;
 use crate::ownership;
 
@@ -30,10 +30,13 @@ pub fn network_reports(config: &HostConfig, observed: &HostState) -> Vec<Network
 ///
 /// `hardware` is what hardware and drivers tell, and `neighbors` what those on the wire do, as far as it was read.
 pub fn nic_reports(
+    config: &HostConfig,
     observed: &HostState,
     hardware: &BTreeMap<IfName, NicHardware>,
     neighbors: &BTreeMap<IfName, Vec<LldpNeighbor>>,
 ) -> Vec<NicReport> {
+    let census = Census::of(observed);
+    let ground = Ground::of(config, &census);
     let nics = observed.kernel.links.values().filter(|link| is_hardware(&link.kind));
     nics.map(|link| NicReport {
         name: link.name.clone(),
@@ -48,8 +51,20 @@ pub fn nic_reports(
         hardware: hardware.get(&link.name).cloned().unwrap_or_default(),
         lldp_neighbors: neighbors.get(&link.name).cloned().unwrap_or_default(),
         egress: link.egress.clone(),
+        configured: config.nics.get(&link.name).cloned(),
+        settings: link.settings.clone(),
+        drift: settings_drift(config, &ground, &link.name),
+        repairs: Vec::new(),
     })
     .collect()
+}
+
+/// Returns what of a NIC's settings differs from what Trestle is told; what was not read is no difference.
+fn settings_drift(config: &HostConfig, ground: &Ground<'_>, name: &IfName) -> Vec<String> {
+    if !config.nics.contains_key(name) {
+        return Vec::new();
+    }
+    verify_on(&compose_nic(config, ground, name), ground.census).iter().map(ToString::to_string).collect()
 }
 
 /// Reports every bridge, whoever made it, ordered by name.

@@ -7,7 +7,7 @@ use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 use crate::census::Census;
 use crate::composition::{compose_everything, devices, guest_ports, is_hardware};
 use crate::planning::bare;
-use crate::validation::{bond_surroundings, qos_obstacle, surroundings};
+use crate::validation::{bond_surroundings, missing_nic, qos_obstacle, surroundings};
 use crate::{PlannedStep, Snapshot, Step, Target, ownership, steps_towards};
 
 /// All that a restore needs.
@@ -50,6 +50,7 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
             skipped.append(&mut findings);
         }
     }
+    skipped.extend(unset(&mut possible, observed));
     skipped.extend(unshaped(&mut possible, observed));
     skipped.extend(held_leftovers(persistent, &census));
     let (target, baselines) = compose_everything(persistent, &possible, &census);
@@ -77,6 +78,18 @@ fn bonds(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
         let comes_up = findings.is_empty();
         skipped.append(&mut findings);
         comes_up
+    });
+    skipped
+}
+
+/// Leaves out the settings of NICs that are missing, and says so.
+fn unset(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
+    let mut skipped = Vec::new();
+    possible.nics.retain(|name, _| {
+        let missing = missing_nic(name, observed);
+        let is_there = missing.is_none();
+        skipped.extend(missing.map(|finding| Finding { severity: Severity::Warning, ..finding }));
+        is_there
     });
     skipped
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trestle_model::{
     AddressOrigin, BitRate, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions,
-    BridgeSpec, Code, ConnectivityCheck, FdbState, HostConfig, HostQos, HostState, IfName, Ipv4Config, Ipv6Config,
-    Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, Origin, ResolverState, Route, Scope,
-    SetupOptions, SetupRequest, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    BridgeSpec, Code, ConnectivityCheck, FdbState, FeatureName, HostConfig, HostQos, HostState, IfName, Ipv4Config,
+    Ipv6Config, Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, NicChange, NicSpec,
+    Offload, Origin, ResolverState, RingSizes, Route, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4,
+    StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -177,6 +178,8 @@ pub enum Change {
     Network(NetworkChange),
     /// Of a bond.
     Bond(BondChange),
+    /// Of a NIC's own settings.
+    Nic(NicChange),
 }
 
 impl Change {
@@ -184,27 +187,40 @@ impl Change {
     pub const fn network(&self) -> Option<&NetworkName> {
         match self {
             Self::Network(change) => Some(change.network()),
-            Self::Bond(_) => None,
+            Self::Bond(_) | Self::Nic(_) => None,
         }
     }
 
     /// Returns the bond that the change is about, if it is about one.
     pub const fn bond(&self) -> Option<&IfName> {
         match self {
-            Self::Network(_) => None,
+            Self::Network(_) | Self::Nic(_) => None,
             Self::Bond(change) => Some(change.bond()),
+        }
+    }
+
+    /// Returns the NIC that the change is about, if it is about one's own settings.
+    pub const fn nic(&self) -> Option<&IfName> {
+        match self {
+            Self::Network(_) | Self::Bond(_) => None,
+            Self::Nic(change) => Some(change.nic()),
         }
     }
 
     /// Tells whether something is to be there, rather than to go.
     pub const fn sets(&self) -> bool {
-        matches!(self, Self::Network(NetworkChange::Set(_)) | Self::Bond(BondChange::Set(_)))
+        match self {
+            Self::Network(change) => matches!(change, NetworkChange::Set(_)),
+            Self::Bond(change) => matches!(change, BondChange::Set(_)),
+            Self::Nic(change) => matches!(change, NicChange::Set(_)),
+        }
     }
 
     /// Takes a request apart.
     pub fn all(request: SetupRequest) -> Vec<Self> {
         let bonds = request.bonds.into_iter().map(Self::Bond);
-        request.changes.into_iter().map(Self::Network).chain(bonds).collect()
+        let nics = request.nics.into_iter().map(Self::Nic);
+        request.changes.into_iter().map(Self::Network).chain(bonds).chain(nics).collect()
     }
 }
 
@@ -257,6 +273,24 @@ pub fn with_bonds(mut request: SetupRequest, bonds: impl IntoIterator<Item = Bon
     request
 }
 
+/// Asks for settings of a NIC: lengths of its rings, and features by the kernel's names.
+pub fn set_nic(nic: &str, rx: Option<u32>, tx: Option<u32>, features: &[(&str, bool)]) -> NicChange {
+    let offload = |(name, on): &(&str, bool)| (Offload::Feature(FeatureName::parse(name).expect(LEGAL)), *on);
+    let offloads = features.iter().map(offload).collect();
+    NicChange::Set(NicSpec { name: if_name(nic), rings: RingSizes { rx, tx }, offloads })
+}
+
+/// Asks for nothing to be set on a NIC any more.
+pub fn unset_nic(nic: &str) -> NicChange {
+    NicChange::Remove(if_name(nic))
+}
+
+impl From<NicChange> for Change {
+    fn from(change: NicChange) -> Self {
+        Self::Nic(change)
+    }
+}
+
 impl From<NetworkChange> for Change {
     fn from(change: NetworkChange) -> Self {
         Self::Network(change)
@@ -279,6 +313,7 @@ pub fn request(changes: impl IntoIterator<Item = impl Into<Change>>) -> SetupReq
     let mut request = SetupRequest {
         changes: Vec::new(),
         bonds: Vec::new(),
+        nics: Vec::new(),
         options: SetupOptions {
             transaction: TransactionId(Uuid::from_u128(1)),
             origin: Origin::Local,
@@ -295,6 +330,7 @@ pub fn request(changes: impl IntoIterator<Item = impl Into<Change>>) -> SetupReq
         match change.into() {
             Change::Network(change) => request.changes.push(change),
             Change::Bond(change) => request.bonds.push(change),
+            Change::Nic(change) => request.nics.push(change),
         }
     }
     request

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    BondChange, HostConfig, IfName, NetworkChange, NetworkName, Scope, SetupOptions, SetupRequest, UncommittedChange,
+    BondChange, HostConfig, IfName, NetworkChange, NetworkName, NicChange, Scope, SetupOptions, SetupRequest,
+    UncommittedChange,
 };
 
 /// Returns the request that names every network it is about: what a wider scope takes in becomes changes of its own,
@@ -35,7 +36,19 @@ pub fn spell_out(request: &SetupRequest, running: &HostConfig, persistent: &Host
             bonds.extend(others.cloned().map(BondChange::Remove));
         }
     }
-    SetupRequest { changes, bonds, options: SetupOptions { scope: Scope::Named, ..request.options.clone() } }
+    let mut nics = match request.options.scope {
+        Scope::Named | Scope::Everything => request.nics.clone(),
+        Scope::Persistent => persistent.nics.values().map(|entry| NicChange::Set(entry.spec.clone())).collect(),
+    };
+    match request.options.scope {
+        Scope::Named => {}
+        Scope::Everything | Scope::Persistent => {
+            let named: BTreeSet<IfName> = nics.iter().map(|change| change.nic().clone()).collect();
+            let others = running.nics.keys().filter(|name| !named.contains(*name));
+            nics.extend(others.cloned().map(NicChange::Remove));
+        }
+    }
+    SetupRequest { changes, bonds, nics, options: SetupOptions { scope: Scope::Named, ..request.options.clone() } }
 }
 
 fn bond_below(change: &NetworkChange) -> Option<&IfName> {
@@ -57,6 +70,11 @@ pub(crate) fn with_origins_of(mut desired: HostConfig, persistent: &HostConfig) 
             entry.origin = kept.origin;
         }
     }
+    for (name, entry) in &mut desired.nics {
+        if let Some(kept) = persistent.nics.get(name).filter(|kept| kept.spec == entry.spec) {
+            entry.origin = kept.origin;
+        }
+    }
     desired
 }
 
@@ -68,6 +86,11 @@ pub fn uncommitted(running: &HostConfig, persistent: &HostConfig) -> BTreeMap<Ne
 /// Tells in which bonds two configurations differ, as [`uncommitted`] does of networks; the MAC that a bond keeps counts.
 pub fn uncommitted_bonds(running: &HostConfig, persistent: &HostConfig) -> BTreeMap<IfName, UncommittedChange> {
     differing(&running.bonds, &persistent.bonds, |runs, kept| (&runs.spec, runs.mac) == (&kept.spec, kept.mac))
+}
+
+/// Tells on which NICs two configurations set something else, as [`uncommitted`] does of networks.
+pub fn uncommitted_nics(running: &HostConfig, persistent: &HostConfig) -> BTreeMap<IfName, UncommittedChange> {
+    differing(&running.nics, &persistent.nics, |runs, kept| runs.spec == kept.spec)
 }
 
 fn differing<K: Ord + Clone, V>(

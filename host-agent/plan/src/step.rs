@@ -6,12 +6,13 @@ mod autoconf;
 mod bond;
 mod resolver;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondMode, DhcpClientSpec, FdbEntry, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu, Route, Rule,
-    TrafficClass, VlanId,
+    Address, BondMode, DhcpClientSpec, FdbEntry, FeatureName, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu,
+    RingSizes, Route, Rule, TrafficClass, VlanId,
 };
 use uuid::Uuid;
 
@@ -190,6 +191,20 @@ pub enum KernelStep {
     RemoveRule {
         /// The rule.
         rule: Rule,
+    },
+    /// Sets the lengths of a NIC's rings; those that are `None` stay.
+    SetRings {
+        /// The NIC.
+        link: IfName,
+        /// The lengths.
+        sizes: RingSizes,
+    },
+    /// Switches features of a NIC; others follow by themselves where they need one of them.
+    SetFeatures {
+        /// The NIC.
+        link: IfName,
+        /// The features.
+        features: BTreeMap<FeatureName, bool>,
     },
     /// Lets what leaves a device queue by classes, of which there is one at first; a device that does already keeps its
     /// classes. One with a queueing discipline of somebody else's is refused.
@@ -427,6 +442,17 @@ impl fmt::Display for KernelStep {
             Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
             Self::SetBond { bond, change } => write!(f, "set bond {bond}: {change}"),
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
+            Self::SetRings { link, sizes } => {
+                write!(f, "set rings of {link}: ")?;
+                let mut words = Words::new(f);
+                words.add("rx", sizes.rx)?;
+                words.add("tx", sizes.tx)
+            }
+            Self::SetFeatures { link, features } => {
+                write!(f, "switch features of {link}: ")?;
+                let mut words = Words::new(f);
+                features.iter().try_for_each(|(name, on)| words.add(name.as_str(), Some(on_off(*on))))
+            }
             Self::ShapeEgress { link, rest } => write!(f, "queue what leaves {link} by classes: {rest}"),
             Self::UnshapeEgress { link } => write!(f, "queue what leaves {link} as the kernel does by itself"),
             Self::SetTrafficClass { link, class, qos } => write!(f, "give {class} on {link}: {qos}"),

@@ -77,10 +77,12 @@ impl Draft<'_> {
             KernelStep::SetMtu { link, .. } => self.existed(link) && self.now.link(link).is_some_and(is_hardware),
             KernelStep::RemoveRoute { route } => self.existed(&route.device),
             KernelStep::RemoveRule { .. } => true,
-            // What waits in the queue is dropped.
+            // What waits in the queue is dropped; a driver may start the NIC anew.
             KernelStep::ShapeEgress { link, .. }
             | KernelStep::UnshapeEgress { link }
-            | KernelStep::RemoveTrafficClass { link, .. } => self.existed(link),
+            | KernelStep::RemoveTrafficClass { link, .. }
+            | KernelStep::SetRings { link, .. }
+            | KernelStep::SetFeatures { link, .. } => self.existed(link),
             KernelStep::SetIpv6Disabled { link, disabled } => {
                 *disabled
                     && self.now.link(link).is_some_and(|link| link.addresses.iter().any(|a| a.net.addr().is_ipv6()))
@@ -144,7 +146,9 @@ impl Draft<'_> {
                 | KernelStep::ShapeEgress { .. }
                 | KernelStep::UnshapeEgress { .. }
                 | KernelStep::SetTrafficClass { .. }
-                | KernelStep::RemoveTrafficClass { .. } => (None, None, None),
+                | KernelStep::RemoveTrafficClass { .. }
+                | KernelStep::SetRings { .. }
+                | KernelStep::SetFeatures { .. } => (None, None, None),
             },
         };
         let at_port = port.into_iter().flat_map(|port| self.census.behind(port));

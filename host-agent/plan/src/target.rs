@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, IfName, MacAddr, Mtu, NameServer, ResolverState, Route,
-    Rule, Shaping, VlanId,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NameServer, NicValues,
+    ResolverState, Route, Rule, Shaping, VlanId,
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};
@@ -75,6 +75,8 @@ pub struct LinkWanted {
     pub egress: EgressTarget,
     /// The port that a bond is to use, as long as that port's link is up; `None` leaves it to the kernel.
     pub active_port: Option<IfName>,
+    /// What is set on it as a NIC.
+    pub settings: SettingsTarget,
 }
 
 /// What a device is.
@@ -153,6 +155,15 @@ pub enum DhcpTarget {
     Leave,
     /// These, and no others; at most one for each family.
     Exactly(Vec<DhcpClientSpec>),
+}
+
+/// What is to be set on a NIC; what it does not speak of stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsTarget {
+    /// The values.
+    pub values: NicValues,
+    /// The features that are to be in force, and not only asked for.
+    pub in_force: BTreeSet<FeatureName>,
 }
 
 /// What is to queue what leaves a device. A queueing discipline of somebody else's is never replaced.
@@ -296,6 +307,7 @@ impl LinkWanted {
             dhcp: DhcpTarget::Leave,
             egress: EgressTarget::Leave,
             active_port: None,
+            settings: SettingsTarget::default(),
         }
     }
 }

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, LinkNames, MacAddr,
-    Mtu, PortFlags, ResolverState, Route, Rule, Settable,
+    Mtu, NicState, NicValues, PortFlags, ResolverState, RingSizes, Route, Rule, Settable,
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
 use crate::ownership::is_planned;
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget,
-    LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, NamesTarget, ResolverTarget, RouteTarget, RulesTarget, Target,
+    LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, NamesTarget, ResolverTarget, RouteTarget, RulesTarget,
+    SettingsTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -85,6 +86,8 @@ pub enum Aspect {
     Dhcp,
     /// What queues what leaves it.
     Egress,
+    /// What is set on it as a NIC.
+    Settings,
 }
 
 /// A forwarding entry's place, and the static entry that was there.
@@ -116,7 +119,12 @@ impl Snapshot {
                 let is_touched = link.is_some() || !(of_guest || is_found);
                 let clients = observed.dhcp.iter().map(|client| &client.spec).filter(|spec| &spec.link == name);
                 let dhcp = clients.cloned().collect();
-                let before = LinkBefore { link: link.cloned(), touched: touched(wanted, link), of_guest, dhcp };
+                let before = LinkBefore {
+                    link: link.map(|link| without_others(link, wanted)),
+                    touched: touched(wanted, link),
+                    of_guest,
+                    dhcp,
+                };
                 is_touched.then(|| (name.clone(), before))
             })
             .collect();
@@ -253,6 +261,7 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
             AddressTarget::Leave
         },
         routes: if has(Aspect::Routes) { RouteTarget::Exactly(through()) } else { RouteTarget::Leave },
+        settings: if has(Aspect::Settings) { settings_before(link) } else { SettingsTarget::default() },
         egress: match &link.egress {
             _ if !has(Aspect::Egress) => EgressTarget::Leave,
             Egress::Kernels => EgressTarget::Unshaped,
@@ -301,6 +310,7 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
     touch(Aspect::Addresses, addresses);
     touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
     touch(Aspect::Dhcp, wanted.dhcp != DhcpTarget::Leave);
+    touch(Aspect::Settings, wanted.settings != SettingsTarget::default());
     touch(Aspect::Egress, wanted.egress != EgressTarget::Leave);
     touched
 }
@@ -328,6 +338,7 @@ fn everything() -> BTreeSet<Aspect> {
         Aspect::Routes,
         Aspect::Dhcp,
         Aspect::Egress,
+        Aspect::Settings,
     ]
     .into()
 }
@@ -347,6 +358,22 @@ fn entries(observed: &HostState, target: &Target, links: &BTreeMap<IfName, LinkB
         }
     }
     places.into_iter().map(|((bridge, mac, vlan), entry)| EntryBefore { bridge, mac, vlan, entry }).collect()
+}
+
+/// Returns a device with those of its features that the plan can switch: what others did to the rest is theirs.
+fn without_others(link: &Link, target: &LinkTarget) -> Link {
+    let mut link = link.clone();
+    if let LinkTarget::Present(wanted) = target {
+        link.settings.features.retain(|name, _| wanted.settings.values.features.contains_key(name));
+    }
+    link
+}
+
+fn settings_before(link: &Link) -> SettingsTarget {
+    let NicState { rings, features } = &link.settings;
+    let rings = RingSizes { rx: rings.map(|rings| rings.rx), tx: rings.map(|rings| rings.tx) };
+    let features = features.iter().map(|(name, state)| (name.clone(), state.requested)).collect();
+    SettingsTarget { values: NicValues { rings, features }, in_force: BTreeSet::new() }
 }
 
 const fn every_flag(flags: PortFlags) -> PortChange {

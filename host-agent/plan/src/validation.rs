@@ -6,6 +6,7 @@
 mod bond;
 mod clash;
 mod guests;
+mod nic;
 mod qos;
 mod surroundings;
 mod wish;
@@ -18,10 +19,11 @@ use trestle_model::{
 
 pub(crate) use self::bond::surroundings as bond_surroundings;
 pub(crate) use self::clash::Rivals;
+pub(crate) use self::nic::missing as missing_nic;
 pub(crate) use self::qos::obstacle as qos_obstacle;
 pub(crate) use self::surroundings::surroundings;
 use crate::census::Census;
-use crate::composition::{compose_on, resolve_bonds};
+use crate::composition::{compose_on, resolve_bonds, resolve_nics};
 use crate::planning::{merge, named};
 
 /// Judges a request against what runs and what the host is.
@@ -30,6 +32,7 @@ use crate::planning::{merge, named};
 /// its index is the position in the request's changes.
 pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostState) -> Findings {
     let desired = resolve_bonds(merge(running, request), request.options.origin, observed);
+    let desired = resolve_nics(desired, running, observed);
     let census = Census::of(observed);
     let (target, _) = compose_on(running, &desired, &census, &named(request));
     judge(request, &Rivals::new(request, running, &desired, &census, &target))
@@ -39,6 +42,7 @@ pub fn validate(request: &SetupRequest, running: &HostConfig, observed: &HostSta
 pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
     let mut findings = Vec::new();
     bond::bonds(rivals, &mut findings);
+    nic::nics(rivals, &mut findings);
     let mut named = BTreeSet::new();
     for (position, change) in request.changes.iter().enumerate() {
         let field = format!("networks[{position}]");

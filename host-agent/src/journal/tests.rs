@@ -20,6 +20,7 @@ fn request(number: u128) -> SetupRequest {
     SetupRequest {
         changes: Vec::new(),
         bonds: Vec::new(),
+        nics: Vec::new(),
         options: SetupOptions {
             transaction: transaction(number),
             origin: trestle_model::Origin::Local,

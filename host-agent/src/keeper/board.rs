@@ -8,7 +8,7 @@ use trestle_plan::Subject;
 /// What is being done about drift, as of the last look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Board {
-    /// By network and bond, each kind once; those that are as agreed have none.
+    /// By network, bond and NIC, each kind once; those that are as agreed have none.
     pub repairs: BTreeMap<Subject, Vec<Repair>>,
     /// What was repaired since the agent's start.
     pub tally: RepairTally,
@@ -24,6 +24,9 @@ impl Board {
         }
         for bond in report.bonds.iter_mut().filter(|bond| !bond.drift.is_empty()) {
             bond.repairs = of(Subject::Bond(bond.name.clone()));
+        }
+        for nic in report.nics.iter_mut().filter(|nic| !nic.drift.is_empty()) {
+            nic.repairs = of(Subject::Nic(nic.name.clone()));
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 use trestle_model::{
-    BondChange, Code, ConnectivityCheck, Finding, Findings, HostConfig, HostState, Ipv4Config, NetworkChange, Origin,
-    Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionId, TransactionReport,
+    BondChange, Code, ConnectivityCheck, Finding, Findings, HostConfig, HostState, Ipv4Config, NetworkChange,
+    NicChange, Origin, Outcome, Progress, Scope, SetupOptions, SetupRequest, TransactionId, TransactionReport,
 };
 use trestle_plan::transaction::{Event, Phase, Record};
 use trestle_plan::{
@@ -520,7 +520,7 @@ async fn in_phase<T>(name: &'static str, work: impl Future<Output = T>) -> T {
 /// Returns the request that names what a repair is about, as it is configured: what the history shows.
 fn naming(things: &BTreeSet<Thing>, running: &HostConfig) -> SetupRequest {
     let subjects: BTreeSet<&Subject> = things.iter().map(|thing| &thing.subject).collect();
-    let (mut changes, mut bonds) = (Vec::new(), Vec::new());
+    let (mut changes, mut bonds, mut nics) = (Vec::new(), Vec::new(), Vec::new());
     for subject in subjects {
         match subject {
             Subject::Network(name) => {
@@ -528,6 +528,9 @@ fn naming(things: &BTreeSet<Thing>, running: &HostConfig) -> SetupRequest {
             }
             Subject::Bond(name) => {
                 bonds.extend(running.bonds.get(name).map(|entry| BondChange::Set(entry.spec.clone())));
+            }
+            Subject::Nic(name) => {
+                nics.extend(running.nics.get(name).map(|entry| NicChange::Set(entry.spec.clone())));
             }
         }
     }
@@ -542,5 +545,5 @@ fn naming(things: &BTreeSet<Thing>, running: &HostConfig) -> SetupRequest {
         scope: Scope::Named,
         adopt: BTreeSet::new(),
     };
-    SetupRequest { changes, bonds, options }
+    SetupRequest { changes, bonds, nics, options }
 }

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 20] = [
+    pub const FIELDS: [&'static str; 21] = [
         "networks",
         "nics",
         "routes",
@@ -37,6 +37,7 @@ impl ReadMask {
         "uncommitted_bonds",
         "repairs",
         "managed_devices",
+        "uncommitted_nics",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -92,6 +93,7 @@ impl ReadMask {
             uncommitted_bonds: self.keep("uncommitted_bonds", report.uncommitted_bonds),
             repairs: self.keep("repairs", report.repairs),
             managed_devices: self.keep("managed_devices", report.managed_devices),
+            uncommitted_nics: self.keep("uncommitted_nics", report.uncommitted_nics),
         }
     }
 

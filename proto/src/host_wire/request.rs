@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use trestle_model::{
-    BondChange, Code, ConnectivityCheck, Fence, Finding, Findings, IfName, NetworkChange, Origin, Scope, SetupOptions,
-    SetupRequest, TransactionId,
+    BondChange, Code, ConnectivityCheck, Fence, Finding, Findings, IfName, NetworkChange, NicChange, Origin, Scope,
+    SetupOptions, SetupRequest, TransactionId,
 };
 
 use super::bond::{build_bond, read_bond, read_bond_removal};
 use super::build_network;
 use super::network::{read_network, read_removal};
+use super::nic::{build_nic_spec, read_nic_removal, read_nic_spec};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -33,6 +34,7 @@ pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) 
     let mut form = Form::default();
     let changes = read_changes(&mut form, &request.networks);
     let bonds = read_bonds(&mut form, &request.bonds);
+    let nics = read_nics(&mut form, &request.nics);
     let transaction = match request.request_id.as_str() {
         "" => Some(context.fresh),
         text => form.name("request_id", text, Code::NameInvalid, TransactionId::parse),
@@ -45,6 +47,7 @@ pub fn parse_setup(request: &wire::SetupNetworksRequest, context: SetupContext) 
     let request = transaction.map(|transaction| SetupRequest {
         changes,
         bonds,
+        nics,
         options: SetupOptions {
             transaction,
             origin: context.origin,
@@ -71,6 +74,7 @@ pub fn build_setup(request: &SetupRequest) -> wire::SetupNetworksRequest {
     wire::SetupNetworksRequest {
         networks: request.changes.iter().map(build_change).collect(),
         bonds: request.bonds.iter().map(build_bond_change).collect(),
+        nics: request.nics.iter().map(build_nic_change).collect(),
         connectivity_check: check.into(),
         connectivity_timeout: options.connectivity_check.timeout().map(wire_duration),
         commit_on_success: options.commit_on_success,
@@ -147,10 +151,10 @@ fn read_scope(form: &mut Form, request: &wire::SetupNetworksRequest) -> Scope {
     match form.known("scope", request.scope) {
         Some(wire::Scope::Everything) => Scope::Everything,
         Some(wire::Scope::Persistent) => {
-            if !(request.networks.is_empty() && request.bonds.is_empty()) {
+            if !(request.networks.is_empty() && request.bonds.is_empty() && request.nics.is_empty()) {
                 let message = "the persistent configuration says what the host is to be, and so does the request";
                 let finding = Finding::error(Code::FieldConflict, "scope", message);
-                form.note(finding.remedy("leave networks and bonds out, or give another scope"));
+                form.note(finding.remedy("leave networks, bonds and nics out, or give another scope"));
             }
             Scope::Persistent
         }
@@ -181,6 +185,27 @@ fn read_bonds(form: &mut Form, bonds: &[wire::Bond]) -> Vec<BondChange> {
             let message = format!("bond {} is named by bonds[{earlier}] already", quoted(&bond.name));
             let finding = Finding::error(Code::Duplicate, format!("{path}.name"), message);
             form.note(finding.remedy("name each bond once"));
+        }
+    }
+    changes
+}
+
+fn read_nics(form: &mut Form, nics: &[wire::Nic]) -> Vec<NicChange> {
+    let mut changes = Vec::new();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, nic) in nics.iter().enumerate() {
+        let path = format!("nics[{position}]");
+        let change = if nic.remove {
+            read_nic_removal(form, &path, nic).map(NicChange::Remove)
+        } else {
+            read_nic_spec(form, &path, nic).map(NicChange::Set)
+        };
+        changes.extend(change);
+        let earlier = *first.entry(&nic.name).or_insert(position);
+        if earlier != position && !nic.name.is_empty() {
+            let message = format!("NIC {} is named by nics[{earlier}] already", quoted(&nic.name));
+            let finding = Finding::error(Code::Duplicate, format!("{path}.name"), message);
+            form.note(finding.remedy("name each NIC once"));
         }
     }
     changes
@@ -217,6 +242,13 @@ fn build_bond_change(change: &BondChange) -> wire::Bond {
     match change {
         BondChange::Set(spec) => build_bond(spec),
         BondChange::Remove(name) => wire::Bond { name: name.to_string(), remove: true, ..wire::Bond::default() },
+    }
+}
+
+fn build_nic_change(change: &NicChange) -> wire::Nic {
+    match change {
+        NicChange::Set(spec) => build_nic_spec(spec),
+        NicChange::Remove(name) => wire::Nic { name: name.to_string(), remove: true, ..wire::Nic::default() },
     }
 }
 

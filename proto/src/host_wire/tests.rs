@@ -1,3 +1,4 @@
+mod nics;
 mod properties;
 
 use std::collections::BTreeMap;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
-const TEXTS: [&str; 30] = [
+const TEXTS: [&str; 31] = [
     "",
     "blue",
     "a-network-with-a-long-name",
     "eth0",
     "eth0.10",
+    "rx-gro",
     "br/0",
     "-a",
     "..",
@@ -58,9 +59,11 @@ fn message(descriptor: &MessageDescriptor, dice: &mut dyn Iterator<Item = u8>, d
         if roll.is_multiple_of(3) || depth == 0 {
             continue;
         }
-        let value = if field.is_map() {
+        let value = if let Kind::Message(entry) = field.kind()
+            && field.is_map()
+        {
             let key = TEXTS[roll % TEXTS.len()].to_owned();
-            Value::Map(HashMap::from([(MapKey::String(key), Value::String("value".to_owned()))]))
+            Value::Map(HashMap::from([(MapKey::String(key), single(&entry.map_entry_value_field(), dice, depth))]))
         } else if field.is_list() {
             Value::List((0..roll % 4).map(|_| single(&field, dice, depth)).collect())
         } else {

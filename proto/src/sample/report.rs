@@ -8,16 +8,17 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
-    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, GuestPort, IfName, IpFamily, KernelInfo, Lease,
-    LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport, NicHardware, NicReport,
-    Origin, Owner, PortFlags, PortReport, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Route,
-    Shaping, Support, TrafficClass, UncommittedChange, VlanId, VlanReport,
+    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, GuestPort, IfName, IpFamily,
+    KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
+    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Repair, RepairState,
+    RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange,
+    VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
 use super::lldp::lldp_neighbors;
 use super::network_spec;
-use super::spec::{if_name, manager, mtu, qos, vlan};
+use super::spec::{feature_name, if_name, manager, mtu, nic_spec, qos, vlan};
 
 pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
     any::<[u8; 6]>().prop_map(MacAddr::new)
@@ -200,7 +201,7 @@ fn nic() -> impl Strategy<Value = NicReport> {
         any::<[bool; 2]>(),
         option::of(if_name()),
         addresses(),
-        (hardware(), lldp_neighbors(), egress()),
+        (hardware(), lldp_neighbors(), egress(), set()),
     )
         .prop_map(
             |(
@@ -210,7 +211,7 @@ fn nic() -> impl Strategy<Value = NicReport> {
                 [up, carrier],
                 master,
                 addresses,
-                (hardware, lldp_neighbors, egress),
+                (hardware, lldp_neighbors, egress, (configured, settings, drift, repairs)),
             )| NicReport {
                 name,
                 mac,
@@ -224,8 +225,23 @@ fn nic() -> impl Strategy<Value = NicReport> {
                 hardware,
                 lldp_neighbors,
                 egress,
+                configured,
+                settings,
+                drift,
+                repairs,
             },
         )
+}
+
+/// What is to be set on a NIC, what is, and what differs.
+fn set() -> impl Strategy<Value = (Option<NicEntry>, NicState, Vec<String>, Vec<Repair>)> {
+    let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
+    let entry = (nic_spec(), origin).prop_map(|(spec, origin)| NicEntry { spec, origin, before: NicValues::default() });
+    let rings = any::<[u32; 4]>().prop_map(|[rx, rx_max, tx, tx_max]| Rings { rx, rx_max, tx, tx_max });
+    let feature = any::<[bool; 2]>().prop_map(|[requested, active]| FeatureState { requested, active });
+    let features = proptest::collection::btree_map(feature_name(), feature, 0..3);
+    let state = (option::of(rings), features).prop_map(|(rings, features)| NicState { rings, features });
+    (option::of(entry), state, proptest::collection::vec(".{0,20}", 0..2), repairs())
 }
 
 pub(super) fn egress() -> impl Strategy<Value = Egress> {
@@ -329,12 +345,15 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     );
     let change = select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
     let networks = proptest::collection::btree_map(super::spec::network_name(), change.clone(), 0..3);
-    let bonds = proptest::collection::btree_map(super::spec::if_name(), change, 0..3);
-    let lists = (lists, (networks, bonds));
+    let devices = || proptest::collection::btree_map(super::spec::if_name(), change.clone(), 0..3);
+    let lists = (lists, (networks, devices(), devices()));
     let texts = (any::<[bool; 2]>(), any::<[u64; 3]>(), proptest::collection::vec(".{0,12}", 8));
     (lists, texts).prop_map(
         |(
-            ((networks, nics, routes, features, (bridges, vlans, bonds)), (uncommitted, uncommitted_bonds)),
+            (
+                (networks, nics, routes, features, (bridges, vlans, bonds)),
+                (uncommitted, uncommitted_bonds, uncommitted_nics),
+            ),
             ([dirty, connected], [generation, repaired, failed], texts),
         )| {
             let text = |position: usize| texts[position].clone();
@@ -368,6 +387,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                     .into(),
                 uncommitted,
                 uncommitted_bonds,
+                uncommitted_nics,
                 repairs: RepairTally { repaired, failed },
             }
         },

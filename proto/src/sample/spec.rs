@@ -7,8 +7,9 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    BitRate, BridgeOptions, BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NameServer,
-    NetworkName, NetworkSpec, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
+    BitRate, BridgeOptions, BridgeSpec, FeatureName, HostQos, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu,
+    NameServer, NetworkName, NetworkSpec, NicSpec, Offload, RingSizes, Southbound, StaticIpv4, StaticIpv6, StaticRoute,
+    Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -80,6 +81,18 @@ pub(crate) fn qos() -> impl Strategy<Value = HostQos> {
         upper_limit,
         committed_rate,
     })
+}
+
+pub(crate) fn feature_name() -> impl Strategy<Value = FeatureName> {
+    "[a-z][a-z0-9-]{0,30}".prop_map(|text| FeatureName::parse(&text).unwrap())
+}
+
+pub(crate) fn nic_spec() -> impl Strategy<Value = NicSpec> {
+    let known = proptest::sample::select(Offload::KNOWN.to_vec());
+    let offload = prop_oneof![known, feature_name().prop_map(Offload::Feature)];
+    let rings = (option::of(any::<u32>()), option::of(any::<u32>())).prop_map(|(rx, tx)| RingSizes { rx, tx });
+    let offloads = proptest::collection::btree_map(offload, any::<bool>(), 0..4);
+    (if_name(), rings, offloads).prop_map(|(name, rings, offloads)| NicSpec { name, rings, offloads })
 }
 
 /// Name servers, isolation, and custom values.

@@ -57,6 +57,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::TableTaken
         | Code::ForeignQdisc
         | Code::NicNotFound
+        | Code::NicOptionUnsupported
         | Code::NicInUse
         | Code::DeviceManaged
         | Code::BondNotFound

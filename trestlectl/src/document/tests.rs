@@ -118,12 +118,17 @@ fn every_bad_document_is_named_at_once() {
 }
 
 #[test]
-fn networks_and_bonds_of_a_host_are_read_and_refused_with_path_and_line() {
+fn networks_bonds_and_nics_of_a_host_are_read_and_refused_with_path_and_line() {
     let text = "bonds:\n- name: bond0\n  nics: [eth1, eth2]\n  mode: BOND_MODE_LACP\n  options: {lacpRate: BOND_LACP_RATE_FAST}\n";
     let bonds = host_setup(&source(text)).unwrap().bonds;
     assert_eq!((bonds[0].nics.len(), bonds[0].mode, bonds[0].options.clone().unwrap().lacp_rate), (2, 5, 2));
     let networks = host_setup(&source("networks:\n- name: blue\n  nic: eth1\n  vlanId: 10\n")).unwrap().networks;
     assert_eq!((networks[0].name.as_str(), networks[0].vlan_id), ("blue", Some(10)));
+    let nics = "nics:\n- name: eth0\n  rings: {rx: 512}\n  offloads: {genericReceive: false, features: {tx-udp-segmentation: true}}\n";
+    let nics = host_setup(&source(nics)).unwrap().nics;
+    let offloads = nics[0].offloads.clone().unwrap();
+    assert_eq!((nics[0].rings.unwrap().rx, offloads.generic_receive), (Some(512), Some(false)));
+    assert_eq!(offloads.features, [("tx-udp-segmentation".to_owned(), true)].into());
     let check = |text: &str, expected: &str| {
         assert_eq!(host_setup(&source(text)).unwrap_err().to_string(), expected);
     };
@@ -132,8 +137,8 @@ fn networks_and_bonds_of_a_host_are_read_and_refused_with_path_and_line() {
         "networks:\n- {name: blue, nic: eth1, bond: bond0}\n",
         "fleet.yaml:2: networks[0].bond: multiple fields provided for oneof 'southbound'",
     );
-    check("network: []\n", "fleet.yaml:1: network: unknown field; networks or bonds is expected");
-    check("{}\n", "fleet.yaml:1: networks and bonds are missing");
+    check("network: []\n", "fleet.yaml:1: network: unknown field; networks, bonds or nics is expected");
+    check("{}\n", "fleet.yaml:1: networks, bonds and nics are missing");
     check("", "fleet.yaml: has to hold one document");
     check("networks: []\n---\nnetworks: []\n", "fleet.yaml: has to hold one document");
 }

@@ -88,7 +88,7 @@ fn wish(capabilities: &Capabilities, name: &str, network: Option<&str>, uplink: 
         ..Network::default()
     };
     let adopt_devices = [name.to_owned()].into_iter().chain(device).collect();
-    Ok(Wish { networks: vec![described], bonds: Vec::new(), scope: Scope::Named, adopt_devices })
+    Ok(Wish { networks: vec![described], bonds: Vec::new(), nics: Vec::new(), scope: Scope::Named, adopt_devices })
 }
 
 /// What a bridge stands on.

@@ -9,7 +9,7 @@ use trestle_proto::host::v1::{
 };
 use trestle_proto::schema;
 
-use super::{connect, drift, timed};
+use super::{connect, drift, nic, timed};
 use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
@@ -46,7 +46,12 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
     if !capabilities.nics.is_empty() {
         output::data("")?;
         let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER", "WIRED TO"];
-        output::table(heads, capabilities.nics.iter().map(nic))?;
+        output::table(heads, capabilities.nics.iter().map(device))?;
+    }
+    let tuned: Vec<_> = capabilities.nics.iter().filter_map(nic::row).collect();
+    if !tuned.is_empty() {
+        output::data("")?;
+        output::table(nic::HEADS, tuned)?;
     }
     if !capabilities.bonds.is_empty() {
         output::data("")?;
@@ -132,7 +137,7 @@ fn network_addresses(report: &NetworkReport) -> String {
     addresses.into_iter().chain(waiting).collect::<Vec<_>>().join("; ")
 }
 
-fn nic(report: &NicReport) -> [String; 10] {
+fn device(report: &NicReport) -> [String; 10] {
     let wired_to: Vec<String> = report.lldp_neighbors.iter().map(neighbor).collect();
     [
         report.name.clone(),

@@ -1,12 +1,14 @@
-//! `host list`: the host's networks and bonds, who asked for them, and whether a reboot keeps them.
+//! `host list`: the host's networks, bonds and settings of NICs, who asked for them, and whether a reboot keeps them.
 
 use std::collections::BTreeMap;
 
 use trestle_proto::host::v1::network::Southbound;
-use trestle_proto::host::v1::{Bond, BondReport, Capabilities, Network, NetworkReport, Origin, UncommittedChange};
+use trestle_proto::host::v1::{
+    Bond, BondReport, Capabilities, Network, NetworkReport, Nic, NicReport, Origin, UncommittedChange,
+};
 
 use super::capabilities::{ask, mode, or_dash, yes};
-use super::drift;
+use super::{drift, nic};
 use crate::arguments::List;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -15,18 +17,24 @@ use crate::output;
 const HEADS: [&str; 9] =
     ["NETWORK", "ORIGIN", "BRIDGE", "UPLINK", "VLAN", "MACS BY LIBVIRT", "ADDRESSES", "PERSISTENT", "IN ORDER"];
 const BOND_HEADS: [&str; 6] = ["BOND", "ORIGIN", "MODE", "NICS", "PERSISTENT", "IN ORDER"];
+const NIC_HEADS: [&str; 5] = ["NIC", "ORIGIN", "SET", "PERSISTENT", "IN ORDER"];
 /// What is persistent and does not run.
 const GONE: &str = "yes, does not run";
 
 /// Runs `host list`.
 pub(super) async fn run(context: &Context, arguments: List) -> Result<(), Failure> {
-    let fields = ["networks", "uncommitted", "bonds", "uncommitted_bonds"];
+    let fields = ["networks", "uncommitted", "bonds", "uncommitted_bonds", "nics", "uncommitted_nics"];
     let capabilities = ask(context, &arguments.agent.agent, &fields).await?;
     output::table(HEADS, rows(&capabilities))?;
     let bonds = bond_rows(&capabilities);
     if !bonds.is_empty() {
         output::data("")?;
         output::table(BOND_HEADS, bonds)?;
+    }
+    let nics = nic_rows(&capabilities);
+    if !nics.is_empty() {
+        output::data("")?;
+        output::table(NIC_HEADS, nics)?;
     }
     Ok(())
 }
@@ -60,6 +68,23 @@ fn bond_rows(capabilities: &Capabilities) -> Vec<[String; 6]> {
     rows
 }
 
+/// Returns the NICs on which Trestle sets something, or is to after a reboot.
+fn nic_rows(capabilities: &Capabilities) -> Vec<[String; 5]> {
+    let uncommitted: BTreeMap<&str, UncommittedChange> =
+        capabilities.uncommitted_nics.iter().map(|nic| (nic.nic.as_str(), nic.change())).collect();
+    let mut rows: Vec<[String; 5]> = capabilities
+        .nics
+        .iter()
+        .filter_map(|report| Some(running_nic(report, report.configured.as_ref()?, &uncommitted)))
+        .collect();
+    rows.extend(gone(&uncommitted).map(|name| {
+        let [_, origin, set, _, order] = [(); 5].map(|()| "-".to_owned());
+        [name.to_owned(), origin, set, GONE.to_owned(), order]
+    }));
+    rows.sort();
+    rows
+}
+
 fn gone<'a>(uncommitted: &BTreeMap<&'a str, UncommittedChange>) -> impl Iterator<Item = &'a str> {
     uncommitted.iter().filter(|(_, change)| **change == UncommittedChange::Removed).map(|(name, _)| *name)
 }
@@ -87,6 +112,16 @@ fn running_bond(report: &BondReport, bond: &Bond, uncommitted: &BTreeMap<&str, U
         origin(report.origin()),
         mode(bond.mode()),
         or_dash(bond.nics.join(",")),
+        persistent(uncommitted.get(report.name.as_str()).copied()),
+        drift::in_order(&report.drift, &report.repairs).to_owned(),
+    ]
+}
+
+fn running_nic(report: &NicReport, nic: &Nic, uncommitted: &BTreeMap<&str, UncommittedChange>) -> [String; 5] {
+    [
+        report.name.clone(),
+        origin(report.origin()),
+        or_dash(nic::described(nic)),
         persistent(uncommitted.get(report.name.as_str()).copied()),
         drift::in_order(&report.drift, &report.repairs).to_owned(),
     ]

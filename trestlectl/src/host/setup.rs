@@ -7,7 +7,7 @@ use prost_types::Duration as WireDuration;
 use tonic::{Code, Status};
 use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
-    Bond, ConnectivityCheck, Network, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
+    Bond, ConnectivityCheck, Network, Nic, Outcome, PlanStep, Scope, SetupNetworksRequest, SetupNetworksResult,
 };
 use trestle_proto::status::reason_of;
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failu
         return Err(Failure::Usage("host setup takes one file".to_owned()));
     };
     let scope = if arguments.remove_others { Scope::Everything } else { Scope::Named };
-    let HostSetup { networks, bonds } = document::host_setup(source)?;
-    let wish = Wish { networks, bonds, scope, adopt_devices: arguments.adopt };
+    let HostSetup { networks, bonds, nics } = document::host_setup(source)?;
+    let wish = Wish { networks, bonds, nics, scope, adopt_devices: arguments.adopt };
     carry_out(context, wish, arguments.change).await
 }
 
@@ -44,6 +44,7 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Failu
 pub(super) struct Wish {
     pub(super) networks: Vec<Network>,
     pub(super) bonds: Vec<Bond>,
+    pub(super) nics: Vec<Nic>,
     pub(super) scope: Scope,
     pub(super) adopt_devices: Vec<String>,
 }
@@ -117,6 +118,7 @@ fn request(context: &Context, wish: Wish, change: &Change) -> Result<SetupNetwor
     Ok(SetupNetworksRequest {
         networks: wish.networks,
         bonds: wish.bonds,
+        nics: wish.nics,
         connectivity_check: check(change.check).into(),
         connectivity_timeout: Some(wire_duration(context.timeout.unwrap_or(CONFIRMATION))?),
         commit_on_success: change.commit,

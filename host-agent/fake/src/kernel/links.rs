@@ -1,7 +1,8 @@
 //! Devices: making, removing, up and down, bridges and their ports.
 
 use trestle_model::{
-    Bridge, Egress, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+    Bridge, Egress, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, NicState, PortFlags,
+    VlanId,
 };
 use trestle_plan::{BridgeChange, PortChange};
 
@@ -108,6 +109,7 @@ impl Kernel {
             autoconf: (mtu >= Mtu::IPV6_LEAST).then_some(Ipv6Autoconf::NEW),
             promiscuity: 0,
             egress: Egress::Kernels,
+            settings: NicState::default(),
             addresses: Vec::new(),
         };
         self.state.links.insert(name.clone(), link);

@@ -8,7 +8,8 @@ use rtnetlink::packet_route::link::{
     InfoPortData, InfoVlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
 };
 use trestle_model::{
-    AcceptRa, AddrGenMode, Bridge, Egress, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, PortFlags, VlanId,
+    AcceptRa, AddrGenMode, Bridge, Egress, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, NicState, PortFlags,
+    VlanId,
 };
 
 use super::{Names, bonds, pick};
@@ -135,6 +136,7 @@ fn link(message: &LinkMessage, names: &Names) -> Option<Link> {
         autoconf: settings(attributes).and_then(autoconf),
         promiscuity: pick!(attributes, LinkAttribute::Promiscuity).copied().unwrap_or_default(),
         egress: Egress::Kernels,
+        settings: NicState::default(),
         addresses: Vec::new(),
     })
 }

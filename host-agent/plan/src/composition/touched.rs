@@ -11,6 +11,7 @@ use crate::planning::Named;
 pub(super) struct Touched<'a> {
     pub(super) networks: BTreeSet<&'a NetworkName>,
     pub(super) bonds: BTreeSet<&'a IfName>,
+    pub(super) nics: BTreeSet<&'a IfName>,
 }
 
 impl<'a> Touched<'a> {
@@ -30,7 +31,10 @@ impl<'a> Touched<'a> {
         bonds.extend(below.filter(|name| desired.bonds.contains_key(*name) && !is_there(name)));
         let stands_on = |spec: &&NetworkSpec| bond_below(spec).is_some_and(|bond| bonds.contains(bond));
         networks.extend(running.specs().chain(desired.specs()).filter(stands_on).map(|spec| &spec.name));
-        Self { networks, bonds }
+        let set_on = |config: &'a HostConfig, name| config.nics.get(name).map(|entry| &entry.spec);
+        let names = running.nics.keys().chain(desired.nics.keys());
+        let nics = names.filter(|name| set_on(running, name) != set_on(desired, name)).chain(&named.nics).collect();
+        Self { networks, bonds, nics }
     }
 
     /// Returns one network, as if it were named and nothing differed.
@@ -39,19 +43,26 @@ impl<'a> Touched<'a> {
         let is_there = |name: &IfName| observed.kernel.links.get(name).is_some_and(|link| link.bond().is_some());
         match below.filter(|bond| config.bonds.contains_key(*bond) && !is_there(bond)) {
             Some(bond) => Self::bond(config, bond),
-            None => Self { networks: BTreeSet::from([name]), bonds: BTreeSet::new() },
+            None => Self { networks: BTreeSet::from([name]), bonds: BTreeSet::new(), nics: BTreeSet::new() },
         }
     }
 
     /// Returns one bond and what stands on it.
     pub(super) fn bond(config: &'a HostConfig, name: &'a IfName) -> Self {
         let above = config.specs().filter(|spec| bond_below(spec) == Some(name));
-        Self { networks: above.map(|spec| &spec.name).collect(), bonds: BTreeSet::from([name]) }
+        let networks = above.map(|spec| &spec.name).collect();
+        Self { networks, bonds: BTreeSet::from([name]), nics: BTreeSet::new() }
+    }
+
+    /// Returns the settings of one NIC.
+    pub(super) fn nic(name: &'a IfName) -> Self {
+        Self { networks: BTreeSet::new(), bonds: BTreeSet::new(), nics: BTreeSet::from([name]) }
     }
 
     /// Returns all of a configuration.
     pub(super) fn all(config: &'a HostConfig) -> Self {
-        Self { networks: config.networks.keys().collect(), bonds: config.bonds.keys().collect() }
+        let (networks, bonds) = (config.networks.keys().collect(), config.bonds.keys().collect());
+        Self { networks, bonds, nics: config.nics.keys().collect() }
     }
 
     /// Returns the marks of what was made for them.

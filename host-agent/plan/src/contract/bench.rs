@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use trestle_model::{
-    Address, AddressOrigin, Bond, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, PortFlags, Route, VlanId,
+    Address, AddressOrigin, Bond, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, NicState, NicValues,
+    PortFlags, RingSizes, Route, VlanId,
 };
 
 use crate::target::{
@@ -116,6 +117,7 @@ impl<'a, H: Host> Bench<'a, H> {
             wanted.routes = RouteTarget::Exactly(Vec::new());
             wanted.dhcp = DhcpTarget::Exactly(Vec::new());
             wanted.egress = EgressTarget::Unshaped;
+            wanted.settings.values = link.map(|link| all_of(&link.settings)).unwrap_or_default();
             target.links.insert(nic.clone(), LinkTarget::Present(wanted));
         }
         for made in [&self.bridge, &self.other_bridge, &self.vlan, &self.bond] {
@@ -127,6 +129,12 @@ impl<'a, H: Host> Bench<'a, H> {
         }
         target
     }
+}
+
+fn all_of(state: &NicState) -> NicValues {
+    let rings = RingSizes { rx: state.rings.map(|rings| rings.rx), tx: state.rings.map(|rings| rings.tx) };
+    let features = state.features.iter().map(|(name, state)| (name.clone(), state.requested)).collect();
+    NicValues { rings, features }
 }
 
 /// The routing table that cases may fill.

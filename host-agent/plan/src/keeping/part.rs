@@ -10,7 +10,7 @@ use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, EgressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
-    ResolverTarget, RouteTarget, Target,
+    ResolverTarget, RouteTarget, SettingsTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -68,7 +68,7 @@ impl Narrowing<'_> {
             !verify_on(&Target { links, ..Target::default() }, self.census).is_empty()
         };
         if devices && self.purpose == Purpose::Mend && changes() {
-            let whole = LinkWanted { kind: device.kind.clone(), ..wanted.clone() };
+            let whole = LinkWanted { kind: device.kind.clone(), settings: device.settings, ..wanted.clone() };
             return Some(LinkTarget::Present(self.with_what_others_added(whole, link)));
         }
         let carried = self.with_what_others_added(wanted.clone(), link);
@@ -107,7 +107,16 @@ impl Narrowing<'_> {
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,
             egress: if can_be_shaped { wanted.egress.clone() } else { EgressTarget::Leave },
+            settings: self.settings(&wanted.settings),
             ..wanted.clone()
+        }
+    }
+
+    /// Leaves out what no step brings about: that a feature is in force which needs another.
+    fn settings(&self, wanted: &SettingsTarget) -> SettingsTarget {
+        match self.purpose {
+            Purpose::Compare => wanted.clone(),
+            Purpose::Mend => SettingsTarget { in_force: BTreeSet::new(), ..wanted.clone() },
         }
     }
 
@@ -216,6 +225,7 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
         routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
         dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },
         egress: if one.egress == EgressTarget::Leave { other.egress } else { one.egress },
+        settings: if one.settings == SettingsTarget::default() { other.settings } else { one.settings },
         active_port: one.active_port.or(other.active_port),
     }
 }

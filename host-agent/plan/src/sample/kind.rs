@@ -1,8 +1,8 @@
 //! Each kind of plan once: what tests go through that look at every place where a plan can be broken off.
 
-use trestle_model::{BondChange, BondMode, Ipv6Config, NetworkChange};
+use trestle_model::{BondChange, BondMode, Ipv6Config, NetworkChange, NicChange};
 
-use super::{Change, Net, bond, net, remove, remove_bond};
+use super::{Change, Net, bond, net, remove, remove_bond, set_nic, unset_nic};
 
 /// A kind of plan, on a host with the NICs `eth0`, `eth1` and `eth2`. A new kind is one more line in [`kinds`].
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub fn kinds() -> Vec<Kind> {
         kind("give a network a share and a limit", [other().set()], [net("n0").on("eth1").vlan(10).qos(1000, Some(9000), Some(500)).set()]),
         kind("change the rates of a network", [addressed().qos(1000, Some(9000), None).set()], [addressed().qos(2000, None, Some(500)).set(), net("n2").on("eth0").vlan(20).set()]),
         kind("take the rates of networks away", [addressed().qos(1000, Some(9000), None).set(), net("n2").on("eth0").vlan(20).set()], [addressed().set()]),
+        kind("set rings and features of a NIC", [addressed().set()], []).with_nics([], [set_nic("eth0", None, None, &[("rx-gro", false), ("tx-tcp-segmentation", false)])]),
+        kind("return a NIC to what it was", [other().set()], []).with_nics([set_nic("eth1", None, None, &[("rx-gro", false)])], [unset_nic("eth1")]),
         kind("set name servers", [], [addressed().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route().nameserver("192.0.2.53").set()]),
         kind("move the default route", [routed().set(), other().set()], [claiming().set()]),
         kind("move a network to another NIC", [addressed().set()], [addressed().on("eth1").set()]),
@@ -86,6 +88,16 @@ impl Kind {
     ) -> Self {
         self.before.extend(before.map(Change::Bond));
         self.asked.extend(asked.map(Change::Bond));
+        self
+    }
+
+    fn with_nics<const BEFORE: usize, const ASKED: usize>(
+        mut self,
+        before: [NicChange; BEFORE],
+        asked: [NicChange; ASKED],
+    ) -> Self {
+        self.before.extend(before.map(Change::Nic));
+        self.asked.extend(asked.map(Change::Nic));
         self
     }
 

@@ -1,9 +1,9 @@
 //! Random hosts and random requests, for the laws that hold of every plan on every host.
 
 use proptest::prelude::*;
-use trestle_model::{BondChange, BondMode, BondOption, Ipv6Config};
+use trestle_model::{BondChange, BondMode, BondOption, Ipv6Config, NicChange};
 
-use super::{Change, Net, bond, net, remove, remove_bond};
+use super::{Change, Net, bond, net, remove, remove_bond, set_nic, unset_nic};
 
 /// How many NICs a random host has: `eth0`, `eth1`, and so on. Bonds are also asked of `eth7` and `eth8`, which a host may
 /// have in a bond `bond7` of somebody else's.
@@ -104,7 +104,20 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (0_u8..4).prop_map(|number| remove(&format!("n{number}")).into()),
         4 => bond().prop_flat_map(bonded).prop_map(Change::Bond),
         1 => bond().prop_map(|bond| remove_bond(bond).into()),
+        2 => settings().prop_map(Change::Nic),
+        1 => (0_u8..3).prop_map(|nic| unset_nic(&format!("eth{nic}")).into()),
     ]
+}
+
+fn settings() -> impl Strategy<Value = NicChange> {
+    const FEATURES: [&str; 4] = ["rx-gro", "tx-checksum-ip-generic", "tx-generic-segmentation", "tx-tcp-segmentation"];
+    let rings = proptest::option::weighted(0.3, 1_u32..5);
+    let features = proptest::collection::btree_map(proptest::sample::select(FEATURES.to_vec()), any::<bool>(), 0..3);
+    (0_u8..3, rings.clone(), rings, features).prop_map(|(nic, rx, tx, features)| {
+        let length = |number: Option<u32>| number.map(|number| 64 * number);
+        let features: Vec<(&str, bool)> = features.into_iter().collect();
+        set_nic(&format!("eth{nic}"), length(rx), length(tx), &features)
+    })
 }
 
 fn bonded(name: &'static str) -> impl Strategy<Value = BondChange> {

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostState, IfName, IpFamily,
-    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags, Route, Rule, Shaping,
-    TrafficClass,
+    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, NicState, PortFlags, Route, Rule,
+    Shaping, TrafficClass,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
@@ -222,6 +222,18 @@ impl Expectation {
             KernelStep::RemoveRoute { route } => self.keep_routes(&route.device, |has| has != route),
             KernelStep::AddRule { rule } => self.rules.push(rule.clone()),
             KernelStep::RemoveRule { rule } => self.rules.retain(|has| has != rule),
+            KernelStep::SetRings { link, sizes } => self.change(link, |link| {
+                if let Some(rings) = &mut link.settings.rings {
+                    (rings.rx, rings.tx) = (sizes.rx.unwrap_or(rings.rx), sizes.tx.unwrap_or(rings.tx));
+                }
+            }),
+            KernelStep::SetFeatures { link, features } => self.change(link, |link| {
+                for (name, on) in features {
+                    if let Some(state) = link.settings.features.get_mut(name) {
+                        (state.requested, state.active) = (*on, *on);
+                    }
+                }
+            }),
             KernelStep::ShapeEgress { link, rest } => self.change(link, |link| {
                 if link.egress == Egress::Kernels {
                     link.egress = Egress::Shaped(Shaping([(TrafficClass::Rest, *rest)].into()));
@@ -538,6 +550,7 @@ fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
         autoconf: None,
         promiscuity: 0,
         egress: Egress::Kernels,
+        settings: NicState::default(),
         addresses: Vec::new(),
     }
 }

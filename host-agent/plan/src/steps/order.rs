@@ -1,11 +1,11 @@
 //! The order of the steps.
 
-use trestle_model::{Egress, HostQos, IfName, LinkKind, TrafficClass};
+use trestle_model::{Egress, HostQos, IfName, LinkKind, RingSizes, TrafficClass};
 
 use super::Draft;
 use crate::difference::{
     EgressChange, address_change, autoconf_change, bridge_change, client_change, definition_change, egress_change,
-    fdb_change, port_change, route_change, rule_change,
+    fdb_change, port_change, route_change, rule_change, settings_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
@@ -29,6 +29,7 @@ impl<'a> Draft<'a> {
         self.clear_names();
         self.fix_mtus();
         self.make_bonds();
+        self.tune_nics();
         self.ready_nics();
         self.make_vlans();
         self.make_bridges();
@@ -112,6 +113,22 @@ impl<'a> Draft<'a> {
     fn fix_mtus(&mut self) {
         for (name, wanted) in self.target.present().filter(|(_, wanted)| is_bridge(&wanted.kind)) {
             self.settle_mtu(name, wanted);
+        }
+    }
+
+    /// Sets what is set on NICs themselves: a driver may take the NIC away for a moment, before anything stands on it.
+    fn tune_nics(&mut self) {
+        for (name, wanted) in self.target.present() {
+            let Some(link) = self.now.link(name) else { continue };
+            let change = settings_change(&wanted.settings, &link.settings);
+            if change.rings != RingSizes::default() {
+                let step = KernelStep::SetRings { link: name.clone(), sizes: change.rings };
+                self.plan_kernel(step, &wanted.why, "rings differ");
+            }
+            if !change.features.is_empty() {
+                let step = KernelStep::SetFeatures { link: name.clone(), features: change.features };
+                self.plan_kernel(step, &wanted.why, "features differ");
+            }
         }
     }
 

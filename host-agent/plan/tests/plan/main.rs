@@ -12,6 +12,7 @@ mod autoconf;
 mod bonds;
 mod dhcp;
 mod keeping;
+mod nics;
 mod order;
 mod properties;
 mod qos;

@@ -31,7 +31,7 @@ async fn a_managed_network_is_reported_with_its_ports_entries_and_drift() {
     scene.host.change(|world| world.perform(&off.into()).unwrap());
     let reports = network_reports(&scene.running, &scene.host.state());
     assert_eq!(reports[0].drift, ["link blue vlan_filtering: expected true, is false"]);
-    let nics = nic_reports(&scene.host.state(), &BTreeMap::new(), &BTreeMap::new());
+    let nics = nic_reports(&scene.running, &scene.host.state(), &BTreeMap::new(), &BTreeMap::new());
     assert_eq!(nics.iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>(), ["eth0"]);
 }
 

@@ -1,7 +1,7 @@
 //! A host, its configuration, and short words for what is asked of it.
 
 use trestle_fake_host::{FakeHost, World};
-use trestle_model::{BondChange, HostConfig, Link, NetworkChange, SetupRequest};
+use trestle_model::{BondChange, HostConfig, Link, NetworkChange, NicChange, SetupRequest};
 use trestle_plan::{Host, Named, Plan, PlannedStep, Step, compose, plan, steps_towards, verify};
 
 pub(crate) use trestle_plan::sample::{Net, foreign_route, if_name, lines, name, net, remove, request, settled};
@@ -34,6 +34,7 @@ impl Scene {
         let mut again = request.clone();
         again.changes.retain(|change| matches!(change, NetworkChange::Set(_)));
         again.bonds.retain(|change| matches!(change, BondChange::Set(_)));
+        again.nics.retain(|change| matches!(change, NicChange::Set(_)));
         let again = trestle_plan::plan(&again, &self.running, &state).expect("what was accepted is accepted again");
         assert_eq!(lines(&again.steps), "", "asking again");
         let (target, _) = compose(&self.running, &self.running, &state, &Named::everything(&self.running));

@@ -168,7 +168,7 @@ pub(crate) fn is_special(kind: &Kind) -> bool {
             spec.vlan.is_some() || spec.mac_table_manager == MacTableManager::Libvirt
         }
         Change::Bond(BondChange::Set(_)) => true,
-        Change::Network(NetworkChange::Remove(_)) | Change::Bond(BondChange::Remove(_)) => false,
+        Change::Network(NetworkChange::Remove(_)) | Change::Bond(BondChange::Remove(_)) | Change::Nic(_) => false,
     })
 }
 

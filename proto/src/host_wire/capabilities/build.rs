@@ -6,6 +6,7 @@ use trestle_model::{
     PortReport, Route, Support, UncommittedChange, VlanReport,
 };
 
+use super::super::nic::{build_nic_spec, build_settings};
 use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
@@ -39,6 +40,7 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         managed_devices: report.managers.iter().map(daemons::build_managed).collect(),
         uncommitted: report.uncommitted.iter().map(uncommitted_network).collect(),
         uncommitted_bonds: report.uncommitted_bonds.iter().map(uncommitted_bond).collect(),
+        uncommitted_nics: report.uncommitted_nics.iter().map(uncommitted_nic).collect(),
         repairs: Some(keeping::build_tally(report.repairs)),
     }
 }
@@ -49,6 +51,10 @@ fn uncommitted_network((network, change): (&NetworkName, &UncommittedChange)) ->
 
 fn uncommitted_bond((bond, change): (&IfName, &UncommittedChange)) -> wire::UncommittedBond {
     wire::UncommittedBond { bond: bond.to_string(), change: build_uncommitted(*change).into() }
+}
+
+fn uncommitted_nic((nic, change): (&IfName, &UncommittedChange)) -> wire::UncommittedNic {
+    wire::UncommittedNic { nic: nic.to_string(), change: build_uncommitted(*change).into() }
 }
 
 const fn build_uncommitted(change: UncommittedChange) -> wire::UncommittedChange {
@@ -219,6 +225,16 @@ pub(in crate::host_wire) fn build_nic(nic: &NicReport) -> wire::NicReport {
         bus_address: nic.hardware.bus_address.clone().unwrap_or_default(),
         lldp_neighbors: nic.lldp_neighbors.iter().map(build_neighbor).collect(),
         egress: build_egress(&nic.egress),
+        configured: nic.configured.as_ref().map(|entry| build_nic_spec(&entry.spec)),
+        origin: match nic.configured.as_ref().map(|entry| entry.origin) {
+            None => wire::Origin::Unspecified,
+            Some(Origin::Engine) => wire::Origin::Engine,
+            Some(Origin::Local) => wire::Origin::Local,
+        }
+        .into(),
+        settings: build_settings(&nic.settings),
+        drift: nic.drift.clone(),
+        repairs: nic.repairs.iter().map(keeping::build).collect(),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Reads the devices of a report: NICs, bridges and VLAN devices.
 
-use trestle_model::{BridgeReport, Code, Duplex, NicHardware, NicReport, Owner, VlanReport};
+use trestle_model::{
+    BridgeReport, Code, Duplex, NicEntry, NicHardware, NicReport, NicValues, Origin, Owner, VlanReport,
+};
 
+use super::super::nic::{read_nic_spec, read_settings};
 use super::super::read_egress;
+use super::keeping;
 use super::lldp::read_neighbor;
 use super::parse::{read_address, read_all, read_bridge, read_port, read_required, read_text, unsaid};
 use crate::form::Form;
@@ -14,6 +18,20 @@ pub(super) fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Op
         Some(wire::Duplex::Half) => Some(Duplex::Half),
         Some(wire::Duplex::Full) => Some(Duplex::Full),
         Some(wire::Duplex::Unspecified) | None => None,
+    };
+    let configured = match &nic.configured {
+        None => None,
+        Some(configured) => {
+            let spec = read_nic_spec(form, &format!("{path}.configured"), configured);
+            let origin = match form.known(&format!("{path}.origin"), nic.origin) {
+                Some(wire::Origin::Engine) => Some(Origin::Engine),
+                Some(wire::Origin::Local) => Some(Origin::Local),
+                Some(wire::Origin::Unspecified) => unsaid(form, format!("{path}.origin")),
+                None => None,
+            };
+            // What the settings return to is the host's own business.
+            Some(NicEntry { spec: spec?, origin: origin?, before: NicValues::default() })
+        }
     };
     Some(NicReport {
         mac: read_text(form, &format!("{path}.mac"), &nic.mac, Code::BadAddress),
@@ -32,6 +50,10 @@ pub(super) fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Op
         },
         lldp_neighbors: read_all(form, &format!("{path}.lldp_neighbors"), &nic.lldp_neighbors, read_neighbor),
         egress: read_egress(form, &format!("{path}.egress"), nic.egress.as_ref()),
+        configured,
+        settings: read_settings(form, &format!("{path}.settings"), nic.settings.as_ref()),
+        drift: nic.drift.clone(),
+        repairs: keeping::read_all(&nic.repairs),
         name: name?,
     })
 }

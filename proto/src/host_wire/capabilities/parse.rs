@@ -60,6 +60,9 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
         uncommitted_bonds: read_all(&mut form, "uncommitted_bonds", &report.uncommitted_bonds, read_uncommitted_bond)
             .into_iter()
             .collect(),
+        uncommitted_nics: read_all(&mut form, "uncommitted_nics", &report.uncommitted_nics, read_uncommitted_nic)
+            .into_iter()
+            .collect(),
         repairs: keeping::read_tally(report.repairs),
     };
     form.finish(Some(read))
@@ -83,6 +86,16 @@ fn read_uncommitted_bond(
     let bond = read_required(form, &format!("{path}.bond"), &uncommitted.bond, Code::NameInvalid);
     let change = read_uncommitted(form, &format!("{path}.change"), uncommitted.change);
     bond.zip(change)
+}
+
+fn read_uncommitted_nic(
+    form: &mut Form,
+    path: &str,
+    uncommitted: &wire::UncommittedNic,
+) -> Option<(IfName, UncommittedChange)> {
+    let nic = read_required(form, &format!("{path}.nic"), &uncommitted.nic, Code::NameInvalid);
+    let change = read_uncommitted(form, &format!("{path}.change"), uncommitted.change);
+    nic.zip(change)
 }
 
 fn read_uncommitted(form: &mut Form, path: &str, change: i32) -> Option<UncommittedChange> {

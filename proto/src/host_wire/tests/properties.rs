@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use trestle_model::{
-    BondChange, BondSpec, Code, ConnectivityCheck, Fence, IfName, NetworkChange, NetworkName, NetworkSpec, Origin,
-    Scope, SetupOptions, SetupRequest, TransactionId,
+    BondChange, BondSpec, Code, ConnectivityCheck, Fence, IfName, NetworkChange, NetworkName, NetworkSpec, NicChange,
+    NicSpec, Origin, Scope, SetupOptions, SetupRequest, TransactionId,
 };
 
 use super::*;
@@ -17,13 +17,17 @@ proptest! {
     #[test]
     fn a_request_reads_back(
         specs in proptest::collection::vec(sample::network_spec(), 0..4),
-        bonds in proptest::collection::vec(sample::bond_spec(), 0..4),
+        (bonds, nics) in (
+            proptest::collection::vec(sample::bond_spec(), 0..4),
+            proptest::collection::vec(sample::nic_spec(), 0..4),
+        ),
         (removed, wait_ms, numbers, flags) in (0..3_usize, 1000_u64..=600_000, any::<[u64; 2]>(), any::<[bool; 4]>()),
         acknowledge in proptest::collection::vec(proptest::sample::select(Code::ALL), 0..3),
         scope in proptest::sample::select(vec![Scope::Named, Scope::Everything, Scope::Persistent]),
         adopt in proptest::collection::btree_set("[a-z][a-z0-9.]{0,14}", 0..3),
     ) {
-        let (specs, bonds) = if scope == Scope::Persistent { (Vec::new(), Vec::new()) } else { (specs, bonds) };
+        let (specs, bonds, nics) =
+            if scope == Scope::Persistent { Default::default() } else { (specs, bonds, nics) };
         let [by_engine, checked, commit_on_success, validate_only] = flags;
         let context = if by_engine { ENGINE } else { LOCAL };
         let wait = Duration::from_millis(wait_ms);
@@ -39,12 +43,18 @@ proptest! {
             if position < removed { BondChange::Remove(name) } else { BondChange::Set(spec) }
         });
         let bonds = bonds.collect();
+        let nics: BTreeMap<IfName, NicSpec> = nics.into_iter().map(|nic| (nic.name.clone(), nic)).collect();
+        let nics = nics.into_iter().enumerate().map(|(position, (name, spec))| {
+            if position < removed { NicChange::Remove(name) } else { NicChange::Set(spec) }
+        });
+        let nics = nics.collect();
         let changes = specs.into_iter().enumerate().map(|(position, (name, spec))| {
             if position < removed { NetworkChange::Remove(name) } else { NetworkChange::Set(spec) }
         });
         let request = SetupRequest {
             changes: changes.collect(),
             bonds,
+            nics,
             options: SetupOptions {
                 transaction: TransactionId(Uuid::from_u128(8)),
                 origin: context.origin,

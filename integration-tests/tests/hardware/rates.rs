@@ -1,10 +1,8 @@
-//! What is set on the hardware and on what leaves it, on a real kernel, by the real agent and the real command line.
+//! What networks are given of a card.
 
 use anyhow::{Context, Result, ensure};
 use integration_tests::fleet::alone::{Alone, LIMIT};
 use integration_tests::fleet::program;
-use integration_tests::lab::Lab;
-use integration_tests::lab::nic::Nic;
 use serde_json::{Value, json};
 
 /// The far end of the slow cable: an address in each VLAN.
@@ -43,21 +41,20 @@ ended, after = heard()
 print(json.dumps([8 * (after - before) / (ended - begun) for before, after in zip(before, after)]))
 ";
 
-#[tokio::test]
-async fn networks_share_a_card_as_they_are_told() -> Result<()> {
-    let Some(lab) = Lab::enter("hardware").await? else { return Ok(()) };
-    let machine = lab.vm("hardware").nic(Nic::Wire).nic(Nic::SlowWire).nic(Nic::Wire).start().await?;
-    machine.run(FAR_END).await?;
-    machine.write("/run/flood.py", FLOOD).await?;
-    machine.write("/run/listen.py", LISTEN).await?;
-    let mut host = Alone::on(machine).await?;
-    host.start_agent().await?;
+/// Goes through the cases; the last leaves rates on eth1 that a reboot keeps.
+pub(crate) async fn are_kept_to(host: &Alone) -> Result<()> {
+    host.machine.run(FAR_END).await?;
+    host.machine.write("/run/flood.py", FLOOD).await?;
+    host.machine.write("/run/listen.py", LISTEN).await?;
+    shares_divide_a_full_card(host).await.context("shares")?;
+    a_limit_holds(host).await.context("limit")?;
+    an_unconfirmed_change_leaves_no_trace(host).await.context("undoing")?;
+    somebody_elses_queueing_is_kept(host).await.context("foreign")
+}
 
-    shares_divide_a_full_card(&host).await.context("shares")?;
-    a_limit_holds(&host).await.context("limit")?;
-    an_unconfirmed_change_leaves_no_trace(&host).await.context("undoing")?;
-    somebody_elses_queueing_is_kept(&host).await.context("foreign")?;
-    rates_come_back_after_a_reboot(&mut host).await.context("restoring")
+/// Waits after a boot until the last network has its class.
+pub(crate) async fn until_restored(host: &Alone) -> Result<()> {
+    host.machine.wait_until("tc filter show dev eth1 parent 7e57: | grep -q 7e57:15", LIMIT).await
 }
 
 fn networks(red: &Value, green: &Value) -> Value {
@@ -125,19 +122,8 @@ async fn somebody_elses_queueing_is_kept(host: &Alone) -> Result<()> {
     Ok(())
 }
 
-async fn rates_come_back_after_a_reboot(host: &mut Alone) -> Result<()> {
-    let before = queueing(host).await?;
-    host.stop_agent().await?;
-    host.machine.reboot().await?;
-    host.start_agent().await?;
-    host.machine.wait_until("tc filter show dev eth1 parent 7e57: | grep -q 7e57:15", LIMIT).await?;
-    let after = queueing(host).await?;
-    ensure!(before == after, "before:\n{before}\nafter:\n{after}");
-    Ok(())
-}
-
 /// What queues what leaves the slow card, but for the numbers that the kernel gives leaves.
-async fn queueing(host: &Alone) -> Result<String> {
+pub(crate) async fn queueing(host: &Alone) -> Result<String> {
     let show = "tc qdisc show dev eth1 | sed 's/fq_codel [0-9a-f]*:/fq_codel/' | sort; \
                 tc class show dev eth1 | grep hfsc | sed 's/leaf [0-9a-f]*:/leaf/' | sort; tc filter show dev eth1 parent 7e57: | sort";
     host.machine.run(show).await

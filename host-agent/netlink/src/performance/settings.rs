@@ -1,0 +1,33 @@
+//! What is set on NICs.
+
+use std::collections::BTreeMap;
+
+use trestle_model::{FeatureName, IfName, RingSizes};
+
+use crate::device::Devices;
+use crate::ethtool::{self, FEATURES_SET, GenericMessage, RINGS_SET, RX, TX};
+use crate::failure::Failure;
+
+pub(super) async fn set_rings(devices: &mut Devices<'_>, name: &IfName, sizes: RingSizes) -> Result<(), Failure> {
+    let mut message = about(devices, name, RINGS_SET).await?;
+    message.attributes.extend(sizes.rx.map(|rx| ethtool::number(RX, rx)));
+    message.attributes.extend(sizes.tx.map(|tx| ethtool::number(TX, tx)));
+    devices.nics.socket.change(message, 0).await
+}
+
+pub(super) async fn set_features(
+    devices: &mut Devices<'_>,
+    name: &IfName,
+    features: &BTreeMap<FeatureName, bool>,
+) -> Result<(), Failure> {
+    let mut message = about(devices, name, FEATURES_SET).await?;
+    message.attributes.push(ethtool::switches(features.iter().map(|(name, on)| (name.as_str(), *on))));
+    devices.nics.socket.change(message, 0).await
+}
+
+async fn about(devices: &mut Devices<'_>, name: &IfName, command: u8) -> Result<GenericMessage, Failure> {
+    let index = devices.require(name).await?.index;
+    let family = devices.nics.family().await?;
+    let family = family.ok_or_else(|| Failure::Mismatch("the kernel has no ethtool messages".to_owned()))?;
+    Ok(ethtool::about(family, command, index))
+}
