@@ -201,11 +201,13 @@ pub(super) fn merged(parts: impl Iterator<Item = Target>) -> Target {
     whole
 }
 
-/// Wants of a device what either of two targets of the same configuration wants.
+/// Wants of a device what either of two targets of the same configuration wants; first the one that describes it, since the
+/// other may only hold an MTU that would follow a port's.
 fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
+    let (one, other) = if one.kind == KindTarget::Found { (other, one) } else { (one, other) };
     LinkWanted {
         why: one.why,
-        kind: if one.kind == KindTarget::Found { other.kind } else { one.kind },
+        kind: one.kind,
         mac: one.mac.or(other.mac),
         mtu: one.mtu.or(other.mtu),
         up: one.up.or(other.up),

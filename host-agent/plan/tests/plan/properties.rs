@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use trestle_fake_host::World;
 use trestle_model::{AcceptRa, IfName, LinkNames};
 use trestle_plan::sample::random::{Nic, Round, nics, rounds};
-use trestle_plan::sample::{acceptable, untouched};
+use trestle_plan::sample::{Change, acceptable, untouched};
 use trestle_plan::{
     AutoconfChange, Host, Plan, Step, losses, ownership, repair_plan, steps_towards, undo_target, verify,
 };
@@ -106,7 +106,8 @@ async fn keep(scene: &Scene) {
     let plan = repair_plan(&scene.running, &scene.host.state(), &lost());
     scene.perform(&plan.steps).await;
     assert_eq!(verify(&plan.target, &scene.host.state()), [], "after {}", lines(&plan.steps));
-    assert_eq!(lost(), BTreeSet::new(), "after {}", lines(&plan.steps));
+    let left = losses(&scene.running, &scene.host.state());
+    assert_eq!(lost(), BTreeSet::new(), "after {}: {left:#?}", lines(&plan.steps));
 }
 
 /// Plays the requests, and at each looks at every place where it could have been broken off.
@@ -158,6 +159,18 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(play(world(nics), rounds));
     }
+}
+
+/// What is repaired below a bridge together with the bridge itself must not hold the bridge's MTU as it is.
+#[tokio::test]
+async fn a_half_moved_bridge_has_its_mtu_back() {
+    let world = World::default().idle_nic("eth0").idle_nic("eth2").mtu("eth2", 4000);
+    let requests = [
+        net("n1").on("eth2").vlan(10).bridgeless().set(),
+        net("n2").on("eth2").set(),
+        net("n2").on("eth0").mtu(1400).set(),
+    ];
+    play(world, requests.into_iter().map(|change| (vec![Change::Network(change)], vec![])).collect()).await;
 }
 
 #[test]
