@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
-use trestle_model::{ConnectivityCheck, TransactionId};
+use trestle_model::{ConnectivityCheck, Finding, Findings, TransactionId};
 
 use super::Refusal;
 
@@ -59,8 +59,8 @@ struct Seat {
     confirmed: oneshot::Sender<Kept>,
 }
 
-/// Tells the confirmer that its confirmation is on disk; dropped, that it came too late.
-pub(super) type Kept = oneshot::Sender<()>;
+/// Tells the confirmer that its confirmation is on disk, or why it is not; dropped, that it came too late.
+pub(super) type Kept = oneshot::Sender<Result<(), Finding>>;
 
 /// The wait of one transaction; nobody can confirm it any more when it is dropped.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Confirmations {
         if seat.confirmed.send(kept_in).is_err() {
             return Err(late);
         }
-        kept.await.map_err(|_| late)
+        let written = kept.await.map_err(|_| late)?;
+        written.map_err(|finding| Refusal::Findings(Findings(vec![finding])))
     }
 
     fn take(&self, transaction: TransactionId, by: &Confirmer) -> Result<Seat, Refusal> {

@@ -336,9 +336,10 @@ impl<H: Site> Execution<'_, H> {
             return Err(Finding::error(Code::ConnectivityLost, "", message));
         };
         advance(open, Event::Confirmed);
-        self.write_open(open).await?;
+        let written = self.write_open(open).await;
         // A confirmer that has gone does not take its confirmation back.
-        let _gone = kept.send(());
+        let _gone = kept.send(written.clone());
+        written?;
         self.tell(Progress::Confirmed);
         Ok(())
     }

@@ -134,8 +134,9 @@ async fn a_change_that_the_disk_cannot_take_over_is_undone() {
     assert!(bench.has_link("blue"));
     disk.fill();
     let confirmation = wire::ConfirmNetworksRequest { transaction_id };
-    let late = tokio::time::timeout(BOUND, agent.client.confirm_networks(confirmation)).await.unwrap().unwrap_err();
-    assert!(late.message().contains(Code::TransactionNotFound.as_str()), "{late}");
+    let answer = tokio::time::timeout(BOUND, agent.client.confirm_networks(confirmation)).await.unwrap();
+    let refused = answer.unwrap_err();
+    assert!(refused.message().contains(Code::StoreFailed.as_str()), "{refused}");
     // Neither the adoption nor the undo can be noted: the host is put back, and the process ends.
     agent.fails().await;
     bench.until(&before).await;
