@@ -4,6 +4,7 @@
 mod kernel {
     mod advertisements;
     pub(crate) mod bench;
+    mod containers;
     mod disk;
     mod far;
     mod keeping;

@@ -264,6 +264,44 @@ mod tests {
         assert_eq!(explanation(&error), None);
     }
 
+    /// The answer to a request that was made with `flags`, of these messages.
+    fn answer(flags: u16, messages: &[&[u8]]) -> Answer<RouteNetlinkMessage> {
+        let mut answer = Answer { messages: Vec::new(), interrupted: false, failure: None, complete: false };
+        messages.iter().for_each(|bytes| answer.take(bytes, flags, &Some));
+        answer
+    }
+
+    fn bytes(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = flags;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_malformed_answer_is_an_error_and_a_malformed_object_of_a_table_is_left_out() {
+        let link = bytes(RouteNetlinkMessage::NewLink(LinkMessage::default()), NLM_F_MULTIPART);
+        // The message says that it is longer than it is, or breaks off within its header, or within the link's.
+        let mut longer = link.clone();
+        longer[0] = longer[0].wrapping_add(4);
+        for malformed in [longer.as_slice(), &link[..12], &link[..20], &[]] {
+            let changed = answer(NLM_F_ACK, &[malformed]);
+            assert!(matches!(changed.failure, Some(Failure::Garbled(_))) && changed.complete, "{changed:?}");
+            let table = answer(NLM_F_DUMP, &[malformed, &link]);
+            assert!(table.failure.is_none() && !table.complete, "{table:?}");
+            assert_eq!(table.messages.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_table_that_changed_while_it_was_read_is_noticed() {
+        let link = |flags| bytes(RouteNetlinkMessage::NewLink(LinkMessage::default()), NLM_F_MULTIPART | flags);
+        assert!(!answer(NLM_F_DUMP, &[&link(0), &link(0)]).interrupted);
+        assert!(answer(NLM_F_DUMP, &[&link(0), &link(NLM_F_DUMP_INTR), &link(0)]).interrupted);
+    }
+
     #[tokio::test]
     async fn an_answer_that_nobody_waited_for_is_passed_over() {
         let socket = Socket::open(NETLINK_ROUTE).unwrap();

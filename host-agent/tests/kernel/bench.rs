@@ -294,6 +294,16 @@ impl Agent {
         self.process.wait().await.unwrap();
     }
 
+    /// Lets the program stand still, as one that gets no processor.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets the program go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id().expect("the agent runs")).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();

@@ -116,6 +116,22 @@ async fn what_others_take_away_comes_back_within_a_second() {
 }
 
 #[tokio::test]
+async fn what_is_lost_while_the_kernel_drops_its_notices_comes_back() {
+    let Some(bench) = Bench::with("flooded", "").await else { return };
+    let agent = kept(&bench).await;
+    let agreed = bench.settled().await;
+    // More notices than the agent's socket has room for; the loss is told among the last of them.
+    agent.freeze();
+    let flood: String = (0..400).map(|n| format!("link add flood{n} type bridge\nlink del flood{n}\n")).collect();
+    bench.ip_batch(&flood);
+    bench.ip("address del 192.0.2.20/24 dev blue");
+    agent.thaw();
+    let took = bench.back_to(&agreed).await;
+    assert!(took < Duration::from_secs(10), "{took:?}: only the keeper's period can have told");
+    agent.terminate().await;
+}
+
+#[tokio::test]
 async fn another_that_manages_the_same_is_not_fought() {
     let Some(bench) = Bench::with("rivals", "").await else { return };
     let mut agent = kept(&bench).await;

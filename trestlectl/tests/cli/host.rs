@@ -68,7 +68,7 @@ async fn a_store_that_fails_is_not_taken_for_a_lost_connection() {
     let ran = host.run(&["setup", "-f", "-"], &NETWORKS.replace("eth1", "full0")).await;
     assert_eq!((ran.code, host.agent.refusals()), (3, 1));
     assert!(
-        ran.stderr.contains("error STORE_FAILED: store in /data cannot be used: no storage space"),
+        ran.stderr.contains("setup: STORE_FAILED: store in /data cannot be used: no storage space"),
         "{}",
         ran.stderr
     );
