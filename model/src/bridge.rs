@@ -1,7 +1,10 @@
 //! What an operator can say about a bridge.
 
+mod number;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::number::{BridgeNumber, BridgeNumbers, same_time};
 use crate::{IfName, OutOfRange};
 
 /// The bridge of a bridged network.
@@ -19,7 +22,7 @@ pub struct BridgeSpec {
 ///
 /// *Source*: `ip-link(8)`, "BRIDGE Type Support"; kernel `net/bridge/br_netlink.c`. Times are in centiseconds
 /// (`USER_HZ`), as the kernel's attributes carry them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BridgeOptions {
     /// Ageing time of learned entries, centiseconds; kernel's default 30000.
     pub ageing_time_cs: Option<u32>,
@@ -41,6 +44,9 @@ pub struct BridgeOptions {
     pub vlan_filtering: Option<bool>,
     /// VLAN that untagged frames belong to when filtering, 0..4094; kernel's default 1; 0 is none.
     pub default_pvid: Option<u16>,
+    /// The rarer ones that are given.
+    #[serde(default, skip_serializing_if = "BridgeNumbers::is_empty")]
+    pub numbers: BridgeNumbers,
 }
 
 /// An option that contradicts a MAC table managed by libvirt.

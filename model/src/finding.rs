@@ -260,8 +260,6 @@ codes! {
     ForeignDevice = "FOREIGN_DEVICE", ovirt Some(27);
     /// An MTU is out of range for the device or for IPv6.
     MtuOutOfRange = "MTU_OUT_OF_RANGE", ovirt None;
-    /// A bridge option is not known.
-    BridgeOptionUnknown = "BRIDGE_OPTION_UNKNOWN", ovirt Some(21);
     /// A bridge option is out of range.
     BridgeOptionOutOfRange = "BRIDGE_OPTION_OUT_OF_RANGE", ovirt Some(21);
     /// The kernel lacks a feature that the request needs.

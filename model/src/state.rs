@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Bond, BondPort, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr, MacTableManager,
-    Management, Mtu, NicState, ResolverState, VlanId,
+    Bond, BondPort, BridgeNumbers, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr,
+    MacTableManager, Management, Mtu, NicState, ResolverState, VlanId,
 };
 
 /// One consistent snapshot of a host.
@@ -125,7 +125,7 @@ pub enum LinkKind {
 }
 
 /// A bridge's own attributes; times in centiseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bridge {
     /// Whether the spanning tree protocol runs.
     pub stp: bool,
@@ -149,6 +149,9 @@ pub struct Bridge {
     pub vlan_filtering: bool,
     /// VLAN of untagged frames when filtering; 0 is none.
     pub default_pvid: u16,
+    /// The rarer ones that are not as the kernel makes them.
+    #[serde(default, skip_serializing_if = "BridgeNumbers::is_empty")]
+    pub numbers: BridgeNumbers,
 }
 
 /// A bridge port's flags.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Fleet, Network};
 use trestle_model::{
-    BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, ResourceId, Severity,
+    BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, OutOfRange, ResourceId,
+    Severity,
 };
 
 use crate::matrix::{self, Incapable};
@@ -82,7 +83,13 @@ fn options_out_of_range(options: &BridgeOptions, spot: &Spot) -> Vec<Finding> {
         let bad = option.check(value?).err()?;
         Some(spot.error(Code::BridgeOptionOutOfRange, &format!("{BRIDGE_OPTIONS}.{name}"), bad.to_string()))
     };
-    given.into_iter().filter_map(check).collect()
+    let numbers = options.numbers.iter().filter_map(|(number, value)| {
+        let (low, high) = number.range();
+        let field = format!("{BRIDGE_OPTIONS}.{number}");
+        let bad = (value < low || value > high).then_some(OutOfRange { value, low, high })?;
+        Some(spot.error(Code::BridgeOptionOutOfRange, &field, bad.to_string()))
+    });
+    given.into_iter().filter_map(check).chain(numbers).collect()
 }
 
 /// Profiles are for guests, and guests need a bridge.

@@ -7,6 +7,7 @@
 //! This crate never decides: a step is performed as it is given, or fails with the kernel's own words.
 
 mod bonding;
+mod bridge_number;
 mod device;
 mod discipline;
 mod ethtool;

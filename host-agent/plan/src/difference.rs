@@ -11,7 +11,7 @@ use std::borrow::Borrow;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, IfName, LibvirtNetwork,
-    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverState, Route, Rule,
+    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverState, Route, Rule, same_time,
 };
 
 pub(crate) use self::bond::{active_change, bond_change};
@@ -61,17 +61,22 @@ pub(crate) fn bridge_change(wanted: &Bridge, is: &Bridge, features: &FeatureSet)
     let filters = features.has(Feature::BridgeVlanFiltering);
     BridgeChange {
         stp: differing(wanted.stp, is.stp),
-        ageing_time_cs: differing(wanted.ageing_time_cs, is.ageing_time_cs),
-        forward_delay_cs: differing(wanted.forward_delay_cs, is.forward_delay_cs),
-        hello_time_cs: differing(wanted.hello_time_cs, is.hello_time_cs),
-        max_age_cs: differing(wanted.max_age_cs, is.max_age_cs),
+        ageing_time_cs: differing_time(wanted.ageing_time_cs, is.ageing_time_cs),
+        forward_delay_cs: differing_time(wanted.forward_delay_cs, is.forward_delay_cs),
+        hello_time_cs: differing_time(wanted.hello_time_cs, is.hello_time_cs),
+        max_age_cs: differing_time(wanted.max_age_cs, is.max_age_cs),
         priority: differing(wanted.priority, is.priority),
         multicast_snooping: differing(wanted.multicast_snooping, is.multicast_snooping),
         multicast_querier: differing(wanted.multicast_querier, is.multicast_querier),
         group_fwd_mask: differing(wanted.group_fwd_mask, is.group_fwd_mask),
         vlan_filtering: differing(wanted.vlan_filtering, is.vlan_filtering).filter(|_| filters),
         default_pvid: differing(wanted.default_pvid, is.default_pvid).filter(|_| filters),
+        numbers: wanted.numbers.change(&is.numbers),
     }
+}
+
+fn differing_time(wanted: u32, is: u32) -> Option<u32> {
+    Some(wanted).filter(|wanted| !same_time(*wanted, is))
 }
 
 /// Returns the port flags that are wanted and differ.

@@ -245,6 +245,9 @@ impl Comparison<'_> {
         self.compare(object, "group_fwd_mask", change.group_fwd_mask, has.group_fwd_mask);
         self.compare(object, "vlan_filtering", change.vlan_filtering, has.vlan_filtering);
         self.compare(object, "default_pvid", change.default_pvid, has.default_pvid);
+        for (number, wanted) in change.numbers.iter() {
+            self.compare(object, number.name(), Some(wanted), has.numbers.value(number));
+        }
     }
 
     fn bond(&mut self, object: Object<'_>, wanted: &BondOptions, has: &BondOptions, name: &IfName) {

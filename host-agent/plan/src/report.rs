@@ -78,7 +78,7 @@ pub fn bridge_reports(config: &HostConfig, observed: &HostState) -> Vec<BridgeRe
             mtu: link.mtu,
             up: link.up,
             carrier: link.carrier,
-            options: *link.bridge()?,
+            options: link.bridge()?.clone(),
             ports: ports(&link.name, &census),
             addresses: link.addresses.clone(),
         })
@@ -159,7 +159,7 @@ fn network_report(config: &HostConfig, entry: &NetworkEntry, ground: &Ground<'_>
         addresses: device.map(|link| link.addresses.clone()).unwrap_or_default(),
         gateways,
         default_route,
-        bridge: bridge.and_then(|link| link.bridge().copied()),
+        bridge: bridge.and_then(|link| link.bridge().cloned()),
         ports: bridge.map(|bridge| ports(&bridge.name, census)).unwrap_or_default(),
         mac_table: spec.is_managed().then(|| mac_table(spec, census)),
         dhcp: device.map(|link| census.clients(&link.name).iter().copied().cloned().collect()).unwrap_or_default(),

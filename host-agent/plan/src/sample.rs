@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use trestle_model::{
-    AddressOrigin, BitRate, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeOptions,
-    BridgeSpec, Code, ConnectivityCheck, FdbState, FeatureName, HostConfig, HostQos, HostState, IfName, Ipv4Config,
-    Ipv6Config, Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, NicChange, NicSpec,
-    Offload, Origin, ResolverState, RingSizes, Route, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4,
-    StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    AddressOrigin, BitRate, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeNumber,
+    BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, FeatureName, HostConfig, HostQos, HostState, IfName,
+    Ipv4Config, Ipv6Config, Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, NicChange,
+    NicSpec, Offload, Origin, ResolverState, RingSizes, Route, Scope, SetupOptions, SetupRequest, Southbound,
+    StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
 };
 use uuid::Uuid;
 
@@ -47,6 +47,13 @@ pub fn net(network: &str) -> Net {
         host_qos: None,
         custom: BTreeMap::new(),
     })
+}
+
+/// Returns a rarer bridge option with a legal value that is not the kernel's.
+pub fn other_value(number: BridgeNumber) -> (BridgeNumber, u32) {
+    let (low, high) = number.range();
+    let value = number.default_value().saturating_mul(2).clamp(low, high);
+    (number, if value == number.default_value() { number.default_value().abs_diff(1) } else { value })
 }
 
 impl Net {

@@ -11,8 +11,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondMode, DhcpClientSpec, FdbEntry, FeatureName, HostQos, IfName, IpFamily, MacAddr, MacTableManager, Mtu,
-    RingSizes, Route, Rule, TrafficClass, VlanId,
+    Address, BondMode, BridgeNumbers, DhcpClientSpec, FdbEntry, FeatureName, HostQos, IfName, IpFamily, MacAddr,
+    MacTableManager, Mtu, RingSizes, Route, Rule, TrafficClass, VlanId,
 };
 use uuid::Uuid;
 
@@ -315,7 +315,7 @@ pub struct NetworkDefinition {
 }
 
 /// Bridge options to set; times in centiseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BridgeChange {
     /// Spanning tree protocol.
     pub stp: Option<bool>,
@@ -339,6 +339,9 @@ pub struct BridgeChange {
     pub vlan_filtering: Option<bool>,
     /// VLAN of untagged frames.
     pub default_pvid: Option<u16>,
+    /// The rarer ones.
+    #[serde(default, skip_serializing_if = "BridgeNumbers::is_empty")]
+    pub numbers: BridgeNumbers,
 }
 
 /// Port flags to set.
@@ -519,7 +522,11 @@ impl fmt::Display for BridgeChange {
         words.add("multicast_querier", self.multicast_querier.map(on_off))?;
         words.add("group_fwd_mask", self.group_fwd_mask)?;
         words.add("vlan_filtering", self.vlan_filtering.map(on_off))?;
-        words.add("default_pvid", self.default_pvid)
+        words.add("default_pvid", self.default_pvid)?;
+        for (number, value) in self.numbers.iter() {
+            words.add(number.name(), Some(value))?;
+        }
+        Ok(())
     }
 }
 

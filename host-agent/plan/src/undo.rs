@@ -222,7 +222,7 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
     let has = |aspect| before.touched.contains(&aspect);
     let kind = match &link.kind {
         _ if before.of_guest => KindTarget::Guest,
-        LinkKind::Bridge(bridge) if has(Aspect::Kind) => KindTarget::Bridge(*bridge),
+        LinkKind::Bridge(bridge) if has(Aspect::Kind) => KindTarget::Bridge(bridge.clone()),
         LinkKind::Vlan { base, id } if has(Aspect::Kind) => KindTarget::Vlan { base: base.clone(), id: *id },
         LinkKind::Bond(bond) if has(Aspect::Kind) => KindTarget::Bond(Box::new(bond.options.clone())),
         LinkKind::Bridge(_)

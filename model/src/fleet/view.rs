@@ -357,7 +357,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         Topology::Bridged(BridgeSpec {
             name: network.bridge_name.clone().unwrap_or_else(|| IfName::for_bridge(&network.id)),
             stp: network.stp,
-            options: network.bridge_options,
+            options: network.bridge_options.clone(),
         })
     } else {
         Topology::Bridgeless

@@ -1,7 +1,10 @@
 //! Bridge options.
 
+mod number;
+
 use trestle_model::{BridgeOption, BridgeOptions, Code, Finding};
 
+pub(super) use self::number::{build_numbers, read_numbers};
 use crate::form::Form;
 use crate::host::v1 as wire;
 
@@ -40,6 +43,8 @@ pub(crate) fn read_options(form: &mut Form, path: &str, options: Option<&wire::B
         );
         form.note(finding.remedy("clear the mask's three lowest bits"));
     }
+    let numbers = read_numbers(form, path, given);
+    number::check_ranges(form, path, &numbers);
     BridgeOptions {
         ageing_time_cs,
         forward_delay_cs,
@@ -51,6 +56,7 @@ pub(crate) fn read_options(form: &mut Form, path: &str, options: Option<&wire::B
         group_fwd_mask,
         vlan_filtering: given.vlan_filtering,
         default_pvid,
+        numbers,
     }
 }
 
@@ -67,6 +73,7 @@ pub(crate) fn build_options(options: &BridgeOptions) -> Option<wire::BridgeOptio
         group_fwd_mask: options.group_fwd_mask.map(u32::from),
         vlan_filtering: options.vlan_filtering,
         default_pvid: options.default_pvid.map(u32::from),
+        ..build_numbers(&options.numbers)
     };
     (built != wire::BridgeOptions::default()).then_some(built)
 }

@@ -265,6 +265,10 @@ fn bridge_options_are_checked() {
         priority: Some(65_536),
         group_fwd_mask: Some(0x1_0000),
         default_pvid: Some(4095),
+        multicast_hash_max: Some(0),
+        multicast_query_interval_cs: Some(99),
+        multicast_igmp_version: Some(1),
+        multicast_mld_version: Some(3),
         ..wire::BridgeOptions::default()
     };
     let names = [
@@ -274,11 +278,20 @@ fn bridge_options_are_checked() {
         "group_fwd_mask",
         "hello_time_cs",
         "max_age_cs",
+        "multicast_hash_max",
+        "multicast_igmp_version",
+        "multicast_mld_version",
+        "multicast_query_interval_cs",
         "priority",
     ];
     let expected = names.map(|name| format!("BRIDGE_OPTION_OUT_OF_RANGE networks[0].bridge_options.{name}"));
     let network = wire::Network { bridge_options: Some(beyond), ..blue() };
     assert_eq!(violations(parse_setup(&request(vec![network]), LOCAL)), expected);
+    let options = wire::BridgeOptions { multicast_router: Some(4), ..wire::BridgeOptions::default() };
+    check_network(
+        wire::Network { bridge_options: Some(options), ..blue() },
+        &["ENUM_UNKNOWN networks[0].bridge_options.multicast_router"],
+    );
     for mask in [1, 2, 4, 0xffff] {
         let options = wire::BridgeOptions { group_fwd_mask: Some(mask), ..wire::BridgeOptions::default() };
         check_network(

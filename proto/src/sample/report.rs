@@ -54,7 +54,8 @@ pub(super) fn addresses() -> impl Strategy<Value = Vec<Address>> {
 }
 
 fn bridge() -> impl Strategy<Value = Bridge> {
-    (any::<[u32; 4]>(), any::<[u16; 3]>(), any::<[bool; 4]>()).prop_map(|(times, numbers, flags)| Bridge {
+    let rest = super::spec::numbers().prop_map(|numbers| numbers.unusual());
+    (any::<[u32; 4]>(), any::<[u16; 3]>(), any::<[bool; 4]>(), rest).prop_map(|(times, numbers, flags, rest)| Bridge {
         stp: flags[0],
         ageing_time_cs: times[0],
         forward_delay_cs: times[1],
@@ -66,6 +67,7 @@ fn bridge() -> impl Strategy<Value = Bridge> {
         group_fwd_mask: numbers[1],
         vlan_filtering: flags[3],
         default_pvid: numbers[2],
+        numbers: rest,
     })
 }
 

@@ -7,9 +7,9 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    BitRate, BridgeOptions, BridgeSpec, FeatureName, HostQos, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu,
-    NameServer, NetworkName, NetworkSpec, NicSpec, Offload, RingSizes, Southbound, StaticIpv4, StaticIpv6, StaticRoute,
-    Topology, VlanId,
+    BitRate, BridgeNumber, BridgeNumbers, BridgeOptions, BridgeSpec, FeatureName, HostQos, IfName, Ipv4Config,
+    Ipv6Config, MacTableManager, Mtu, NameServer, NetworkName, NetworkSpec, NicSpec, Offload, RingSizes, Southbound,
+    StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -102,6 +102,17 @@ fn extras() -> impl Strategy<Value = (Vec<NameServer>, bool, BTreeMap<String, St
     (proptest::sample::subsequence(servers.to_vec(), 0..=3), any::<bool>(), custom)
 }
 
+pub(crate) fn numbers() -> impl Strategy<Value = BridgeNumbers> {
+    let given = proptest::sample::subsequence(BridgeNumber::ALL.to_vec(), 0..4);
+    (given, any::<u32>()).prop_map(|(given, seed)| {
+        let within = |number: BridgeNumber| {
+            let (low, high) = number.range();
+            low + seed % (high - low).saturating_add(1).max(1)
+        };
+        given.into_iter().map(|number| (number, within(number))).collect()
+    })
+}
+
 pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
     let times = (
         option::of(0_u32..100_000),
@@ -117,21 +128,24 @@ pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
         option::of(any::<bool>()),
         option::of(0_u16..=4094),
     );
-    (times, rest).prop_map(|((ageing_time_cs, forward_delay_cs, hello_time_cs, max_age_cs), rest)| {
-        let (priority, multicast_snooping, multicast_querier, group_fwd_mask, vlan_filtering, default_pvid) = rest;
-        BridgeOptions {
-            ageing_time_cs,
-            forward_delay_cs,
-            hello_time_cs,
-            max_age_cs,
-            priority,
-            multicast_snooping,
-            multicast_querier,
-            group_fwd_mask,
-            vlan_filtering,
-            default_pvid,
-        }
-    })
+    (times, rest, numbers()).prop_map(
+        |((ageing_time_cs, forward_delay_cs, hello_time_cs, max_age_cs), rest, numbers)| {
+            let (priority, multicast_snooping, multicast_querier, group_fwd_mask, vlan_filtering, default_pvid) = rest;
+            BridgeOptions {
+                ageing_time_cs,
+                forward_delay_cs,
+                hello_time_cs,
+                max_age_cs,
+                priority,
+                multicast_snooping,
+                multicast_querier,
+                group_fwd_mask,
+                vlan_filtering,
+                default_pvid,
+                numbers,
+            }
+        },
+    )
 }
 
 pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {

@@ -34,7 +34,6 @@ pub const fn canonical(code: Code) -> Status {
         | Code::VlanWithoutSouthbound
         | Code::BridgeNameInvalid
         | Code::MtuOutOfRange
-        | Code::BridgeOptionUnknown
         | Code::BridgeOptionOutOfRange
         | Code::BondNameInvalid
         | Code::BondOptionInvalid => Status::InvalidArgument,

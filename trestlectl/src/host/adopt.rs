@@ -144,6 +144,7 @@ fn kept(is: &BridgeReport) -> BridgeOptions {
         group_fwd_mask: Some(is.group_fwd_mask),
         vlan_filtering: Some(is.vlan_filtering),
         default_pvid: Some(is.default_pvid),
+        ..is.options.unwrap_or_default()
     }
 }
 

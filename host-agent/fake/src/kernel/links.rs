@@ -1,8 +1,8 @@
 //! Devices: making, removing, up and down, bridges and their ports.
 
 use trestle_model::{
-    Bridge, Egress, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, NicState, PortFlags,
-    VlanId,
+    Bridge, BridgeNumbers, Egress, Feature, FeatureSet, IfName, Ipv6Autoconf, Link, LinkKind, MacAddr, Mtu, NicState,
+    PortFlags, VlanId,
 };
 use trestle_plan::{BridgeChange, PortChange};
 
@@ -21,6 +21,7 @@ const NEW_BRIDGE: Bridge = Bridge {
     group_fwd_mask: 0,
     vlan_filtering: false,
     default_pvid: 1,
+    numbers: BridgeNumbers::NONE,
 };
 
 const NEW_PORT: PortFlags = PortFlags {
@@ -323,6 +324,7 @@ impl Kernel {
         set(&mut bridge.group_fwd_mask, change.group_fwd_mask);
         set(&mut bridge.vlan_filtering, change.vlan_filtering);
         set(&mut bridge.default_pvid, change.default_pvid);
+        bridge.numbers.set(&change.numbers);
         let pvid_changed = bridge.default_pvid != had_pvid;
         if pvid_changed {
             // Entries in a VLAN that a port no longer has are left behind; those of the bridge itself follow.

@@ -13,6 +13,7 @@ use trestle_model::{
 };
 
 use super::{Names, bonds, pick};
+use crate::bridge_number;
 use crate::failure::Failure;
 use crate::hardware::Place;
 use crate::socket::Socket;
@@ -183,6 +184,7 @@ fn bridge(data: &[InfoBridge]) -> Bridge {
         group_fwd_mask: pick!(data, InfoBridge::GroupFwdMask).copied().unwrap_or_default(),
         vlan_filtering: pick!(data, InfoBridge::VlanFiltering).copied().unwrap_or_default(),
         default_pvid: pick!(data, InfoBridge::VlanDefaultPvid).copied().unwrap_or_default(),
+        numbers: bridge_number::read(data),
     }
 }
 

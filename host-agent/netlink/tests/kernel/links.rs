@@ -1,6 +1,7 @@
 //! Devices: made, set, removed, and refused.
 
-use trestle_model::{Bridge, Feature, LinkKind, Mtu, PortFlags, VlanId};
+use trestle_model::{Bridge, BridgeNumber, BridgeNumbers, Feature, LinkKind, Mtu, PortFlags, VlanId};
+use trestle_plan::sample::other_value;
 use trestle_plan::{BridgeChange, KernelStep, PortChange};
 
 use crate::scene::{create_bridge, delete, has, in_namespace, name, run, set_master, set_up, told};
@@ -21,7 +22,7 @@ fn makes_a_bridge_with_mac_and_mark() {
         assert_eq!(link.alias.as_deref(), Some("trestle:blue"));
         assert!(!link.up && !link.carrier && !link.ipv6_disabled);
         assert_eq!((link.mtu, &link.master, link.port, link.promiscuity), (Mtu::ETHERNET, &None, None, 0));
-        let bridge = *link.bridge().unwrap();
+        let bridge = link.bridge().unwrap();
         assert!(!bridge.stp && bridge.multicast_snooping && !bridge.multicast_querier && !bridge.vlan_filtering);
         assert_eq!((bridge.ageing_time_cs, bridge.forward_delay_cs, bridge.priority), (30_000, 1_500, 32_768));
         if let Some(told) = told("ip -d -j link show dev br0") {
@@ -73,7 +74,10 @@ fn refuses_to_take_another_device_for_a_bridge() {
 fn sets_every_option_of_a_bridge_and_back() {
     in_namespace(async |scene| {
         scene.try_perform(&[create_bridge("br0"), set_up("br0", true)]).await.unwrap();
-        let before = *scene.link("br0").await.bridge().unwrap();
+        let before = scene.link("br0").await.bridge().unwrap().clone();
+        // A kernel without VLAN filtering counts nothing by VLAN.
+        let everywhere = |number: &BridgeNumber| *number != BridgeNumber::VlanStatistics;
+        let numbers: BridgeNumbers = BridgeNumber::ALL.into_iter().filter(everywhere).map(other_value).collect();
         let change = BridgeChange {
             stp: Some(true),
             ageing_time_cs: Some(12_300),
@@ -86,6 +90,7 @@ fn sets_every_option_of_a_bridge_and_back() {
             group_fwd_mask: Some(16_384),
             vlan_filtering: None,
             default_pvid: None,
+            numbers: numbers.clone(),
         };
         scene.perform(&[KernelStep::SetBridge { bridge: name("br0"), change }]).await;
         let expected = Bridge {
@@ -98,7 +103,8 @@ fn sets_every_option_of_a_bridge_and_back() {
             multicast_snooping: false,
             multicast_querier: true,
             group_fwd_mask: 16_384,
-            ..before
+            numbers: numbers.clone(),
+            ..before.clone()
         };
         assert_eq!(scene.link("br0").await.kind, LinkKind::Bridge(expected));
         if let Some(told) = told("ip -d -j link show dev br0") {
@@ -106,6 +112,8 @@ fn sets_every_option_of_a_bridge_and_back() {
             assert_eq!((&data["stp_state"], &data["forward_delay"]), (&1.into(), &400.into()));
             assert_eq!((&data["ageing_time"], &data["priority"]), (&12_300.into(), &4_096.into()));
             assert_eq!((&data["mcast_snooping"], &data["mcast_querier"]), (&0.into(), &1.into()));
+            assert_eq!((&data["mcast_router"], &data["mcast_query_intvl"]), (&2.into(), &25_000.into()));
+            assert_eq!((&data["mcast_hash_max"], &data["nf_call_iptables"]), (&8192.into(), &1.into()));
         }
         // The spanning tree stops before a forward delay is set that it would not allow.
         let back = BridgeChange {
@@ -118,6 +126,7 @@ fn sets_every_option_of_a_bridge_and_back() {
             multicast_snooping: Some(true),
             multicast_querier: Some(false),
             group_fwd_mask: Some(0),
+            numbers: BridgeNumbers::NONE.change(&numbers),
             ..BridgeChange::default()
         };
         scene.perform(&[KernelStep::SetBridge { bridge: name("br0"), change: back }]).await;
@@ -300,10 +309,11 @@ fn filters_by_vlan_or_says_why_not() {
     in_namespace(async |scene| {
         scene.try_perform(&[create_bridge("br0")]).await.unwrap();
         let change = BridgeChange { vlan_filtering: Some(true), default_pvid: Some(7), ..BridgeChange::default() };
-        let step = KernelStep::SetBridge { bridge: name("br0"), change };
+        let step = KernelStep::SetBridge { bridge: name("br0"), change: change.clone() };
         if has(Feature::BridgeVlanFiltering).await {
             scene.perform(&[step]).await;
-            let bridge = *scene.link("br0").await.bridge().unwrap();
+            let link = scene.link("br0").await;
+            let bridge = link.bridge().unwrap();
             assert!(bridge.vlan_filtering);
             assert_eq!(bridge.default_pvid, 7);
         } else {

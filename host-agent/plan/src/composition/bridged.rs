@@ -28,11 +28,12 @@ pub(super) fn make_port(wanted: &mut LinkWanted, spec: &NetworkSpec, bridge: &If
 impl Composition<'_> {
     pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
         let attributes = attributes(spec, bridge);
+        let pvid = attributes.default_pvid;
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
         wanted.mac = spec.southbound.as_ref().and_then(|southbound| self.mac_below(southbound));
         self.make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
-        self.guests(spec, bridge, attributes.default_pvid);
+        self.guests(spec, bridge, pvid);
         self.isolation(spec, bridge);
         self.libvirt_network(spec, bridge);
     }
@@ -149,5 +150,6 @@ fn attributes(spec: &NetworkSpec, bridge: &BridgeSpec) -> Bridge {
         group_fwd_mask: options.group_fwd_mask.unwrap_or(NEW_BRIDGE.group_fwd_mask),
         vlan_filtering: options.vlan_filtering.unwrap_or_else(|| spec.is_managed()),
         default_pvid: options.default_pvid.unwrap_or(NEW_BRIDGE.default_pvid),
+        numbers: options.numbers.unusual(),
     }
 }

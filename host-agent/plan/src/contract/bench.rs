@@ -76,7 +76,7 @@ impl<'a, H: Host> Bench<'a, H> {
     }
 
     pub(super) async fn bridge_of(&self, name: &IfName) -> Result<Bridge, String> {
-        self.link(name).await?.bridge().copied().ok_or_else(|| format!("{name} is no bridge"))
+        self.link(name).await?.bridge().cloned().ok_or_else(|| format!("{name} is no bridge"))
     }
 
     pub(super) async fn bond_of(&self, name: &IfName) -> Result<Bond, String> {

@@ -1,8 +1,9 @@
 //! Cases about devices.
 
-use trestle_model::{Bridge, LinkKind};
+use trestle_model::{Bridge, BridgeNumber, BridgeNumbers, LinkKind};
 
 use super::bench::{Bench, MAC, OTHER_MAC, is_vlan, master, mtu, same, up};
+use crate::sample::other_value;
 use crate::steps::NEW_BRIDGE;
 use crate::{BridgeChange, Host, KernelStep, Step};
 
@@ -40,6 +41,8 @@ pub(super) async fn bridge_attributes_are_kept<H: Host>(bench: &Bench<'_, H>) ->
     let new = bench.bridge_of(&bridge).await?;
     let comparable = Bridge { vlan_filtering: false, default_pvid: NEW_BRIDGE.default_pvid, ..new };
     same("a new bridge", &comparable, &NEW_BRIDGE)?;
+    let everywhere = |number: &BridgeNumber| *number != BridgeNumber::VlanStatistics;
+    let numbers: BridgeNumbers = BridgeNumber::ALL.into_iter().filter(everywhere).map(other_value).collect();
     let change = BridgeChange {
         stp: Some(true),
         ageing_time_cs: Some(10_000),
@@ -52,6 +55,7 @@ pub(super) async fn bridge_attributes_are_kept<H: Host>(bench: &Bench<'_, H>) ->
         group_fwd_mask: Some(8),
         vlan_filtering: None,
         default_pvid: None,
+        numbers: numbers.clone(),
     };
     bench.perform([KernelStep::SetBridge { bridge: bridge.clone(), change }]).await?;
     let expected = Bridge {
@@ -64,6 +68,7 @@ pub(super) async fn bridge_attributes_are_kept<H: Host>(bench: &Bench<'_, H>) ->
         multicast_snooping: false,
         multicast_querier: true,
         group_fwd_mask: 8,
+        numbers,
         ..new
     };
     same("bridge", &bench.bridge_of(&bridge).await?, &expected)?;
@@ -83,7 +88,7 @@ pub(super) async fn bridge_filters_by_vlan<H: Host>(bench: &Bench<'_, H>) -> Res
     ] {
         bench.perform([KernelStep::SetBridge { bridge: bridge.clone(), change }]).await?;
     }
-    let expected = Bridge { vlan_filtering: true, default_pvid: 5, ..new };
+    let expected = Bridge { vlan_filtering: true, default_pvid: 5, ..new.clone() };
     same("bridge", &bench.bridge_of(&bridge).await?, &expected)?;
     let change = BridgeChange { vlan_filtering: Some(false), ..BridgeChange::default() };
     bench.perform([KernelStep::SetBridge { bridge: bridge.clone(), change }]).await?;

@@ -1,9 +1,9 @@
 //! Random hosts and random requests, for the laws that hold of every plan on every host.
 
 use proptest::prelude::*;
-use trestle_model::{BondChange, BondMode, BondOption, Ipv6Config, NicChange};
+use trestle_model::{BondChange, BondMode, BondOption, BridgeNumber, Ipv6Config, NicChange};
 
-use super::{Change, Net, bond, net, remove, remove_bond, set_nic, unset_nic};
+use super::{Change, Net, bond, net, other_value, remove, remove_bond, set_nic, unset_nic};
 
 /// How many NICs a random host has: `eth0`, `eth1`, and so on. Bonds are also asked of `eth7` and `eth8`, which a host may
 /// have in a bond `bond7` of somebody else's.
@@ -230,6 +230,10 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         network.bridge(|bridge| {
             bridge.stp = topology == 2;
             bridge.options.priority = (topology == 3).then_some(4096);
+            // What the kernel rounds, and one of the rarer options.
+            bridge.options.hello_time_cs = (topology == 2).then_some(201);
+            let rarer = BridgeNumber::ALL.get(usize::from(number)).copied().filter(|_| topology == 3);
+            bridge.options.numbers = rarer.map(other_value).into_iter().collect();
         })
     })
 }

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bond, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostState, IfName, IpFamily,
-    Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, NicState, PortFlags, Route, Rule,
-    Shaping, TrafficClass,
+    Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, HostState,
+    IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, NicState,
+    PortFlags, Route, Rule, Shaping, TrafficClass,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
@@ -56,6 +56,7 @@ pub(crate) const NEW_BRIDGE: Bridge = Bridge {
     group_fwd_mask: 0,
     vlan_filtering: false,
     default_pvid: 1,
+    numbers: BridgeNumbers::NONE,
 };
 
 /// A new port's flags.
@@ -569,6 +570,7 @@ fn set_bridge(bridge: &mut Bridge, change: &BridgeChange) {
     bridge.group_fwd_mask = change.group_fwd_mask.unwrap_or(bridge.group_fwd_mask);
     switch(&mut bridge.vlan_filtering, change.vlan_filtering);
     bridge.default_pvid = change.default_pvid.unwrap_or(bridge.default_pvid);
+    bridge.numbers.set(&change.numbers);
 }
 
 fn set_bond(options: &mut BondOptions, change: &BondTuning) {

@@ -1,6 +1,6 @@
 //! The order of the steps.
 
-use trestle_model::{Egress, HostQos, IfName, LinkKind, RingSizes, TrafficClass};
+use trestle_model::{Bridge, Egress, HostQos, IfName, LinkKind, RingSizes, TrafficClass};
 
 use super::Draft;
 use crate::difference::{
@@ -179,10 +179,8 @@ impl<'a> Draft<'a> {
             }
             self.set_alias(name, wanted);
             self.set_mac(name, wanted);
-            let has = self.now.link(name).and_then(|link| link.bridge()).copied();
-            if let Some(has) = has {
+            if let Some(change) = self.bridge_change(name, bridge) {
                 // Filtering goes off last, when no libvirt network asks for it any more.
-                let change = bridge_change(bridge, &has, self.features());
                 let early = BridgeChange { vlan_filtering: change.vlan_filtering.filter(|on| *on), ..change };
                 self.set_bridge(name, wanted, early);
             }
@@ -407,9 +405,8 @@ impl<'a> Draft<'a> {
     fn finish_bridges(&mut self) {
         for (name, wanted) in self.target.present() {
             if let KindTarget::Bridge(bridge) = &wanted.kind
-                && let Some(has) = self.now.link(name).and_then(|link| link.bridge()).copied()
+                && let Some(change) = self.bridge_change(name, bridge)
             {
-                let change = bridge_change(bridge, &has, self.features());
                 self.set_bridge(name, wanted, change);
             }
             if self.now.unsure_of_mtu.contains(name) {
@@ -455,6 +452,11 @@ impl<'a> Draft<'a> {
                 self.plan_kernel(step, &wanted.why, "class is missing, or its rates differ");
             }
         }
+    }
+
+    fn bridge_change(&self, name: &IfName, wanted: &Bridge) -> Option<BridgeChange> {
+        let has = self.now.link(name)?.bridge()?;
+        Some(bridge_change(wanted, has, self.features()))
     }
 
     fn set_bridge(&mut self, name: &IfName, wanted: &LinkWanted, change: BridgeChange) {

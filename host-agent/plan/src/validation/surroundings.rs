@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Code, Feature, Finding, ForeignDhcp, HostConfig, HostState, IfName, Ipv4Config, LibvirtNetwork, Link, LinkKind,
-    NetworkSpec, Route, Southbound, Support,
+    BridgeNumber, Code, Feature, Finding, ForeignDhcp, HostConfig, HostState, IfName, Ipv4Config, LibvirtNetwork, Link,
+    LinkKind, NetworkSpec, Route, Southbound, Support,
 };
 
 use super::error;
@@ -236,8 +236,9 @@ fn source_table(spec: &NetworkSpec, field: &str, observed: &HostState, findings:
 }
 
 fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
-    let options = spec.bridge().map(|bridge| bridge.options).unwrap_or_default();
+    let options = spec.bridge().map(|bridge| bridge.options.clone()).unwrap_or_default();
     let filters = options.vlan_filtering == Some(true);
+    let counts = options.numbers.value(BridgeNumber::VlanStatistics) != 0;
     let other_pvid = options.default_pvid.is_some_and(|pvid| pvid != 1);
     let needs = [
         (spec.bridge().is_some(), Feature::Bridge, "bridged"),
@@ -247,6 +248,7 @@ fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mu
         (spec.is_managed(), Feature::LibvirtMacTableManager, "manage_macs_with_libvirt"),
         (filters, Feature::BridgeVlanFiltering, "bridge_options.vlan_filtering"),
         (other_pvid, Feature::BridgeVlanFiltering, "bridge_options.default_pvid"),
+        (counts, Feature::BridgeVlanFiltering, "bridge_options.vlan_statistics"),
     ];
     for (_, feature, name) in needs.into_iter().filter(|(needed, ..)| *needed) {
         let without_libvirt = feature.is_of_libvirt() && observed.libvirt.is_none();

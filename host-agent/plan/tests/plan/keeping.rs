@@ -97,7 +97,7 @@ async fn whatever_is_lost_is_told_by_kind_and_comes_back() {
         ),
         (
             "a bridge's option",
-            Box::new(move |_| KernelStep::SetBridge { bridge: if_name("mgmt"), change: stp }.into()),
+            Box::new(move |_| KernelStep::SetBridge { bridge: if_name("mgmt"), change: stp.clone() }.into()),
             &["devices of network mgmt"],
         ),
         (

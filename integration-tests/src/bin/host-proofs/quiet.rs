@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    BridgeOptions, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, NetworkChange, Outcome,
-    TransactionId,
+    BridgeNumber, BridgeNumbers, BridgeOptions, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName,
+    LinkStatistics, NetworkChange, Outcome, TransactionId,
 };
 use trestle_plan::sample::kind::kinds;
-use trestle_plan::sample::{Change, Net, net, request};
+use trestle_plan::sample::{Change, Net, net, other_value, request};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ type SetOption = fn(&mut BridgeOptions);
 /// Each attribute that a network can have, beside what each kind of plan leads to.
 fn wishes() -> Vec<(String, Vec<Change>)> {
     let six = || net("n0").on("eth0").ipv6(&["2001:db8:7::1/64", "2001:db8:7::2/64"], Some("fe80::1")).default_route();
-    let options: [(&str, SetOption); 10] = [
+    let options: [(&str, SetOption); 12] = [
         ("ageing time", |options| options.ageing_time_cs = Some(12_300)),
         ("forward delay", |options| options.forward_delay_cs = Some(400)),
         ("hello time", |options| options.hello_time_cs = Some(300)),
@@ -92,6 +92,13 @@ fn wishes() -> Vec<(String, Vec<Change>)> {
         ("default PVID", |options| {
             options.vlan_filtering = Some(true);
             options.default_pvid = Some(7);
+        }),
+        ("times that the kernel rounds", |options| {
+            options.hello_time_cs = Some(201);
+            options.numbers = BridgeNumbers::from_iter([(BridgeNumber::MulticastQueryInterval, 12_301)]);
+        }),
+        ("the rarer bridge options", |options| {
+            options.numbers = BridgeNumber::ALL.into_iter().map(other_value).collect();
         }),
     ];
     let mut plain: Vec<(String, Vec<NetworkChange>)> = vec![

@@ -6,6 +6,7 @@ use trestle_model::{
     PortReport, Route, Support, UncommittedChange, VlanReport,
 };
 
+use super::super::bridge::build_numbers;
 use super::super::nic::{build_nic_spec, build_settings};
 use super::super::{build_egress, build_network};
 use super::bond;
@@ -126,6 +127,7 @@ fn build_bridge(bridge: &Bridge) -> wire::BridgeReport {
         group_fwd_mask: bridge.group_fwd_mask.into(),
         vlan_filtering: bridge.vlan_filtering,
         default_pvid: bridge.default_pvid.into(),
+        options: (!bridge.numbers.is_empty()).then(|| build_numbers(&bridge.numbers)),
     }
 }
 

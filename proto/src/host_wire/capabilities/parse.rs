@@ -10,6 +10,7 @@ use trestle_model::{
     NetworkReport, Origin, PortFlags, PortReport, ResolverReport, Route, Support, UncommittedChange,
 };
 
+use super::super::bridge::read_numbers;
 use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
@@ -169,6 +170,8 @@ pub(super) fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeRepo
         read_number(form, &format!("{path}.group_fwd_mask"), bridge.group_fwd_mask, Code::BridgeOptionOutOfRange);
     let default_pvid =
         read_number(form, &format!("{path}.default_pvid"), bridge.default_pvid, Code::BridgeOptionOutOfRange);
+    let given = bridge.options.unwrap_or_default();
+    let numbers = read_numbers(form, &format!("{path}.options"), &given).unusual();
     Some(Bridge {
         stp: bridge.stp,
         ageing_time_cs: bridge.ageing_time_cs,
@@ -181,6 +184,7 @@ pub(super) fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeRepo
         group_fwd_mask: group_fwd_mask?,
         vlan_filtering: bridge.vlan_filtering,
         default_pvid: default_pvid?,
+        numbers,
     })
 }
 

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::link::{
 use trestle_model::IfName;
 use trestle_plan::{BridgeChange, PortChange};
 
+use crate::bridge_number;
 use crate::device::Devices;
 use crate::failure::Failure;
 
@@ -52,6 +53,7 @@ fn bridge_options(change: &BridgeChange) -> Vec<InfoBridge> {
         group_fwd_mask,
         vlan_filtering,
         default_pvid,
+        ref numbers,
     } = *change;
     let starts = stp == Some(true);
     [
@@ -69,6 +71,7 @@ fn bridge_options(change: &BridgeChange) -> Vec<InfoBridge> {
     ]
     .into_iter()
     .flatten()
+    .chain(numbers.iter().map(|(number, value)| bridge_number::attribute(number, value)))
     .collect()
 }
 
