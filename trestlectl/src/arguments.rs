@@ -297,6 +297,18 @@ pub struct List {
     /// Where the agent is.
     #[command(flatten)]
     pub agent: Agent,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub output: ListFormat,
+}
+
+/// How the list of a host's networks is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Table,
+    /// A file that host setup takes.
+    Yaml,
 }
 
 /// Options of host adopt.

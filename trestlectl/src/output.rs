@@ -1,5 +1,6 @@
 //! What is printed: data on standard output, everything else on standard error.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
@@ -69,6 +70,16 @@ pub fn json(message: &DynamicMessage) -> Result<(), Failure> {
 /// As [`data`].
 pub fn json_array(messages: &[DynamicMessage]) -> Result<(), Failure> {
     data(pretty(&messages)?)
+}
+
+/// Prints a message as YAML, with the fields of its ProtoJSON.
+///
+/// # Errors
+/// As [`data`].
+pub fn yaml(message: &DynamicMessage) -> Result<(), Failure> {
+    let failed = |error: Box<dyn Error + Send + Sync>| Failure::File("answer cannot be shown".to_owned(), error);
+    let value = serde_json::to_value(message).map_err(|error| failed(error.into()))?;
+    data(serde_saphyr::to_string(&value).map_err(|error| failed(error.into()))?.trim_end())
 }
 
 /// By way of a value whose objects are ordered, so that the same state prints the same text.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use trestle_proto::host::v1::network::Southbound;
 use trestle_proto::host::v1::{
-    Bond, BondReport, Capabilities, Network, NetworkReport, Nic, NicReport, Origin, UncommittedChange,
+    Bond, BondReport, Capabilities, Network, NetworkReport, Nic, NicReport, Origin, SetupNetworksRequest,
+    UncommittedChange,
 };
+use trestle_proto::schema;
 
 use super::capabilities::{ask, mode, or_dash, yes};
 use super::{drift, nic};
-use crate::arguments::List;
+use crate::arguments::{List, ListFormat};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -18,20 +20,38 @@ const HEADS: [&str; 9] =
     ["NETWORK", "ORIGIN", "BRIDGE", "UPLINK", "VLAN", "MACS BY LIBVIRT", "ADDRESSES", "PERSISTENT", "IN ORDER"];
 const BOND_HEADS: [&str; 6] = ["BOND", "ORIGIN", "MODE", "NICS", "PERSISTENT", "IN ORDER"];
 const NIC_HEADS: [&str; 5] = ["NIC", "ORIGIN", "SET", "PERSISTENT", "IN ORDER"];
+const FIELDS: [&str; 6] = ["networks", "uncommitted", "bonds", "uncommitted_bonds", "nics", "uncommitted_nics"];
 /// What is persistent and does not run.
 const GONE: &str = "yes, does not run";
 
 /// Runs `host list`.
 pub(super) async fn run(context: &Context, arguments: List) -> Result<(), Failure> {
-    let fields = ["networks", "uncommitted", "bonds", "uncommitted_bonds", "nics", "uncommitted_nics"];
-    let capabilities = ask(context, &arguments.agent.agent, &fields).await?;
-    output::table(HEADS, rows(&capabilities))?;
-    let bonds = bond_rows(&capabilities);
+    let capabilities = ask(context, &arguments.agent.agent, &FIELDS).await?;
+    match arguments.output {
+        ListFormat::Table => tables(&capabilities),
+        ListFormat::Yaml => file(capabilities),
+    }
+}
+
+/// Prints what runs as a file that `host setup` takes.
+fn file(capabilities: Capabilities) -> Result<(), Failure> {
+    let asked = SetupNetworksRequest {
+        networks: capabilities.networks.into_iter().filter_map(|report| report.configured).collect(),
+        bonds: capabilities.bonds.into_iter().filter_map(|report| report.configured).collect(),
+        nics: capabilities.nics.into_iter().filter_map(|report| report.configured).collect(),
+        ..SetupNetworksRequest::default()
+    };
+    output::yaml(&schema::dynamic("trestle.host.v1.SetupNetworksRequest", &asked))
+}
+
+fn tables(capabilities: &Capabilities) -> Result<(), Failure> {
+    output::table(HEADS, rows(capabilities))?;
+    let bonds = bond_rows(capabilities);
     if !bonds.is_empty() {
         output::data("")?;
         output::table(BOND_HEADS, bonds)?;
     }
-    let nics = nic_rows(&capabilities);
+    let nics = nic_rows(capabilities);
     if !nics.is_empty() {
         output::data("")?;
         output::table(NIC_HEADS, nics)?;

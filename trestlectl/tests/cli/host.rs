@@ -84,6 +84,15 @@ async fn a_dry_run_prints_the_plan() {
 }
 
 #[tokio::test]
+async fn a_host_is_written_as_a_file_that_setup_takes() {
+    let host = Host::start().await;
+    let file = host.run(&["list", "-o", "yaml"], "").await;
+    assert_eq!((file.code, file.stdout.as_str()), (0, "networks:\n- manageMacsWithLibvirt: true\n  name: blue\n"));
+    let ran = host.run(&["setup", "-f", "-", "--remove-others", "--dry-run"], &file.stdout).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn capabilities_are_shown_for_people_and_for_programs() {
     let host = Host::start().await;
     let table = host.run(&["capabilities"], "").await;
