@@ -11,6 +11,7 @@ mod bridge_number;
 mod device;
 mod discipline;
 mod ethtool;
+mod excerpt;
 mod failure;
 mod hardware;
 mod kernel;

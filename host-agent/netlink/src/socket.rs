@@ -15,6 +15,7 @@ use netlink_packet_core::{
 use rtnetlink::sys::{AsyncSocket, SocketAddr, TokioSocket};
 use tokio::sync::Mutex;
 
+use crate::excerpt;
 use crate::failure::Failure;
 
 /// A connection to one of the kernel's netlink families, in the network namespace of the thread that opened it.
@@ -31,6 +32,26 @@ struct Line {
     dumping: bool,
     request: Vec<u8>,
     datagram: Vec<u8>,
+    excerpt: Vec<u8>,
+}
+
+/// How the answer to a request is read.
+struct Reading<'a, K> {
+    /// What the request was made with.
+    flags: u16,
+    /// Which attributes are looked at.
+    attributes: Attributes,
+    /// What is made of each message.
+    keep: &'a K,
+}
+
+/// The attributes of a message that are looked at; the others are not even parsed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attributes {
+    /// All.
+    All,
+    /// These of links.
+    OfLinks(&'static [u16]),
 }
 
 /// What a family's messages have to be able to do.
@@ -65,33 +86,38 @@ impl Socket {
         inner.set_cap_ack(true)?;
         inner.set_ext_ack(true)?;
         let datagram = Vec::with_capacity(DATAGRAM);
-        Ok(Self { line: Mutex::new(Line { socket, sequence: 0, dumping: false, request: Vec::new(), datagram }) })
+        let (request, excerpt) = (Vec::new(), Vec::new());
+        Ok(Self { line: Mutex::new(Line { socket, sequence: 0, dumping: false, request, datagram, excerpt }) })
     }
 
     /// Asks for a change and waits until the kernel has made it.
     pub(crate) async fn change<M: Message>(&self, message: M, flags: u16) -> Result<(), Failure> {
-        self.exchange(message, NLM_F_ACK | flags, &Some).await.map(drop)
+        let reading = Reading { flags: NLM_F_ACK | flags, attributes: Attributes::All, keep: &Some };
+        self.exchange(message, &reading).await.map(drop)
     }
 
     /// Asks for one object.
     pub(crate) async fn read<M: Message>(&self, message: M) -> Result<Vec<M>, Failure> {
-        Ok(self.exchange(message, 0, &Some).await?.messages)
+        let reading = Reading { flags: 0, attributes: Attributes::All, keep: &Some };
+        Ok(self.exchange(message, &reading).await?.messages)
     }
 
     /// Asks for a whole table, again and again until no change interrupted the reading of it.
     pub(crate) async fn dump<M: Message>(&self, message: M) -> Result<Vec<M>, Failure> {
-        self.dump_of(message, Some).await
+        self.dump_of(message, Attributes::All, Some).await
     }
 
-    /// Asks for a table as [`Self::dump`] does, and has of each message what `keep` makes of it: a message as it comes
-    /// takes some 20 KiB for a bridge.
+    /// Asks for a table as [`Self::dump`] does, and has of each message what `keep` makes of its `attributes`: a message as
+    /// it comes takes some 20 KiB for a bridge.
     pub(crate) async fn dump_of<M: Message, T: Send>(
         &self,
         message: M,
+        attributes: Attributes,
         keep: impl Fn(M) -> Option<T> + Sync,
     ) -> Result<Vec<T>, Failure> {
+        let reading = Reading { flags: NLM_F_DUMP, attributes, keep: &keep };
         for _ in 0..DUMP_ATTEMPTS {
-            let answer = self.exchange(message.clone(), NLM_F_DUMP, &keep).await?;
+            let answer = self.exchange(message.clone(), &reading).await?;
             if !answer.interrupted {
                 return Ok(answer.messages);
             }
@@ -102,11 +128,10 @@ impl Socket {
     async fn exchange<M: Message, T>(
         &self,
         message: M,
-        flags: u16,
-        keep: &(impl Fn(M) -> Option<T> + Sync),
+        reading: &Reading<'_, impl Fn(M) -> Option<T> + Sync>,
     ) -> Result<Answer<T>, Failure> {
         let mut line = self.line.lock().await;
-        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, flags, keep));
+        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, reading));
         exchange.await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
     }
 }
@@ -118,15 +143,15 @@ impl Line {
     async fn exchange<M: Message, T>(
         &mut self,
         message: M,
-        flags: u16,
-        keep: &impl Fn(M) -> Option<T>,
+        reading: &Reading<'_, impl Fn(M) -> Option<T>>,
     ) -> Result<Answer<T>, Failure> {
         if self.dumping {
             // Whoever asked for it has gone. How it went is of no interest, only that it is over.
-            let _abandoned = self.receive(NLM_F_DUMP, &|_: M| None::<()>).await;
+            let unread = Reading { flags: NLM_F_DUMP, attributes: Attributes::All, keep: &|_: M| None::<()> };
+            let _abandoned = self.receive(&unread).await;
         }
-        self.send(message, flags).await?;
-        self.receive(flags, keep).await
+        self.send(message, reading.flags).await?;
+        self.receive(reading).await
     }
 
     async fn send<M: Message>(&mut self, message: M, flags: u16) -> Result<(), Failure> {
@@ -144,11 +169,10 @@ impl Line {
         sent.map(drop).map_err(|error| Failure::of_io(&error))
     }
 
-    /// Receives the answer to the last request, which was made with `flags`.
+    /// Receives the answer to the last request.
     async fn receive<M: Message, T>(
         &mut self,
-        flags: u16,
-        keep: &impl Fn(M) -> Option<T>,
+        reading: &Reading<'_, impl Fn(M) -> Option<T>>,
     ) -> Result<Answer<T>, Failure> {
         let mut answer = Answer { messages: Vec::new(), interrupted: false, failure: None, complete: false };
         while !answer.complete {
@@ -162,7 +186,11 @@ impl Line {
                 rest = rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
                 // Another number is that of a request that nobody waits for any more.
                 if message.sequence_number() == self.sequence {
-                    answer.take(bytes, flags, keep);
+                    let looked_at = match reading.attributes {
+                        Attributes::All => bytes,
+                        Attributes::OfLinks(wanted) => excerpt::of_link(bytes, wanted, &mut self.excerpt),
+                    };
+                    answer.take(looked_at, reading.flags, reading.keep);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nix::libc::{IFLA_CARRIER_UP_COUNT, IFLA_IFNAME};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use trestle_model::IfName;
 use trestle_plan::ObserveError;
@@ -27,7 +28,8 @@ pub(crate) async fn read(socket: &Socket) -> Result<BTreeMap<IfName, Carrier>, O
         let name = IfName::parse(pick!(message.attributes, LinkAttribute::IfName)?).ok()?;
         Some((name, carrier(&message)))
     };
-    let carriers = links::dump_of(socket, named).await.map_err(reason("carriers"))?;
+    let carriers =
+        links::dump_of(socket, &[IFLA_IFNAME, IFLA_CARRIER_UP_COUNT], named).await.map_err(reason("carriers"))?;
     Ok(carriers.into_iter().collect())
 }
 

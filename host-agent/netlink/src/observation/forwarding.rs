@@ -6,7 +6,7 @@ use trestle_model::{FdbEntry, FdbState, MacAddr};
 
 use super::{Names, pick};
 use crate::failure::Failure;
-use crate::socket::Socket;
+use crate::socket::{Attributes, Socket};
 
 /// `NUD_NOARP` in `uapi/linux/neighbour.h`: set by somebody, does not age.
 const NOARP: u16 = 0x40;
@@ -21,7 +21,7 @@ pub(super) async fn entries(socket: &Socket, names: &Names) -> Result<Vec<FdbEnt
         let RouteNetlinkMessage::NewNeighbour(message) = answer else { return None };
         entry(&message, names)
     };
-    let mut entries = socket.dump_of(RouteNetlinkMessage::GetNeighbour(request), entry_of).await?;
+    let mut entries = socket.dump_of(RouteNetlinkMessage::GetNeighbour(request), Attributes::All, entry_of).await?;
     entries.sort();
     // The kernel tells some entries once for the bridge and once for the port.
     entries.dedup();

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nix::libc::{
+    IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_IFALIAS, IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO, IFLA_MASTER,
+    IFLA_MAX_MTU, IFLA_MTU, IFLA_PARENT_DEV_BUS_NAME, IFLA_PARENT_DEV_NAME, IFLA_PERM_ADDRESS, IFLA_PROMISCUITY,
+};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, BridgeStpState, Inet6DevConf, InfoBridge, InfoBridgePort, InfoData, InfoKind,
@@ -16,52 +20,51 @@ use super::{Names, bonds, pick};
 use crate::bridge_number;
 use crate::failure::Failure;
 use crate::hardware::Place;
-use crate::socket::Socket;
+use crate::socket::{Attributes, Socket};
 
-/// Dumps all links, with the attributes that [`links`], [`names`] and [`places`] look at.
+/// The attributes that [`links`], [`names`] and [`places`] look at.
+const LOOKED_AT: [u16; 14] = [
+    IFLA_ADDRESS,
+    IFLA_IFNAME,
+    IFLA_MTU,
+    IFLA_LINK,
+    IFLA_MASTER,
+    IFLA_LINKINFO,
+    IFLA_IFALIAS,
+    IFLA_AF_SPEC,
+    IFLA_PROMISCUITY,
+    IFLA_LINK_NETNSID,
+    IFLA_MAX_MTU,
+    IFLA_PERM_ADDRESS,
+    IFLA_PARENT_DEV_NAME,
+    IFLA_PARENT_DEV_BUS_NAME,
+];
+
+/// Dumps all links, with the attributes that are looked at here.
 pub(super) async fn dump(socket: &Socket) -> Result<Vec<LinkMessage>, Failure> {
-    dump_of(socket, |message| Some(slim(message))).await
+    dump_of(socket, &LOOKED_AT, |message| Some(slim(message))).await
 }
 
-/// Dumps all links, without their counters, and has of each what `keep` makes of it.
+/// Dumps all links, without their counters, and has of each what `keep` makes of these of its attributes.
 pub(super) async fn dump_of<T: Send>(
     socket: &Socket,
+    attributes: &'static [u16],
     keep: impl Fn(LinkMessage) -> Option<T> + Sync,
 ) -> Result<Vec<T>, Failure> {
     let mut request = LinkMessage::default();
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let link = |answer| if let RouteNetlinkMessage::NewLink(link) = answer { keep(link) } else { None };
-    socket.dump_of(RouteNetlinkMessage::GetLink(request), link).await
+    socket.dump_of(RouteNetlinkMessage::GetLink(request), Attributes::OfLinks(attributes), link).await
 }
 
-/// Leaves out of a message most of what nobody in this module looks at.
+/// Leaves out of a message the room for more, and the settings of families that nobody looks at.
 fn slim(mut message: LinkMessage) -> LinkMessage {
-    let is_wanted = |attribute: &LinkAttribute| {
-        matches!(
-            attribute,
-            LinkAttribute::IfName(_)
-                | LinkAttribute::IfAlias(_)
-                | LinkAttribute::Address(_)
-                | LinkAttribute::PermAddress(_)
-                | LinkAttribute::Mtu(_)
-                | LinkAttribute::MaxMtu(_)
-                | LinkAttribute::Controller(_)
-                | LinkAttribute::Promiscuity(_)
-                | LinkAttribute::Link(_)
-                | LinkAttribute::LinkNetNsId(_)
-                | LinkAttribute::LinkInfo(_)
-                | LinkAttribute::AfSpecUnspec(_)
-                | LinkAttribute::ParentDevBusName(_)
-                | LinkAttribute::ParentDevName(_)
-        )
-    };
-    message.attributes.retain_mut(|attribute| {
+    for attribute in &mut message.attributes {
         if let LinkAttribute::AfSpecUnspec(families) = attribute {
             families.retain(|family| matches!(family, AfSpecUnspec::Inet6(_)));
             families.shrink_to_fit();
         }
-        is_wanted(attribute)
-    });
+    }
     message.attributes.shrink_to_fit();
     message
 }

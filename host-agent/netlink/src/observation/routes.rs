@@ -9,7 +9,7 @@ use trestle_model::Route;
 
 use super::{Names, pick};
 use crate::failure::Failure;
-use crate::socket::Socket;
+use crate::socket::{Attributes, Socket};
 
 /// The kernel's own table (`RT_TABLE_LOCAL`).
 const TABLE_LOCAL: u32 = 255;
@@ -32,7 +32,7 @@ pub(crate) async fn of_family(socket: &Socket, family: AddressFamily, names: &Na
         let is_wanted = message.header.address_family == family && is_of_interest(&message);
         is_wanted.then(|| hops(&message, names))
     };
-    let routes = socket.dump_of(RouteNetlinkMessage::GetRoute(request), routes_of).await?;
+    let routes = socket.dump_of(RouteNetlinkMessage::GetRoute(request), Attributes::All, routes_of).await?;
     Ok(routes.into_iter().flatten().collect())
 }
 
