@@ -392,6 +392,17 @@ impl Journal {
     }
 }
 
+/// Waits until what is kept is not `known` any more, and returns it. A result alone, as of a request for what runs already,
+/// is told to watchers too, and leaves it as it is.
+///
+/// *Errors*: the journal has gone. *Cancel safety*: safe.
+pub(crate) async fn another(
+    kept: &mut watch::Receiver<Arc<Contents>>,
+    known: &Arc<Contents>,
+) -> Result<Arc<Contents>, watch::error::RecvError> {
+    kept.wait_for(|now| !Arc::ptr_eq(now, known)).await.map(|now| Arc::clone(&now))
+}
+
 impl Shared {
     fn reopen(&self) -> Result<(), JournalError> {
         let mut slot = held(&self.store);

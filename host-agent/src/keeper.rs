@@ -28,6 +28,7 @@ use trestle_telemetry::chain;
 
 pub use self::board::Board;
 use self::case::Case;
+use crate::journal::another;
 use crate::site::Site;
 use crate::transaction::{Agent, Answer, End, Refusal};
 
@@ -104,12 +105,9 @@ impl<H: Site> Keeper<H> {
                     rested = now + (now - began).min(SETTLE) * REST_SHARE;
                 }
                 Ok(()) = self.changed.changed() => due = due.min(Instant::now() + SETTLE),
-                Ok(()) = kept.changed() => {
-                    let now = Arc::clone(&kept.borrow_and_update());
-                    if !Arc::ptr_eq(&now, &known) {
-                        known = now;
-                        due = due.min(Instant::now() + SETTLE);
-                    }
+                Ok(now) = another(&mut kept, &known) => {
+                    known = now;
+                    due = due.min(Instant::now() + SETTLE);
                 }
             }
         }

@@ -15,7 +15,7 @@ use trestle_model::{HostConfig, IfName, KernelState, LinkKind, Southbound};
 use trestle_netlink::{ConnectError, Kernel};
 use trestle_telemetry::chain;
 
-use crate::journal::Contents;
+use crate::journal::{Contents, another};
 
 /// How long changes are gathered before a look.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -55,9 +55,10 @@ impl Ears {
         let (told, nics) = watch::channel(BTreeMap::new());
         let follow = async {
             loop {
+                let known = Arc::clone(&kept.borrow());
                 match kernel.look(&BTreeSet::new()).await {
                     Ok(look) => {
-                        let wanted = listened(&look.state, &kept.borrow().running);
+                        let wanted = listened(&look.state, &known.running);
                         told.send_if_modified(|known| std::mem::replace(known, wanted.clone()) != wanted);
                     }
                     Err(error) => debug!(error = %chain(&error), "links not read for LLDP"),
@@ -65,12 +66,11 @@ impl Ears {
                 // Cancel safety: both arms wait for a change of a level.
                 tokio::select! {
                     Ok(()) = changed.changed() => {}
-                    Ok(()) = kept.changed() => {}
+                    Ok(_) = another(&mut kept, &known) => {}
                     else => std::future::pending().await,
                 }
                 sleep(SETTLE).await;
                 changed.mark_unchanged();
-                kept.mark_unchanged();
             }
         };
         // Cancel safety: looking and waiting are.

@@ -190,6 +190,23 @@ async fn a_record_larger_than_a_segment_is_kept() {
 }
 
 #[tokio::test]
+async fn a_result_alone_leaves_what_is_kept_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).await.unwrap();
+    let mut kept = journal.watch();
+    let known = Arc::clone(&kept.borrow());
+    journal.write(Change { past: Some(past(1)), ..Change::default() }).await.unwrap();
+    assert!(kept.has_changed().unwrap(), "watchers are not told of a result");
+    {
+        let mut waiting = std::pin::pin!(another(&mut kept, &known));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        journal.write(Change { running: Some(generation(3)), ..Change::default() }).await.unwrap();
+        let now = tokio::time::timeout(BOUND, waiting).await.unwrap().unwrap();
+        assert_eq!(now.running, generation(3));
+    }
+}
+
+#[tokio::test]
 async fn only_the_latest_results_are_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let journal = reopen(folder.path()).await.unwrap();
