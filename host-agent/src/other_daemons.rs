@@ -5,9 +5,10 @@
 //! *Source*: `sd_network_link_get_setup_state` of libsystemd reads the same files of systemd-networkd, which go when it stops;
 //! NetworkManager keeps its own for its next start, so it is asked for on the bus whether it runs (measured: D-0037).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use trestle_model::{DeviceManager, IfName, Link, LinkKind, Management};
 
@@ -66,19 +67,39 @@ struct Candidate {
     is_ours: bool,
 }
 
+/// What one daemon publishes: a file for each device that it knows, named by the device's index.
+struct Published<'a> {
+    folder: &'a Path,
+    /// Names of the files: most devices of a host with many have none, and a list costs less than to look for each.
+    files: BTreeSet<OsString>,
+}
+
 impl Folders {
     fn read(&self, candidates: Vec<Candidate>) -> BTreeMap<IfName, Management> {
-        let managed = |device: Candidate| self.management(&device).map(|management| (device.name, management));
+        let by_networkd = self.networkd.as_deref().map(Published::list);
+        let by_network_manager = self.network_manager.as_deref().map(Published::list);
+        let managed = |device: Candidate| {
+            let text = |published: Option<&Published<'_>>| published?.about(device.index);
+            let management = text(by_networkd.as_ref()).and_then(|text| networkd(&text)).or_else(|| {
+                let asked = by_network_manager.as_ref().filter(|_| !device.is_ours);
+                text(asked).and_then(|text| network_manager(&text))
+            });
+            management.map(|management| (device.name, management))
+        };
         candidates.into_iter().filter_map(managed).collect()
     }
+}
 
-    fn management(&self, device: &Candidate) -> Option<Management> {
-        let text = |folder: &Option<PathBuf>| {
-            folder.as_ref().and_then(|folder| fs::read_to_string(folder.join(device.index.to_string())).ok())
-        };
-        let by_networkd = text(&self.networkd).and_then(|text| networkd(&text));
-        by_networkd
-            .or_else(|| text(&self.network_manager).filter(|_| !device.is_ours).and_then(|text| network_manager(&text)))
+impl<'a> Published<'a> {
+    /// Lists a folder; one that cannot be read has nothing.
+    fn list(folder: &'a Path) -> Self {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name()).collect();
+        Self { folder, files }
+    }
+
+    fn about(&self, index: u32) -> Option<String> {
+        let file = self.files.get(OsStr::new(&index.to_string()))?;
+        fs::read_to_string(self.folder.join(file)).ok()
     }
 }
 
