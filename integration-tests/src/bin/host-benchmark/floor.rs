@@ -21,8 +21,17 @@ use crate::scene::{Scene, batch};
 
 /// How often what is cheap is measured.
 const REPEATS: usize = 5;
-/// What `ip -d -j` is asked to tell the tables that the agent reads.
-const TABLES: [&[&str]; 5] = [&["link"], &["address"], &["-4", "route"], &["-6", "route"], &["fdb"]];
+/// What `ip` and its siblings are asked, to tell the tables that the agent reads.
+const TABLES: [(&str, &[&str]); 8] = [
+    ("ip", &["link"]),
+    ("ip", &["address"]),
+    ("ip", &["-4", "route"]),
+    ("ip", &["-6", "route"]),
+    ("ip", &["-4", "rule"]),
+    ("ip", &["-6", "rule"]),
+    ("bridge", &["fdb", "show"]),
+    ("tc", &["qdisc"]),
+];
 
 /// The plan as `ip` and files carry it out.
 #[derive(Default)]
@@ -65,8 +74,8 @@ pub(crate) async fn measure(scene: &Scene) -> Result<Measured> {
         measured.insert(format!("dump, unread {repeat}"), start.stop()?);
         ensure!(bytes > scene.count * 500, "the dump is too short: {bytes} bytes");
         let start = Start::now(Whose::Ours)?;
-        for table in TABLES {
-            told(table)?;
+        for (program, table) in TABLES {
+            told(program, table)?;
         }
         measured.insert(format!("ip -d -j {repeat}"), start.stop()?);
         let start = Start::now(Whose::Ours)?;
@@ -94,9 +103,20 @@ fn dump(socket: &Socket) -> Result<usize> {
     const ADDRESS: u16 = 22;
     const ROUTE: u16 = 26;
     const NEIGHBOUR: u16 = 30;
+    const RULE: u16 = 34;
+    const QUEUEING: u16 = 38;
     // Kind, family, length of the fixed header, and for links the mask that leaves out counters.
-    let tables =
-        [(LINK, 0, 16), (ADDRESS, 2, 8), (ADDRESS, 10, 8), (ROUTE, 2, 12), (ROUTE, 10, 12), (NEIGHBOUR, 7, 12)];
+    let tables = [
+        (LINK, 0, 16),
+        (ADDRESS, 2, 8),
+        (ADDRESS, 10, 8),
+        (ROUTE, 2, 12),
+        (ROUTE, 10, 12),
+        (RULE, 2, 12),
+        (RULE, 10, 12),
+        (NEIGHBOUR, 7, 12),
+        (QUEUEING, 0, 20),
+    ];
     let mut bytes = 0;
     let mut buffer = Vec::with_capacity(65_536);
     for (kind, family, header) in tables {
@@ -136,15 +156,9 @@ fn is_last(mut datagram: &[u8]) -> bool {
     false
 }
 
-fn told(table: &[&str]) -> Result<()> {
-    let mut command = if table == ["fdb"] { Command::new("bridge") } else { Command::new("ip") };
-    command.args(["-d", "-j"]);
-    command.args(table);
-    if table == ["fdb"] {
-        command.arg("show");
-    }
-    let status = command.stdout(Stdio::null()).status()?;
-    ensure!(status.success(), "{table:?}: {status}");
+fn told(program: &str, table: &[&str]) -> Result<()> {
+    let status = Command::new(program).args(["-d", "-j"]).args(table).stdout(Stdio::null()).status()?;
+    ensure!(status.success(), "{program} {table:?}: {status}");
     Ok(())
 }
 
