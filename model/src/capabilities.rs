@@ -140,6 +140,8 @@ pub struct GuestPort {
     pub domain: String,
     /// The interface's MAC.
     pub mac: MacAddr,
+    /// Who manages the bridge's MAC table for it, as libvirt has held it since the guest connected.
+    pub mac_table_manager: MacTableManager,
 }
 
 /// A managed MAC table as it is.

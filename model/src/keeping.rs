@@ -19,11 +19,13 @@ pub enum DriftKind {
     NameServers,
     /// libvirt's networks.
     LibvirtNetworks,
+    /// MAC tables of bridges that libvirt manages: VLAN filtering, forwarding entries, and what ports learn and flood.
+    MacTables,
 }
 
 /// Says that a text names no kind of drift.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of devices, addresses, routing, name_servers, libvirt_networks")]
+#[error("{0:?} is none of devices, addresses, routing, name_servers, libvirt_networks, mac_tables")]
 pub struct BadDriftKind(pub String);
 
 /// What the agent does about one kind of drift of a network or a bond.
@@ -64,8 +66,8 @@ pub struct RepairTally {
 
 impl DriftKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Devices, Self::Addresses, Self::Routing, Self::NameServers, Self::LibvirtNetworks];
+    pub const ALL: [Self; 6] =
+        [Self::Devices, Self::Addresses, Self::Routing, Self::NameServers, Self::LibvirtNetworks, Self::MacTables];
 
     /// Returns the kind's name, as a configuration has it.
     pub const fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl DriftKind {
             Self::Routing => "routing",
             Self::NameServers => "name_servers",
             Self::LibvirtNetworks => "libvirt_networks",
+            Self::MacTables => "mac_tables",
         }
     }
 }

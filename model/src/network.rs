@@ -69,7 +69,7 @@ pub enum Topology {
 /// Who manages a bridge's forwarding database (MAC table).
 ///
 /// *Source*: libvirt, "Network XML format", `macTableManager`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub enum MacTableManager {
     /// The kernel learns addresses and floods unknown ones.

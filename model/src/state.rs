@@ -321,6 +321,9 @@ pub struct GuestInterface {
     pub tap: Option<IfName>,
     /// Whether the domain's CPUs run: only then it has a forwarding entry.
     pub running: bool,
+    /// Who manages the bridge's MAC table for this interface, as libvirt has held it since the guest connected.
+    #[serde(default)]
+    pub mac_table_manager: MacTableManager,
 }
 
 const fn main_table() -> u32 {

@@ -225,6 +225,8 @@ pub enum HostCommand {
     Clear(Whole),
     /// Show what the host is and can do
     Capabilities(Capabilities),
+    /// Show the MAC tables of bridges that libvirt manages: which guest is found where, and what ports learn and flood
+    Macs(Macs),
     /// Show what the host's devices have counted
     Statistics(Statistics),
     /// Show what the host is, and then what changes, until it is interrupted
@@ -360,6 +362,20 @@ pub struct Capabilities {
     #[arg(long, value_delimiter = ',', value_name = "FIELD")]
     pub fields: Vec<String>,
     /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Options of host macs.
+#[derive(Debug, Args)]
+pub struct Macs {
+    /// Bridges [default: all that libvirt manages]
+    #[arg(value_name = "BRIDGE")]
+    pub bridges: Vec<String>,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// How it is printed: tables, or the networks of these bridges as in the capabilities
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
 }

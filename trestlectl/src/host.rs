@@ -5,6 +5,7 @@ mod capabilities;
 mod drift;
 mod history;
 mod list;
+mod macs;
 mod nic;
 mod setup;
 mod statistics;
@@ -35,6 +36,7 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
         HostCommand::Clear(arguments) => whole(context, Scope::Everything, arguments).await,
         HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
         HostCommand::History(arguments) => history::run(context, arguments).await,
+        HostCommand::Macs(arguments) => macs::run(context, arguments).await,
         HostCommand::Statistics(arguments) => statistics::run(context, arguments).await,
         HostCommand::Watch(arguments) => watch::run(context, arguments).await,
         HostCommand::Commit(agent) => {

@@ -11,7 +11,7 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv6Net};
-use trestle_model::{Feature, FeatureSet, IfName, KernelState, Link, LinkKind, Route, Support};
+use trestle_model::{Feature, FeatureSet, IfName, KernelState, Link, LinkKind, MacAddr, Route, Support};
 use trestle_plan::KernelStep;
 
 pub(crate) use self::settings::of_new_nic;
@@ -31,6 +31,8 @@ pub(crate) struct Kernel {
     mtu_set: BTreeSet<IfName>,
     /// Bridges whose MAC somebody set: it no longer follows the ports'.
     mac_set: BTreeSet<IfName>,
+    /// Places of the bridges' own addresses, or of their ports', that a flush left empty.
+    flushed: BTreeSet<(IfName, MacAddr, Option<u16>)>,
     /// What the driver remembers of each bond.
     bonds: bonds::BondMemories,
     /// Routes that exist for addresses.

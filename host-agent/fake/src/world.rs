@@ -343,10 +343,12 @@ impl World {
                 bridge: Some(bridge.to_string()),
                 tap: Some(tap.clone()),
                 running: true,
+                mac_table_manager: MacTableManager::Kernel,
             });
             libvirt.manages(network)
         };
         if manages {
+            self.hold_for_libvirt(domain);
             let change = PortChange { learning: Some(false), flood: Some(false), ..PortChange::default() };
             self.kernel.set_port(&tap, &change, &features).expect("a tap in a bridge is a port");
             self.exclusive_entry(&FdbEntry {
@@ -379,6 +381,10 @@ impl World {
         let mut entries = Vec::new();
         for guest in libvirt.guests.iter_mut().filter(|guest| guest.domain == domain) {
             guest.running = running;
+            // libvirt does as it did when the guest connected.
+            if guest.mac_table_manager == MacTableManager::Kernel {
+                continue;
+            }
             let bridge =
                 guest.tap.as_ref().and_then(|tap| self.kernel.link(tap).ok()).and_then(|tap| tap.master.clone());
             if let (Some(tap), Some(bridge)) = (&guest.tap, bridge) {
@@ -386,11 +392,6 @@ impl World {
                 entries.push(FdbEntry { bridge, port, mac, vlan: None, state: FdbState::Static, sticky: false });
             }
         }
-        let managed = |entry: &FdbEntry| {
-            let port = self.kernel.link(&entry.port).ok().and_then(|link| link.port);
-            port.is_some_and(|port| !port.learning)
-        };
-        entries.retain(managed);
         for entry in entries {
             if running {
                 self.exclusive_entry(&entry);
@@ -399,6 +400,21 @@ impl World {
             }
         }
         self.kernel.follow();
+    }
+
+    /// Removes every entry of a bridge, also the host's own, as `bridge fdb flush` does.
+    pub fn flush_entries(&mut self, bridge: &str) {
+        self.kernel.flush_entries(&if_name(bridge));
+        self.kernel.follow();
+    }
+
+    /// Takes a guest's tap out of its bridge and puts it back, as libvirt does in a live `update-device`: the port has the
+    /// kernel's flags and no entry.
+    pub fn attach_again(&mut self, tap: &str) {
+        let tap = if_name(tap);
+        let bridge = self.kernel.link(&tap).ok().and_then(|link| link.master.clone());
+        self.must(&KernelStep::SetMaster { link: tap.clone(), master: None });
+        self.must(&KernelStep::SetMaster { link: tap, master: bridge });
     }
 
     /// Puts an entry into a bridge's table as learning would: where a stray frame moved it, or where a guest was heard.
@@ -512,6 +528,14 @@ impl World {
             if !is_taken {
                 self.kernel.state.fdb.push(FdbEntry { vlan, ..entry.clone() });
             }
+        }
+    }
+
+    /// Notes that libvirt manages the bridge's MAC table for a guest.
+    fn hold_for_libvirt(&mut self, domain: &str) {
+        let guests = self.libvirt.iter_mut().flat_map(|libvirt| &mut libvirt.guests);
+        for guest in guests.filter(|guest| guest.domain == domain) {
+            guest.mac_table_manager = MacTableManager::Libvirt;
         }
     }
 

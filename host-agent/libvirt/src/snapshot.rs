@@ -137,6 +137,7 @@ fn read_domain(domain: &Domain, all_running: &BTreeSet<Uuid>) -> Result<Vec<Gues
         bridge: interface.bridge,
         tap: interface.tap,
         running,
+        mac_table_manager: interface.mac_table_manager,
     });
     Ok(interfaces.collect())
 }

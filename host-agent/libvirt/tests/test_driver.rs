@@ -225,6 +225,7 @@ async fn guests_are_told_with_their_wiring_ordered_by_domain_and_mac() {
                 bridge: bridge.map(str::to_owned),
                 tap: tap.map(|tap| tap.parse().unwrap()),
                 running,
+                mac_table_manager: MacTableManager::Kernel,
             }
         };
     assert_eq!(

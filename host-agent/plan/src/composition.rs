@@ -3,6 +3,7 @@
 mod bond;
 mod bridged;
 mod egress;
+mod mac_table;
 mod nic;
 mod resolver;
 mod routes;

@@ -39,6 +39,7 @@ enum Case {
     EntriesAreSetAndMoved,
     EntriesFollowVlans,
     EntryIsSticky,
+    OwnEntriesComeBack,
     BondComesAndGoes,
     BondKeepsItsMac,
     BondPortsFollow,
@@ -60,7 +61,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -72,6 +73,7 @@ impl Case {
         Self::EntriesAreSetAndMoved,
         Self::EntriesFollowVlans,
         Self::EntryIsSticky,
+        Self::OwnEntriesComeBack,
         Self::BondComesAndGoes,
         Self::BondKeepsItsMac,
         Self::BondPortsFollow,
@@ -100,6 +102,7 @@ impl Case {
             | Self::PortsComeAndGo
             | Self::PortFlagsAreKept
             | Self::EntriesAreSetAndMoved
+            | Self::OwnEntriesComeBack
             | Self::FailureTellsItsPosition
             | Self::LibvirtNetworkComesAndGoes
             | Self::LibvirtDefinitionIsRestored => &[Feature::Bridge],
@@ -156,6 +159,7 @@ impl Case {
             Self::EntriesAreSetAndMoved => ports::entries_are_set_and_moved(bench).await,
             Self::EntriesFollowVlans => ports::entries_follow_vlans(bench).await,
             Self::EntryIsSticky => ports::entry_is_sticky(bench).await,
+            Self::OwnEntriesComeBack => ports::own_entries_come_back(bench).await,
             Self::BondComesAndGoes => bonds::bond_comes_and_goes(bench).await,
             Self::BondKeepsItsMac => bonds::bond_keeps_its_mac(bench).await,
             Self::BondPortsFollow => bonds::ports_follow(bench).await,

@@ -226,12 +226,10 @@ fn names(servers: &[NameServer]) -> Vec<String> {
 ///
 /// `entries` are those of the bridge.
 pub(crate) fn fdb_change<E: Borrow<FdbEntry>>(target: &FdbTarget, entries: &[E]) -> Option<Change<FdbEntry>> {
-    let has = entries
-        .iter()
-        .map(Borrow::borrow)
-        .find(|entry| entry.mac == target.mac && entry.vlan == target.vlan && entry.state == FdbState::Static);
+    let state = target.entry.as_ref().map_or(FdbState::Static, |wanted| wanted.state);
+    let has = entries.iter().map(Borrow::borrow).find(|entry| target.is_place_of(entry) && entry.state == state);
     match (&target.entry, has) {
-        (Some(wanted), Some(has)) if wanted == has => None,
+        (Some(wanted), Some(has)) if wanted == has || state == FdbState::Local => None,
         (Some(wanted), _) => Some(Change { remove: Vec::new(), add: vec![wanted.clone()] }),
         (None, Some(has)) => Some(Change { remove: vec![has.clone()], add: Vec::new() }),
         (None, None) => None,

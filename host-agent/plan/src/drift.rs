@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, HostQos, HostState, IfName, Leftover,
+    Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, FdbState, HostQos, HostState, IfName, Leftover,
     LibvirtNetwork, Link, LinkKind, NicState, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
@@ -90,6 +90,8 @@ struct Comparison<'a> {
 #[derive(Clone, Copy)]
 enum Object<'a> {
     Link(&'a IfName),
+    /// With the guest's domain.
+    Tap(&'a IfName, &'a str),
     Table(u32),
     Resolver,
     Entry(&'a FdbTarget),
@@ -100,6 +102,7 @@ impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Link(name) => write!(f, "link {name}"),
+            Self::Tap(name, domain) => write!(f, "link {name} of guest {domain}"),
             Self::Table(table) => write!(f, "table {table}"),
             Self::Resolver => f.write_str("resolver"),
             Self::Entry(FdbTarget { mac, vlan: Some(vlan), bridge, .. }) => {
@@ -143,7 +146,7 @@ impl Comparison<'_> {
     }
 
     fn link(&mut self, name: &IfName, target: &LinkTarget) {
-        let object = Object::Link(name);
+        let object = self.census.guest(name).map_or(Object::Link(name), |guest| Object::Tap(name, &guest.domain));
         match (target, self.observed.kernel.links.get(name)) {
             (LinkTarget::Absent { .. }, None) => {}
             (LinkTarget::Absent { .. }, Some(_)) => self.note(object, "presence", "absent", "present"),
@@ -325,23 +328,21 @@ impl Comparison<'_> {
     fn entry(&mut self, target: &FdbTarget) {
         // An entry cannot be on a port that has gone with its guest.
         let port_is_there = target.entry.as_ref().is_none_or(|entry| {
-            self.observed.kernel.links.get(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge))
+            let port = self.observed.kernel.links.get(&entry.port);
+            port.is_some_and(|port| entry.port == entry.bridge || port.master.as_ref() == Some(&entry.bridge))
         });
         let Some(change) = fdb_change(target, self.census.entries(&target.bridge)).filter(|_| port_is_there) else {
             return;
         };
-        let text = |entry: &FdbEntry| match entry.sticky {
-            true => format!("sticky on {}", entry.port),
-            false => format!("static on {}", entry.port),
+        let text = |entry: &FdbEntry| match (entry.state, self.census.guest(&entry.port)) {
+            (FdbState::Local, _) => "the host's own".to_owned(),
+            (state, None) => format!("{} on {}", entry_word(state, entry.sticky), entry.port),
+            (state, Some(guest)) => {
+                format!("{} on {} of guest {}", entry_word(state, entry.sticky), entry.port, guest.domain)
+            }
         };
-        let at =
-            |entry: &FdbEntry| entry.bridge == target.bridge && entry.mac == target.mac && entry.vlan == target.vlan;
-        let has = self
-            .census
-            .entries(&target.bridge)
-            .iter()
-            .find(|entry| at(entry))
-            .map_or_else(|| "absent".to_owned(), |has| text(has));
+        let entries = self.census.entries(&target.bridge).iter();
+        let has = entries.copied().find(|entry| target.is_place_of(entry)).map_or_else(|| "absent".to_owned(), text);
         self.note(Object::Entry(target), "entry", change.add.first().map_or_else(|| "absent".to_owned(), text), has);
     }
 
@@ -374,6 +375,15 @@ impl fmt::Display for Drift {
 impl From<Drift> for Leftover {
     fn from(drift: Drift) -> Self {
         Self { object: drift.object, field: drift.field, expected: drift.expected, actual: drift.actual }
+    }
+}
+
+const fn entry_word(state: FdbState, sticky: bool) -> &'static str {
+    match (state, sticky) {
+        (FdbState::Learned, _) => "learned",
+        (FdbState::Static, true) => "sticky",
+        (FdbState::Static, false) => "static",
+        (FdbState::Local, _) => "local",
     }
 }
 

@@ -14,10 +14,11 @@ use trestle_model::{
     BondSpec, Code, DriftKind, Finding, Findings, HostConfig, HostState, IfName, NetworkName, Severity,
 };
 
-use self::part::{Narrowing, Purpose, merged};
+use self::part::{Narrowing, Purpose, Share, entry_port, merged};
 use crate::census::Census;
 use crate::composition::{Ground, baselines, compose_bond, compose_nic, compose_one};
 use crate::drift::verify_on;
+use crate::target::KindTarget;
 use crate::validation::{bond_surroundings, missing_nic, surroundings};
 use crate::{Drift, Plan, Snapshot, Target, steps_towards};
 
@@ -30,6 +31,14 @@ pub enum Subject {
     Bond(IfName),
     /// What is set on a NIC itself.
     Nic(IfName),
+    /// The port of a guest in the bridge of a network whose MAC table libvirt manages, with the guest's entries there: each
+    /// is lost and repaired by itself, so that one that is fought over keeps no other from coming back.
+    Port {
+        /// The network.
+        network: NetworkName,
+        /// The tap.
+        tap: IfName,
+    },
 }
 
 /// One kind of thing of one network, bond or NIC: what is lost, and repaired, as one.
@@ -66,13 +75,16 @@ fn losses_on(keeping: &Keeping<'_>) -> Vec<Loss> {
         if verify_on(&target, keeping.census).is_empty() {
             continue;
         }
-        for kind in DriftKind::ALL {
-            let part = keeping.narrowed(&target, &BTreeSet::from([kind]), Purpose::Compare);
-            let drift = verify_on(&part, keeping.census);
-            if !drift.is_empty() {
-                let thing = Thing { subject: subject.clone(), kind };
-                let obstacle = keeping.obstacle(&ground, &thing, &drift);
-                losses.push(Loss { thing, drift, obstacle });
+        for kind in DriftKind::ALL.into_iter().filter(|kind| subject.can_lose(*kind)) {
+            let thing = Thing { subject: subject.clone(), kind };
+            losses.extend(keeping.loss(&ground, &target, thing, Share::Own));
+        }
+        if let Subject::Network(network) = &subject {
+            for tap in keeping.guarded_ports(&target) {
+                let ports = BTreeSet::from([tap.clone()]);
+                let port = Subject::Port { network: network.clone(), tap };
+                let thing = Thing { subject: port, kind: DriftKind::MacTables };
+                losses.extend(keeping.loss(&ground, &target, thing, Share::Ports(&ports)));
             }
         }
     }
@@ -128,7 +140,7 @@ impl<'a> Keeping<'a> {
 
     fn target(&self, config: &HostConfig, ground: &Ground<'_>, subject: &Subject) -> Target {
         match subject {
-            Subject::Network(name) => compose_one(config, ground, name),
+            Subject::Network(name) | Subject::Port { network: name, .. } => compose_one(config, ground, name),
             Subject::Bond(name) => {
                 let mut links = compose_bond(config, ground, name).links;
                 let nics = config.bonds.get(name).map(|entry| entry.spec.nics.as_slice()).unwrap_or_default();
@@ -140,20 +152,51 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    fn narrowed(&self, target: &Target, kinds: &BTreeSet<DriftKind>, purpose: Purpose) -> Target {
-        Narrowing { kinds, purpose, managed: &self.managed, census: self.census }.of(target)
+    fn narrowed(&self, target: &Target, kinds: &BTreeSet<DriftKind>, purpose: Purpose, share: Share<'_>) -> Target {
+        Narrowing { kinds, purpose, share, managed: &self.managed, census: self.census }.of(target)
+    }
+
+    /// Returns a thing with what of it differs, if something does.
+    fn loss(&self, ground: &Ground<'_>, target: &Target, thing: Thing, share: Share<'_>) -> Option<Loss> {
+        let part = self.narrowed(target, &BTreeSet::from([thing.kind]), Purpose::Compare, share);
+        let drift = verify_on(&part, self.census);
+        if drift.is_empty() {
+            return None;
+        }
+        let obstacle = self.obstacle(ground, &thing, &drift);
+        Some(Loss { thing, drift, obstacle })
+    }
+
+    /// Returns the ports of guests that have a part in a MAC table; none where all of them are as they are to be.
+    fn guarded_ports(&self, target: &Target) -> BTreeSet<IfName> {
+        let guests = target.present().filter(|(_, wanted)| wanted.kind == KindTarget::Guest).map(|(name, _)| name);
+        let port = |entry| entry_port(entry, self.census).filter(|port| **port != entry.bridge);
+        let ports: BTreeSet<IfName> = guests.chain(target.fdb.iter().filter_map(port)).cloned().collect();
+        let tables = BTreeSet::from([DriftKind::MacTables]);
+        let part = self.narrowed(target, &tables, Purpose::Compare, Share::Ports(&ports));
+        if verify_on(&part, self.census).is_empty() { BTreeSet::new() } else { ports }
     }
 
     fn repair_target(&self, lost: &[Loss]) -> Target {
         let ground = Ground::of(self.running, self.census);
-        let mut kinds = BTreeMap::<&Subject, BTreeSet<DriftKind>>::new();
+        let mut kinds = BTreeMap::<Subject, (BTreeSet<DriftKind>, BTreeSet<IfName>)>::new();
         for Loss { thing, .. } in lost {
-            kinds.entry(&thing.subject).or_default().insert(thing.kind);
+            match &thing.subject {
+                Subject::Network(_) | Subject::Bond(_) | Subject::Nic(_) => {
+                    kinds.entry(thing.subject.clone()).or_default().0.insert(thing.kind);
+                }
+                Subject::Port { network, tap } => {
+                    kinds.entry(Subject::Network(network.clone())).or_default().1.insert(tap.clone());
+                }
+            }
         }
-        let part = |(subject, kinds): (&Subject, BTreeSet<DriftKind>)| {
-            self.narrowed(&self.target(&self.possible, &ground, subject), &kinds, Purpose::Mend)
+        let tables = BTreeSet::from([DriftKind::MacTables]);
+        let part = |(subject, (kinds, ports)): (Subject, (BTreeSet<DriftKind>, BTreeSet<IfName>))| {
+            let target = self.target(&self.possible, &ground, &subject);
+            let own = self.narrowed(&target, &kinds, Purpose::Mend, Share::Own);
+            [own, self.narrowed(&target, &tables, Purpose::Mend, Share::Ports(&ports))]
         };
-        merged(kinds.into_iter().map(part))
+        merged(kinds.into_iter().flat_map(part))
     }
 
     /// Returns why a thing cannot be repaired now.
@@ -163,8 +206,11 @@ impl<'a> Keeping<'a> {
         if let Some(finding) = findings.first() {
             return Some(finding.message.clone());
         }
+        if matches!(thing.subject, Subject::Port { .. }) {
+            return None;
+        }
         let target = self.target(&self.possible, ground, &thing.subject);
-        let mendable = self.narrowed(&target, &BTreeSet::from([thing.kind]), Purpose::Mend);
+        let mendable = self.narrowed(&target, &BTreeSet::from([thing.kind]), Purpose::Mend, Share::Own);
         if !verify_on(&mendable, self.census).is_empty() {
             return None;
         }
@@ -173,7 +219,7 @@ impl<'a> Keeping<'a> {
 
     fn findings(&self, subject: &Subject) -> Vec<Finding> {
         match subject {
-            Subject::Network(name) => {
+            Subject::Network(name) | Subject::Port { network: name, .. } => {
                 let mut findings = Vec::new();
                 if let Some(entry) = self.running.networks.get(name) {
                     surroundings(&entry.spec, "", &self.possible, self.census, &BTreeSet::new(), &mut findings);
@@ -205,6 +251,7 @@ const fn stands_against(kind: DriftKind, code: Code) -> bool {
         }
         DriftKind::NameServers => false,
         DriftKind::LibvirtNetworks => matches!(code, Code::ForeignDevice | Code::LibvirtLacksFeature),
+        DriftKind::MacTables => matches!(code, Code::ForeignDevice | Code::KernelLacksFeature),
     }
 }
 
@@ -223,12 +270,24 @@ impl Loss {
     }
 }
 
+impl Subject {
+    /// Tells whether a kind of thing is the subject's to lose: what a port has in a MAC table is the network's.
+    const fn can_lose(&self, kind: DriftKind) -> bool {
+        match self {
+            Self::Network(_) => true,
+            Self::Bond(_) | Self::Nic(_) => !matches!(kind, DriftKind::MacTables),
+            Self::Port { .. } => matches!(kind, DriftKind::MacTables),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(name) => write!(f, "network {name}"),
             Self::Bond(name) => write!(f, "bond {name}"),
             Self::Nic(name) => write!(f, "NIC {name}"),
+            Self::Port { network, tap } => write!(f, "port {tap} of network {network}"),
         }
     }
 }

@@ -175,7 +175,11 @@ fn ports(bridge: &IfName, census: &Census<'_>) -> Vec<PortReport> {
             device: link.name.clone(),
             flags: link.port?,
             promiscuity: link.promiscuity,
-            guest: guest.map(|guest| GuestPort { domain: guest.domain.clone(), mac: guest.mac }),
+            guest: guest.map(|guest| GuestPort {
+                domain: guest.domain.clone(),
+                mac: guest.mac,
+                mac_table_manager: guest.mac_table_manager,
+            }),
         })
     };
     census.ports(bridge).iter().filter_map(report).collect()

@@ -177,7 +177,7 @@ pub enum EgressTarget {
     Shaped(Shaping),
 }
 
-/// A static forwarding entry that is, or is not, to be there.
+/// A lasting forwarding entry that is, or is not, to be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FdbTarget {
     /// The bridge.
@@ -186,8 +186,15 @@ pub struct FdbTarget {
     pub mac: MacAddr,
     /// The VLAN; none for an entry outside VLANs.
     pub vlan: Option<u16>,
-    /// The entry; `None` where no static one is to be there.
+    /// The entry; `None` where no static one is to be there. One of the host's own may be at any port.
     pub entry: Option<FdbEntry>,
+}
+
+impl FdbTarget {
+    /// Tells whether this is the place of an entry.
+    pub(crate) fn is_place_of(&self, entry: &FdbEntry) -> bool {
+        (&entry.bridge, entry.mac, entry.vlan) == (&self.bridge, self.mac, self.vlan)
+    }
 }
 
 /// What the host's name servers are to be.

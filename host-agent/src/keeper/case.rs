@@ -1,15 +1,16 @@
 //! One thing that was lost: how often it was repaired, and when it may be again.
 //!
-//! The first repair comes at once, the next after 1 s, 2 s, 4 s and so on. What is lost again after [`LIMIT`] repairs, or
-//! could not be repaired as often, is left as it is until something changes: whoever asks the agent for something makes
-//! it forget the case, as does time ([`CALM`]) when it was in order meanwhile, and a different loss gets one more try.
+//! The first repair comes at once, that of a guest's port after [`PORT_GRACE`]; the next after 1 s, 2 s, 4 s and so on. What
+//! is lost again after [`LIMIT`] repairs, or could not be repaired as often, is left as it is until something changes:
+//! whoever asks the agent for something makes it forget the case, as does time ([`CALM`]) when it was in order meanwhile,
+//! and a different loss gets one more try.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::warn;
 use trestle_model::{DriftKind, Repair, RepairState};
-use trestle_plan::{Drift, Loss};
+use trestle_plan::{Drift, Loss, Subject};
 
 use super::Policy;
 
@@ -19,6 +20,8 @@ pub(super) const LIMIT: u32 = 6;
 pub(super) const FIRST_REST: Duration = Duration::from_secs(1);
 /// The longest rest.
 pub(super) const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How long a guest's port has to be out of order before it is taken as lost: libvirt sets it up in several steps.
+pub(super) const PORT_GRACE: Duration = Duration::from_millis(200);
 /// How long a thing has to be in order before earlier repairs no longer count.
 pub(super) const CALM: Duration = Duration::from_secs(600);
 
@@ -45,12 +48,13 @@ enum Company {
 }
 
 impl Case {
-    pub(super) const fn new(loss: Loss, now: Instant) -> Self {
+    pub(super) fn new(loss: Loss, now: Instant) -> Self {
+        let not_before = now + grace(&loss);
         Self {
             loss: Some(loss),
             attempts: 0,
             tried: None,
-            not_before: now,
+            not_before,
             trouble: String::new(),
             suspended: None,
             company: Company::All,
@@ -65,6 +69,9 @@ impl Case {
         if self.attempts >= LIMIT && self.suspended.is_none() && loss.obstacle.is_none() {
             warn!(thing = %loss.thing, reason = self.reason(), "repair suspended");
             self.suspended = Some(loss.drift.clone());
+        }
+        if self.loss.is_none() {
+            self.not_before = self.not_before.max(now + grace(&loss));
         }
         self.loss = Some(loss);
     }
@@ -150,5 +157,13 @@ impl Case {
         } else {
             format!("{} repairs failed, the last one: {}", self.attempts, self.trouble)
         }
+    }
+}
+
+/// Returns how long a thing has to be lost before it is repaired.
+const fn grace(loss: &Loss) -> Duration {
+    match loss.thing.subject {
+        Subject::Network(_) | Subject::Bond(_) | Subject::Nic(_) => Duration::ZERO,
+        Subject::Port { .. } => PORT_GRACE,
     }
 }

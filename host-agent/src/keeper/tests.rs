@@ -1,3 +1,5 @@
+mod ports;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;

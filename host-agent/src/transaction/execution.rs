@@ -520,21 +520,20 @@ async fn in_phase<T>(name: &'static str, work: impl Future<Output = T>) -> T {
 
 /// Returns the request that names what a repair is about, as it is configured: what the history shows.
 fn naming(things: &BTreeSet<Thing>, running: &HostConfig) -> SetupRequest {
-    let subjects: BTreeSet<&Subject> = things.iter().map(|thing| &thing.subject).collect();
-    let (mut changes, mut bonds, mut nics) = (Vec::new(), Vec::new(), Vec::new());
-    for subject in subjects {
-        match subject {
-            Subject::Network(name) => {
-                changes.extend(running.networks.get(name).map(|entry| NetworkChange::Set(entry.spec.clone())));
-            }
-            Subject::Bond(name) => {
-                bonds.extend(running.bonds.get(name).map(|entry| BondChange::Set(entry.spec.clone())));
-            }
-            Subject::Nic(name) => {
-                nics.extend(running.nics.get(name).map(|entry| NicChange::Set(entry.spec.clone())));
-            }
+    let (mut networks, mut bonds, mut nics) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for thing in things {
+        match &thing.subject {
+            Subject::Network(name) | Subject::Port { network: name, .. } => drop(networks.insert(name)),
+            Subject::Bond(name) => drop(bonds.insert(name)),
+            Subject::Nic(name) => drop(nics.insert(name)),
         }
     }
+    let network = |name| Some(NetworkChange::Set(running.networks.get(name)?.spec.clone()));
+    let bond = |name| Some(BondChange::Set(running.bonds.get(name)?.spec.clone()));
+    let nic = |name| Some(NicChange::Set(running.nics.get(name)?.spec.clone()));
+    let changes = networks.into_iter().filter_map(network).collect();
+    let bonds = bonds.into_iter().filter_map(bond).collect();
+    let nics = nics.into_iter().filter_map(nic).collect();
     let options = SetupOptions {
         transaction: TransactionId(Uuid::now_v7()),
         origin: Origin::Local,

@@ -1,4 +1,4 @@
-//! A host without a fleet: a machine with the agent, without libvirt, asked by the command line over the agent's socket.
+//! A host without a fleet: a machine with the agent, asked by the command line over the agent's socket.
 
 use std::time::Duration;
 
@@ -22,11 +22,20 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// Lays the agent's settings out in a machine; the agent does not run yet.
+    /// Lays the settings of an agent without libvirt out in a machine; the agent does not run yet.
     pub async fn on(machine: Vm) -> Result<Self> {
+        Self::configured(machine, "[libvirt]\nuri = \"none\"\n").await
+    }
+
+    /// As [`Alone::on`], for an agent beside the machine's libvirt, which does not run yet either.
+    pub async fn beside_libvirt(machine: Vm) -> Result<Self> {
+        Self::configured(machine, "").await
+    }
+
+    async fn configured(machine: Vm, libvirt: &str) -> Result<Self> {
         let name = machine.name();
         let config = format!(
-            "host = \"{name}\"\ndata_dir = \"/var/lib/trestle/{name}\"\n[listen]\nsocket = \"unix:{SOCKET}\"\n[libvirt]\nuri = \"none\"\n"
+            "host = \"{name}\"\ndata_dir = \"/var/lib/trestle/{name}\"\n[listen]\nsocket = \"unix:{SOCKET}\"\n{libvirt}"
         );
         machine.write(CONFIG, &config).await?;
         Ok(Self { machine, agent: None })

@@ -23,12 +23,21 @@ pub struct Guest {
 
 /// The XML of a guest: one processor, 32 MiB, QEMU's emulation.
 pub fn guest_xml(guest: &Guest) -> String {
-    let Guest { name, mac, network } = guest;
+    let source = format!("<source network='{}'/>", guest.network);
+    domain_xml(&guest.name, &guest.mac, "network", &source)
+}
+
+/// The XML of a guest that is wired to a bridge past libvirt's networks.
+pub fn bridged_guest_xml(name: &str, mac: &str, bridge: &str) -> String {
+    domain_xml(name, mac, "bridge", &format!("<source bridge='{bridge}'/>"))
+}
+
+fn domain_xml(name: &str, mac: &str, kind: &str, source: &str) -> String {
     format!(
         "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>\
          <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>\
          <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\
-         <interface type='network'><mac address='{mac}'/><source network='{network}'/>\
+         <interface type='{kind}'><mac address='{mac}'/>{source}\
          <model type='virtio'/><rom enabled='no'/></interface>\
          <memballoon model='none'/></devices></domain>"
     )
@@ -62,10 +71,20 @@ impl Vm {
 
     /// Starts a transient guest and yields the name of its tap.
     pub async fn start_guest(&self, guest: &Guest) -> Result<String> {
-        let path = format!("/run/lab/{}.xml", guest.name);
-        self.write(&path, &guest_xml(guest)).await?;
+        self.start_domain(&guest.name, &guest_xml(guest)).await
+    }
+
+    /// Starts a transient domain with one card, and yields the name of its tap.
+    pub async fn start_domain(&self, name: &str, xml: &str) -> Result<String> {
+        let path = format!("/run/lab/{name}.xml");
+        self.write(&path, xml).await?;
         self.virsh(&format!("create {path}")).await?;
-        let cards = self.virsh(&format!("domiflist {}", guest.name)).await?;
+        self.tap(name).await
+    }
+
+    /// Yields the name of a domain's first tap.
+    pub async fn tap(&self, name: &str) -> Result<String> {
+        let cards = self.virsh(&format!("domiflist {name}")).await?;
         let tap = cards.split_whitespace().next().context("the guest has no tap")?;
         Ok(tap.to_owned())
     }

@@ -72,7 +72,12 @@ fn bridge() -> impl Strategy<Value = Bridge> {
 }
 
 fn port() -> impl Strategy<Value = PortReport> {
-    let guest = option::of(("[a-z]{1,8}", mac()).prop_map(|(domain, mac)| GuestPort { domain, mac }));
+    let guest = ("[a-z]{1,8}", mac(), manager()).prop_map(|(domain, mac, mac_table_manager)| GuestPort {
+        domain,
+        mac,
+        mac_table_manager,
+    });
+    let guest = option::of(guest);
     (if_name(), any::<[bool; 6]>(), any::<u32>(), guest).prop_map(|(device, flags, promiscuity, guest)| PortReport {
         device,
         flags: PortFlags {

@@ -29,6 +29,7 @@ fn repair(repair: &Repair) -> String {
         DriftKind::Routing => "routing",
         DriftKind::NameServers => "name servers",
         DriftKind::LibvirtNetworks => "libvirt networks",
+        DriftKind::MacTables => "MAC tables",
     };
     let state = match repair.state() {
         RepairState::Unspecified => "repair unknown",

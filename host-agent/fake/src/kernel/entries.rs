@@ -6,6 +6,9 @@ use super::{Answer, Kernel};
 
 impl Kernel {
     pub(crate) fn replace_entry(&mut self, entry: &FdbEntry, features: &FeatureSet) -> Answer {
+        if entry.port == entry.bridge {
+            return self.replace_own_entry(entry);
+        }
         let port = self.link(&entry.port)?;
         if port.master.as_ref() != Some(&entry.bridge) {
             return Err(format!("{} on {}: Invalid argument", entry.mac, entry.port));
@@ -28,6 +31,38 @@ impl Kernel {
         Ok(())
     }
 
+    /// Sets an entry of the bridge itself.
+    fn replace_own_entry(&mut self, entry: &FdbEntry) -> Answer {
+        let mac = self.link(&entry.bridge)?.mac;
+        if entry.state != FdbState::Local || mac != Some(entry.mac) {
+            return Err(format!("{} on {}: Invalid argument", entry.mac, entry.port));
+        }
+        // Without a VLAN, the entry is made outside VLANs and in each VLAN that the bridge has.
+        self.flushed.retain(|(bridge, mac, vlan)| {
+            !(*bridge == entry.bridge && *mac == entry.mac && (entry.vlan.is_none() || *vlan == entry.vlan))
+        });
+        let place = (&entry.bridge, entry.mac);
+        self.state.fdb.retain(|has| {
+            let is_there = (&has.bridge, has.mac) == place && (entry.vlan.is_none() || has.vlan == entry.vlan);
+            !is_there || has.state == FdbState::Local
+        });
+        Ok(())
+    }
+
+    /// Removes every entry of a bridge, also the host's own, as `bridge fdb flush` does.
+    pub(crate) fn flush_entries(&mut self, bridge: &IfName) {
+        let of_bridge = |entry: &&FdbEntry| entry.bridge == *bridge && entry.state == FdbState::Local;
+        let own = self.state.fdb.iter().filter(of_bridge);
+        let places: Vec<_> = own.map(|entry| (entry.bridge.clone(), entry.mac, entry.vlan)).collect();
+        self.flushed.extend(places);
+        self.state.fdb.retain(|entry| entry.bridge != *bridge);
+    }
+
+    /// Lets the kernel add the host's own entries again as it does when a port comes, or a VLAN.
+    pub(super) fn add_own_entries(&mut self, bridge: &IfName, mac: Option<MacAddr>) {
+        self.flushed.retain(|(of, own, _)| of != bridge || mac.is_some_and(|mac| mac != *own));
+    }
+
     fn put_entry(&mut self, entry: FdbEntry) {
         let place = (&entry.bridge, entry.mac, entry.vlan);
         self.state.fdb.retain(|has| (&has.bridge, has.mac, has.vlan) != place);
@@ -36,11 +71,13 @@ impl Kernel {
 
     pub(crate) fn remove_entry(&mut self, entry: &FdbEntry) -> Answer {
         self.link(&entry.port)?;
-        self.state.fdb.retain(|has| {
-            let is_it = has.port == entry.port && has.mac == entry.mac && has.state != FdbState::Local;
-            // Without a VLAN, the entry goes from every VLAN.
-            !(is_it && (entry.vlan.is_none() || has.vlan == entry.vlan))
-        });
+        // Without a VLAN, the entry goes from every VLAN.
+        let is_it = |has: &FdbEntry| {
+            has.port == entry.port && has.mac == entry.mac && (entry.vlan.is_none() || has.vlan == entry.vlan)
+        };
+        let own = self.state.fdb.iter().filter(|has| is_it(has) && has.state == FdbState::Local);
+        self.flushed.extend(own.map(|has| (has.bridge.clone(), has.mac, has.vlan)));
+        self.state.fdb.retain(|has| !is_it(has));
         Ok(())
     }
 
@@ -67,6 +104,7 @@ impl Kernel {
         // A bridge that shares its address with a port has the entry once, on the port.
         own.sort_by_key(|entry| (entry.bridge.clone(), entry.mac, entry.vlan, entry.port == entry.bridge));
         own.dedup_by(|a, b| (&a.bridge, a.mac, a.vlan) == (&b.bridge, b.mac, b.vlan));
+        own.retain(|entry| !self.flushed.contains(&(entry.bridge.clone(), entry.mac, entry.vlan)));
         self.state.fdb.append(&mut own);
     }
 }

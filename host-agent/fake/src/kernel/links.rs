@@ -139,6 +139,7 @@ impl Kernel {
         self.state.fdb.retain(|entry| entry.bridge != *name && entry.port != *name);
         self.mtu_set.remove(name);
         self.mac_set.remove(name);
+        self.add_own_entries(name, None);
         self.bonds.remove(name);
         self.cabled.remove(name);
     }
@@ -278,6 +279,7 @@ impl Kernel {
         link.master = Some(bridge.clone());
         link.port = Some(NEW_PORT);
         let mac = link.mac;
+        self.add_own_entries(bridge, mac);
         self.adjust_mtu(bridge);
         if !self.mac_set.contains(bridge) {
             // A bridge takes the least of its ports' addresses.
@@ -328,6 +330,8 @@ impl Kernel {
         let pvid_changed = bridge.default_pvid != had_pvid;
         if pvid_changed {
             // Entries in a VLAN that a port no longer has are left behind; those of the bridge itself follow.
+            let pvid = change.default_pvid;
+            self.flushed.retain(|(bridge, _, vlan)| bridge != name || *vlan != pvid);
             self.follow_local_entries();
         }
         Ok(())

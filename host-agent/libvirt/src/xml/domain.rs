@@ -3,7 +3,7 @@
 //! *Source*: libvirt, "Domain XML format", network interfaces.
 
 use tracing::warn;
-use trestle_model::{IfName, MacAddr};
+use trestle_model::{IfName, MacAddr, MacTableManager};
 
 use super::{BadXml, Element, visit};
 
@@ -23,6 +23,7 @@ pub(crate) struct Interface {
     pub(crate) bridge: Option<String>,
     /// `None` in a domain that is not live, where the XML at most wishes for a name.
     pub(crate) tap: Option<IfName>,
+    pub(crate) mac_table_manager: MacTableManager,
 }
 
 /// An `<interface>` as text.
@@ -32,6 +33,7 @@ struct Draft {
     network: Option<String>,
     bridge: Option<String>,
     target: Option<String>,
+    manager: Option<String>,
 }
 
 /// Reads a domain's XML. An interface without a sensible MAC is left out, with a warning.
@@ -61,6 +63,7 @@ impl Draft {
             // attributes: so it is the attributes that tell, not the type.
             self.network = element.attribute("network")?;
             self.bridge = element.attribute("bridge")?;
+            self.manager = element.attribute("macTableManager")?;
         } else if element.is_at(&["domain", "devices", "interface", "target"]) {
             self.target = element.attribute("dev")?;
         }
@@ -84,7 +87,11 @@ impl Draft {
                 None
             }
         });
-        Some(Interface { mac, network: self.network, bridge: self.bridge, tap })
+        let mac_table_manager = match self.manager.as_deref() {
+            Some("libvirt") => MacTableManager::Libvirt,
+            Some(_) | None => MacTableManager::Kernel,
+        };
+        Some(Interface { mac, network: self.network, bridge: self.bridge, tap, mac_table_manager })
     }
 }
 

@@ -1,16 +1,13 @@
-//! A bridged network: the bridge, its uplink's part in it, its guests' ports and its libvirt network.
+//! A bridged network: the bridge, its uplink's part in it, its guests' isolation and its libvirt network.
 
-use trestle_model::{
-    BondEntry, Bridge, BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacAddr, MacTableManager, NetworkSpec,
-    Southbound,
-};
+use trestle_model::{BondEntry, Bridge, BridgeSpec, IfName, MacAddr, NetworkSpec, Southbound};
 
 use super::bond::own_mac;
 use super::{Composition, guest_ports, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
-    AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget,
-    LinkWanted, MasterTarget, RouteTarget,
+    AddressTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
+    MasterTarget, RouteTarget,
 };
 use crate::{NetworkDefinition, PortChange, ownership};
 
@@ -31,9 +28,10 @@ impl Composition<'_> {
         let pvid = attributes.default_pvid;
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
         wanted.mac = spec.southbound.as_ref().and_then(|southbound| self.mac_below(southbound));
+        let mac = wanted.mac;
         self.make_top(&mut wanted, spec);
         self.present(bridge.name.clone(), wanted);
-        self.guests(spec, bridge, pvid);
+        self.mac_table(spec, bridge, mac, pvid);
         self.isolation(spec, bridge);
         self.libvirt_network(spec, bridge);
     }
@@ -82,56 +80,6 @@ impl Composition<'_> {
             autostart: true,
         };
         self.target.libvirt.insert(name, LibvirtTarget::Present(wanted));
-    }
-
-    fn guests(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec, pvid: u16) {
-        let census = self.ground.census;
-        for guest in census.guests(&bridge.name) {
-            let Some(tap) = &guest.tap else { continue };
-            match spec.mac_table_manager {
-                // Where its CPUs stand still, the guest's MAC may live elsewhere: libvirt adds the entry later.
-                MacTableManager::Libvirt if guest.running => self.manage_guest(spec, guest, tap, &bridge.name, pvid),
-                MacTableManager::Libvirt => {}
-                MacTableManager::Kernel => self.release_guest(spec, guest, tap, &bridge.name),
-            }
-        }
-    }
-
-    fn manage_guest(&mut self, spec: &NetworkSpec, guest: &GuestInterface, tap: &IfName, bridge: &IfName, pvid: u16) {
-        // A second guest with the same MAC cannot have an entry; without one it must go on learning.
-        if self.target.fdb.iter().any(|target| &target.bridge == bridge && target.mac == guest.mac) {
-            return;
-        }
-        self.guest_port(spec, tap, false);
-        for vlan in [None, Some(pvid)] {
-            let entry = FdbEntry {
-                bridge: bridge.clone(),
-                port: tap.clone(),
-                mac: guest.mac,
-                vlan,
-                state: FdbState::Static,
-                sticky: false,
-            };
-            let target = FdbTarget { bridge: bridge.clone(), mac: guest.mac, vlan, entry: Some(entry) };
-            self.target.fdb.push(target);
-        }
-    }
-
-    fn release_guest(&mut self, spec: &NetworkSpec, guest: &GuestInterface, tap: &IfName, bridge: &IfName) {
-        self.guest_port(spec, tap, true);
-        let of_guest = |entry: &&FdbEntry| {
-            entry.mac == guest.mac && &entry.port == tap && &entry.bridge == bridge && entry.state == FdbState::Static
-        };
-        for entry in self.ground.census.entries(bridge).iter().copied().filter(of_guest) {
-            let target = FdbTarget { bridge: bridge.clone(), mac: guest.mac, vlan: entry.vlan, entry: None };
-            self.target.fdb.push(target);
-        }
-    }
-
-    fn guest_port(&mut self, spec: &NetworkSpec, tap: &IfName, learns: bool) {
-        let mut wanted = LinkWanted::leaving_alone(KindTarget::Guest, why(spec));
-        wanted.port = PortChange { learning: Some(learns), flood: Some(learns), ..PortChange::default() };
-        self.present(tap.clone(), wanted);
     }
 }
 

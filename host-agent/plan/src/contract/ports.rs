@@ -105,6 +105,28 @@ pub(super) async fn entry_is_sticky<H: Host>(bench: &Bench<'_, H>) -> Result<(),
     same("entry", &at(bench, None).await?, &Some(sticky))
 }
 
+pub(super) async fn own_entries_come_back<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge) = (&bench.nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge)), up(bridge), up(nic)]).await?;
+    let mac = bench.link(bridge).await?.mac.ok_or("the bridge has no MAC")?;
+    let is_there = async || {
+        let fdb = bench.state().await?.kernel.fdb;
+        let is_own = |entry: &FdbEntry| {
+            entry.bridge == *bridge && entry.mac == mac && entry.vlan.is_none() && entry.state == FdbState::Local
+        };
+        Ok::<_, String>(fdb.iter().any(is_own))
+    };
+    same("the host's own entry", &is_there().await?, &true)?;
+    let own = FdbEntry { mac, state: FdbState::Local, ..entry(bridge, bridge, None) };
+    // Whoever flushes the table removes it, and the kernel lets it be at the bridge or at the port with its MAC.
+    for port in [bridge, nic] {
+        bench.perform([KernelStep::RemoveFdb { entry: FdbEntry { port: port.clone(), ..own.clone() } }]).await?;
+    }
+    same("the host's own entry after its removal", &is_there().await?, &false)?;
+    bench.perform([KernelStep::ReplaceFdb { entry: own.clone() }]).await?;
+    same("the host's own entry that came back", &is_there().await?, &true)
+}
+
 fn entry(bridge: &IfName, port: &IfName, vlan: Option<u16>) -> FdbEntry {
     let (bridge, port) = (bridge.clone(), port.clone());
     FdbEntry { bridge, port, mac: OTHER_MAC, vlan, state: FdbState::Static, sticky: false }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{Address, AddressOrigin, DriftKind, Egress, Feature, IfName, Link, Route};
+use trestle_model::{Address, AddressOrigin, Bridge, DriftKind, Egress, Feature, IfName, Link, Route};
 
 use crate::census::Census;
 use crate::difference::{is_another_kind, is_automatic, is_default, settled};
 use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
-    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
+    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
     ResolverTarget, RouteTarget, SettingsTarget, Target,
 };
 use crate::{AutoconfChange, PortChange};
@@ -24,10 +24,20 @@ pub(super) enum Purpose {
     Mend,
 }
 
+/// Whose part of a MAC table is meant; nothing else is of a guest's port alone.
+#[derive(Clone, Copy)]
+pub(super) enum Share<'a> {
+    /// The bridge's own and its uplink's, with all of the other kinds.
+    Own,
+    /// That of these guests' ports, and nothing of any other kind.
+    Ports(&'a BTreeSet<IfName>),
+}
+
 /// Which part of a target.
 pub(super) struct Narrowing<'a> {
     pub(super) kinds: &'a BTreeSet<DriftKind>,
     pub(super) purpose: Purpose,
+    pub(super) share: Share<'a>,
     /// Bridges whose MAC tables libvirt manages.
     pub(super) managed: &'a BTreeSet<IfName>,
     pub(super) census: &'a Census<'a>,
@@ -36,21 +46,36 @@ pub(super) struct Narrowing<'a> {
 impl Narrowing<'_> {
     /// Returns the part.
     ///
-    /// What a MAC table is made of is in none: forwarding entries, the flags of ports but for isolation, and the VLAN
-    /// filter of bridges that libvirt manages.
+    /// What the MAC table of a bridge is made of that libvirt does not manage is in none: forwarding entries, and the
+    /// flags of ports but for isolation.
     pub(super) fn of(&self, target: &Target) -> Target {
         let has = |kind| self.kinds.contains(&kind);
         let links = target.links.iter().filter_map(|(name, wanted)| Some((name.clone(), self.link(name, wanted)?)));
         Target {
             links: links.collect(),
-            fdb: Vec::new(),
+            fdb: target.fdb.iter().filter(|entry| self.has_entry(entry)).cloned().collect(),
             rules: if has(DriftKind::Routing) { target.rules.clone() } else { Default::default() },
             resolver: target.resolver.clone().filter(|_| has(DriftKind::NameServers)),
             libvirt: if has(DriftKind::LibvirtNetworks) { target.libvirt.clone() } else { Default::default() },
         }
     }
 
+    fn has_entry(&self, target: &FdbTarget) -> bool {
+        let is_own = |port: &IfName| match self.share {
+            Share::Own => port == &target.bridge,
+            Share::Ports(ports) => ports.contains(port),
+        };
+        self.has_tables_of(&target.bridge) && entry_port(target, self.census).is_some_and(is_own)
+    }
+
+    fn has_tables_of(&self, bridge: &IfName) -> bool {
+        self.kinds.contains(&DriftKind::MacTables) && self.managed.contains(bridge)
+    }
+
     fn link(&self, name: &IfName, target: &LinkTarget) -> Option<LinkTarget> {
+        if let Share::Ports(ports) = self.share {
+            return Some(name).filter(|name| ports.contains(name)).and_then(|name| self.guest_port(name, target));
+        }
         let devices = self.kinds.contains(&DriftKind::Devices);
         let wanted = match target {
             LinkTarget::Absent { .. } => return devices.then(|| target.clone()),
@@ -67,13 +92,19 @@ impl Narrowing<'_> {
             let links = [(name.clone(), LinkTarget::Present(device.clone()))].into();
             !verify_on(&Target { links, ..Target::default() }, self.census).is_empty()
         };
-        if devices && self.purpose == Purpose::Mend && changes() {
-            let whole = LinkWanted { kind: device.kind.clone(), settings: device.settings, ..wanted.clone() };
+        // What a guest's port has is no loss of the tap's, but of its place in a MAC table.
+        if devices && self.purpose == Purpose::Mend && wanted.kind != KindTarget::Guest && changes() {
+            let kind = self.kind(wanted, link);
+            let whole = LinkWanted { kind, settings: device.settings, ..wanted.clone() };
             return Some(LinkTarget::Present(self.with_what_others_added(whole, link)));
         }
         let carried = self.with_what_others_added(wanted.clone(), link);
         let bare = LinkWanted::leaving_alone(KindTarget::Found, wanted.why.clone());
         let mut part = if devices { device } else { bare };
+        part.kind = self.kind(wanted, link);
+        if wanted.kind != KindTarget::Guest {
+            self.add_flags(&mut part, wanted, link);
+        }
         if self.kinds.contains(&DriftKind::Addresses) {
             part.addresses = carried.addresses;
             part.dhcp = carried.dhcp;
@@ -86,15 +117,47 @@ impl Narrowing<'_> {
         Some(LinkTarget::Present(part))
     }
 
-    /// Returns what a device is to be, without what it carries.
-    fn device(&self, wanted: &LinkWanted, link: &Link) -> LinkWanted {
-        let mut kind = wanted.kind.clone();
-        if let (KindTarget::Bridge(bridge), Some(is)) = (&mut kind, link.bridge())
+    /// Returns the part of a guest's port, where it is one now.
+    fn guest_port(&self, name: &IfName, target: &LinkTarget) -> Option<LinkTarget> {
+        let (LinkTarget::Present(wanted), Some(link)) = (target, self.census.state.kernel.links.get(name)) else {
+            return None;
+        };
+        if wanted.kind != KindTarget::Guest {
+            return None;
+        }
+        let mut part = LinkWanted::leaving_alone(KindTarget::Guest, wanted.why.clone());
+        self.add_flags(&mut part, wanted, link);
+        Some(LinkTarget::Present(part))
+    }
+
+    /// Wants what a port in its place is to learn and to flood.
+    fn add_flags(&self, part: &mut LinkWanted, wanted: &LinkWanted, link: &Link) {
+        let in_place = match &wanted.master {
+            MasterTarget::Leave | MasterTarget::Free => link.master.as_ref(),
+            MasterTarget::PortOf(master) => link.master.as_ref().filter(|is| *is == master),
+        };
+        if in_place.is_some_and(|bridge| self.has_tables_of(bridge)) {
+            part.port = PortChange { isolated: part.port.isolated, ..wanted.port };
+        }
+    }
+
+    /// Returns what a device is to be, as far as the kinds go: filtering by VLAN is the MAC table's where libvirt manages it.
+    fn kind(&self, wanted: &LinkWanted, link: &Link) -> KindTarget {
+        let devices = self.kinds.contains(&DriftKind::Devices);
+        if let (KindTarget::Bridge(bridge), Some(is)) = (&wanted.kind, link.bridge())
             && self.managed.contains(&link.name)
         {
-            bridge.vlan_filtering = is.vlan_filtering;
-            bridge.default_pvid = is.default_pvid;
+            let table = if self.has_tables_of(&link.name) { bridge } else { is };
+            let rest = if devices { bridge } else { is };
+            let (vlan_filtering, default_pvid) = (table.vlan_filtering, table.default_pvid);
+            return KindTarget::Bridge(Bridge { vlan_filtering, default_pvid, ..rest.clone() });
         }
+        if devices || wanted.kind == KindTarget::Guest { wanted.kind.clone() } else { KindTarget::Found }
+    }
+
+    /// Returns what a device is to be, without what it carries.
+    fn device(&self, wanted: &LinkWanted, link: &Link) -> LinkWanted {
+        let kind = self.kind(wanted, link);
         // Somebody else's queueing is told as drift, and is no loss that could be mended.
         let features = &self.census.state.features;
         let can_be_shaped = features.has(Feature::EgressShaping) && !matches!(link.egress, Egress::Foreign(_));
@@ -180,6 +243,12 @@ fn beside(wanted: Vec<Address>, link: &Link) -> Vec<Address> {
 fn is_in_the_way(route: &Route, wanted: &[Route]) -> bool {
     let place = |route: &Route| (route.table, route.destination, route.metric);
     wanted.iter().any(|wanted| place(wanted) == place(route))
+}
+
+/// Returns the port that a place in a MAC table is about: that of the wanted entry, else that of the one that is there.
+pub(super) fn entry_port<'t>(target: &'t FdbTarget, census: &'t Census<'_>) -> Option<&'t IfName> {
+    let there = || census.entries(&target.bridge).iter().find(|entry| target.is_place_of(entry));
+    target.entry.as_ref().map(|entry| &entry.port).or_else(|| there().map(|entry| &entry.port))
 }
 
 /// Puts the parts of several things together: what one of them leaves alone another may want.

@@ -44,6 +44,46 @@ pub struct Held {
 /// Changes that are asked for at once, and the guests that then come: each on the bridge of a network, by number.
 pub type Round = (Vec<Change>, Vec<u8>);
 
+/// What somebody does to the MAC tables of bridges that libvirt manages; a guest is one of those there, by number.
+#[derive(Debug, Clone, Copy)]
+pub enum Meddling {
+    /// Switches filtering by VLAN off.
+    FilterOff,
+    /// Takes the default VLAN away.
+    NoDefaultVlan,
+    /// Lets uplinks learn and not flood.
+    Uplinks,
+    /// Removes every entry.
+    Flush,
+    /// Lets a guest's port learn and flood.
+    Port(u8),
+    /// Takes a guest's tap out and puts it back.
+    Tap(u8),
+    /// Moves a guest's entry to the uplink.
+    Roam(u8),
+    /// Learns a guest's MAC on the uplink.
+    Learn(u8),
+    /// Stops a guest's CPUs.
+    Pause(u8),
+}
+
+/// Returns what somebody does.
+pub fn meddlings() -> impl Strategy<Value = Vec<Meddling>> {
+    let guest = || 0_u8..4;
+    let one = prop_oneof![
+        Just(Meddling::FilterOff),
+        Just(Meddling::NoDefaultVlan),
+        Just(Meddling::Uplinks),
+        Just(Meddling::Flush),
+        guest().prop_map(Meddling::Port),
+        guest().prop_map(Meddling::Tap),
+        guest().prop_map(Meddling::Roam),
+        guest().prop_map(Meddling::Learn),
+        guest().prop_map(Meddling::Pause),
+    ];
+    proptest::collection::vec(one, 1..4)
+}
+
 impl Nic {
     /// Returns the addresses of the NIC with this number: of two networks and of both families, some secondary, some
     /// leased.

@@ -90,8 +90,10 @@ impl<'a> Draft<'a> {
         for target in &self.target.fdb {
             let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
             for entry in change.add {
-                let in_place =
-                    self.now.link(&entry.port).is_some_and(|port| port.master.as_ref() == Some(&entry.bridge));
+                let in_place = self
+                    .now
+                    .link(&entry.port)
+                    .is_some_and(|port| entry.port == entry.bridge || port.master.as_ref() == Some(&entry.bridge));
                 if in_place {
                     self.plan_kernel(KernelStep::ReplaceFdb { entry }, "MAC table", "entry is missing or differs");
                 }

@@ -227,17 +227,6 @@ async fn what_is_somebody_elses_is_not_taken() {
 }
 
 #[tokio::test]
-async fn the_mac_table_of_a_managed_bridge_is_not_part_of_it() {
-    let scene = configured().await;
-    let off = BridgeChange { vlan_filtering: Some(false), ..BridgeChange::default() };
-    tamper(&scene, KernelStep::SetBridge { bridge: if_name("blue"), change: off });
-    assert_eq!(lost(&scene), [""; 0]);
-    tamper(&scene, KernelStep::DeleteLink { name: if_name("blue") });
-    repair(&scene).await;
-    assert!(scene.link("blue").bridge().unwrap().vlan_filtering, "a bridge that is made anew is made whole");
-}
-
-#[tokio::test]
 async fn nothing_is_lost_of_what_nobody_asks_for_any_more() {
     let mut scene = configured().await;
     scene.apply(&request([remove("side")])).await;

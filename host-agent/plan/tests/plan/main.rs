@@ -11,6 +11,7 @@ mod adoptions;
 mod autoconf;
 mod bonds;
 mod dhcp;
+mod guarding;
 mod keeping;
 mod nics;
 mod order;

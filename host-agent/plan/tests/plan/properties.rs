@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use trestle_fake_host::World;
-use trestle_model::{AcceptRa, IfName, LinkNames};
-use trestle_plan::sample::random::{Nic, Round, nics, rounds};
+use trestle_model::{AcceptRa, FdbEntry, FdbState, GuestInterface, HostState, IfName, LinkNames, MacAddr};
+use trestle_plan::sample::random::{Meddling, Nic, Round, meddlings, nics, rounds};
 use trestle_plan::sample::{Change, acceptable, untouched};
 use trestle_plan::{
-    AutoconfChange, Host, Plan, Step, losses, ownership, repair_plan, steps_towards, undo_target, verify,
+    AutoconfChange, BridgeChange, Host, KernelStep, Plan, PortChange, Step, losses, ownership, repair_plan,
+    steps_towards, undo_target, verify,
 };
 
 use super::scene::{Scene, foreign_route, if_name, lines, net, request, settled};
@@ -110,8 +111,80 @@ async fn keep(scene: &Scene) {
     assert_eq!(lost(), BTreeSet::new(), "after {}: {left:#?}", lines(&plan.steps));
 }
 
+/// Does to managed bridges what somebody does, and says that the host becomes what it was.
+async fn guard(scene: &Scene, meddlings: &[Meddling]) {
+    let scene = scene.fork();
+    keep(&scene).await;
+    let before = scene.host.state();
+    let managed = scene.running.specs().filter(|spec| spec.is_managed());
+    let bridges: Vec<_> = managed.filter_map(|spec| Some((spec.bridge()?.name.clone(), spec.uplink()))).collect();
+    let guests = before.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
+    let guests: Vec<Behind> = guests.filter_map(|guest| behind(guest, &before, &bridges)).collect();
+    for meddling in meddlings {
+        scene.host.change(|world| meddle(world, *meddling, &bridges, &guests));
+    }
+    keep(&scene).await;
+    if !meddlings.iter().any(|meddling| matches!(meddling, Meddling::Pause(_))) {
+        assert_eq!(settled(scene.host.state()), settled(before), "after {meddlings:?}");
+    }
+}
+
+/// A guest in a managed bridge.
+struct Behind {
+    domain: String,
+    mac: MacAddr,
+    tap: IfName,
+    bridge: IfName,
+    uplink: Option<IfName>,
+}
+
+fn behind(guest: &GuestInterface, state: &HostState, bridges: &[(IfName, Option<IfName>)]) -> Option<Behind> {
+    let tap = guest.tap.clone()?;
+    let master = state.kernel.links[&tap].master.as_ref();
+    let (bridge, uplink) = bridges.iter().find(|(bridge, _)| Some(bridge) == master)?.clone();
+    Some(Behind { domain: guest.domain.clone(), mac: guest.mac, tap, bridge, uplink })
+}
+
+fn meddle(world: &mut World, meddling: Meddling, bridges: &[(IfName, Option<IfName>)], guests: &[Behind]) {
+    let mut must = |step: KernelStep| world.perform(&step.into()).expect("who meddles can");
+    let guest = |number: u8| guests.get(usize::from(number));
+    let port = |port: &IfName, learning, flood| {
+        let change = PortChange { learning: Some(learning), flood: Some(flood), ..PortChange::default() };
+        KernelStep::SetPort { port: port.clone(), change }
+    };
+    let stray = |guest: &Behind, state| {
+        let (bridge, mac) = (guest.bridge.clone(), guest.mac);
+        let entry = |port| FdbEntry { bridge, port, mac, vlan: Some(1), state, sticky: false };
+        guest.uplink.clone().map(entry)
+    };
+    match meddling {
+        Meddling::FilterOff | Meddling::NoDefaultVlan => {
+            let default_pvid = matches!(meddling, Meddling::NoDefaultVlan).then_some(0);
+            let change = BridgeChange { vlan_filtering: Some(false), default_pvid, ..BridgeChange::default() };
+            for (bridge, _) in bridges {
+                must(KernelStep::SetBridge { bridge: bridge.clone(), change: change.clone() });
+            }
+        }
+        Meddling::Uplinks => {
+            bridges.iter().filter_map(|(_, uplink)| uplink.as_ref()).for_each(|uplink| must(port(uplink, true, false)));
+        }
+        Meddling::Flush => bridges.iter().for_each(|(bridge, _)| world.flush_entries(bridge.as_str())),
+        Meddling::Port(number) => guest(number).into_iter().for_each(|guest| must(port(&guest.tap, true, true))),
+        Meddling::Tap(number) => guest(number).into_iter().for_each(|guest| world.attach_again(guest.tap.as_str())),
+        Meddling::Roam(number) => {
+            guest(number).and_then(|guest| stray(guest, FdbState::Static)).into_iter().for_each(|e| world.learn(e));
+        }
+        Meddling::Learn(number) => {
+            guest(number).and_then(|guest| stray(guest, FdbState::Learned)).into_iter().for_each(|e| world.learn(e));
+        }
+        Meddling::Pause(number) => {
+            guest(number).into_iter().for_each(|guest| world.set_running(&guest.domain, false));
+        }
+    }
+}
+
 /// Plays the requests, and at each looks at every place where it could have been broken off.
-async fn play(world: World, requests: Vec<Round>) {
+async fn play(world: World, requests: Vec<Round>, meddlings: &[Meddling]) {
     let mut scene = Scene::new(world);
     for (round, (changes, guests)) in requests.into_iter().enumerate() {
         let (request, plan) = acceptable(changes, &scene.running, &scene.host.state());
@@ -148,6 +221,7 @@ async fn play(world: World, requests: Vec<Round>) {
         }
         scene.apply(&request).await;
         start_guests(&scene, &guests, round);
+        guard(&scene, meddlings).await;
     }
 }
 
@@ -155,9 +229,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_arrives_and_any_part_of_it_can_be_undone_or_resumed(nics in nics(), rounds in rounds()) {
+    fn a_plan_arrives_and_any_part_of_it_can_be_undone_or_resumed(
+        nics in nics(),
+        rounds in rounds(),
+        meddlings in meddlings(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(play(world(nics), rounds));
+        runtime.block_on(play(world(nics), rounds, &meddlings));
     }
 }
 
@@ -170,7 +248,7 @@ async fn a_half_moved_bridge_has_its_mtu_back() {
         net("n2").on("eth2").set(),
         net("n2").on("eth0").mtu(1400).set(),
     ];
-    play(world, requests.into_iter().map(|change| (vec![Change::Network(change)], vec![])).collect()).await;
+    play(world, requests.into_iter().map(|change| (vec![Change::Network(change)], vec![])).collect(), &[]).await;
 }
 
 #[test]

@@ -117,7 +117,7 @@ async fn guests_are_isolated_from_one_another_and_not_from_the_uplink() {
     scene.apply(&with(true)).await;
     scene.host.change(|world| world.start_guest("vm1", "52:54:00:00:00:01", "vnet1", "blue", Some("trestle-blue")));
     let drift = network_reports(&scene.running, &scene.host.state()).remove(0).drift;
-    assert_eq!(drift, ["link vnet1 isolated: expected true, is false"]);
+    assert_eq!(drift, ["link vnet1 of guest vm1 isolated: expected true, is false"]);
     scene.apply(&with(true)).await;
     assert!(isolated(&scene, "vnet1") && !isolated(&scene, "eth0"));
     scene.apply(&with(false)).await;

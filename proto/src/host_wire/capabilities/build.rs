@@ -143,6 +143,7 @@ pub(in crate::host_wire) fn build_port(port: &PortReport) -> wire::PortReport {
         promiscuity: port.promiscuity,
         guest: port.guest.as_ref().map(|guest| guest.domain.clone()).unwrap_or_default(),
         guest_mac: text_of(port.guest.as_ref().map(|guest| guest.mac)),
+        guest_mac_table_manager: text_of(port.guest.as_ref().map(|guest| guest.mac_table_manager)),
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) fn build(repair: &Repair) -> wire::Repair {
         DriftKind::Routing => wire::DriftKind::Routing,
         DriftKind::NameServers => wire::DriftKind::NameServers,
         DriftKind::LibvirtNetworks => wire::DriftKind::LibvirtNetworks,
+        DriftKind::MacTables => wire::DriftKind::MacTables,
     };
     let state = match repair.state {
         RepairState::Due => wire::RepairState::Due,
@@ -39,6 +40,7 @@ fn read(repair: &wire::Repair) -> Option<Repair> {
         wire::DriftKind::Routing => DriftKind::Routing,
         wire::DriftKind::NameServers => DriftKind::NameServers,
         wire::DriftKind::LibvirtNetworks => DriftKind::LibvirtNetworks,
+        wire::DriftKind::MacTables => DriftKind::MacTables,
     };
     let state = match wire::RepairState::try_from(repair.state).ok()? {
         wire::RepairState::Unspecified => return None,

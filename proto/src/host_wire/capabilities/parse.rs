@@ -190,10 +190,11 @@ pub(super) fn read_bridge(form: &mut Form, path: &str, bridge: &wire::BridgeRepo
 
 pub(super) fn read_port(form: &mut Form, path: &str, port: &wire::PortReport) -> Option<PortReport> {
     let device = read_required(form, &format!("{path}.device"), &port.device, Code::NameInvalid);
+    let manager = read_manager(form, &format!("{path}.guest_mac_table_manager"), &port.guest_mac_table_manager);
     let guest = match port.guest.as_str() {
         "" => None,
         domain => read_required(form, &format!("{path}.guest_mac"), &port.guest_mac, Code::BadAddress)
-            .map(|mac| GuestPort { domain: domain.to_owned(), mac }),
+            .map(|mac| GuestPort { domain: domain.to_owned(), mac, mac_table_manager: manager.unwrap_or_default() }),
     };
     Some(PortReport {
         device: device?,
@@ -216,20 +217,24 @@ fn read_mac_table(
     table: &wire::MacTableReport,
     bridge: Option<&IfName>,
 ) -> Option<MacTableReport> {
-    let manager = match table.manager.as_str() {
+    let manager = read_manager(form, &format!("{path}.manager"), &table.manager);
+    let entries = read_all(form, &format!("{path}.entries"), &table.entries, |form, path, entry| {
+        read_entry(form, path, entry, bridge)
+    });
+    Some(MacTableReport { manager, active: table.active, entries })
+}
+
+fn read_manager(form: &mut Form, path: &str, text: &str) -> Option<MacTableManager> {
+    match text {
         "" => None,
         "libvirt" => Some(MacTableManager::Libvirt),
         "kernel" => Some(MacTableManager::Kernel),
         other => {
             let message = format!("{} is no known manager of a MAC table", quoted(other));
-            form.note(Finding::error(Code::EnumUnknown, format!("{path}.manager"), message));
+            form.note(Finding::error(Code::EnumUnknown, path, message));
             None
         }
-    };
-    let entries = read_all(form, &format!("{path}.entries"), &table.entries, |form, path, entry| {
-        read_entry(form, path, entry, bridge)
-    });
-    Some(MacTableReport { manager, active: table.active, entries })
+    }
 }
 
 fn read_entry(form: &mut Form, path: &str, entry: &wire::FdbEntryReport, bridge: Option<&IfName>) -> Option<FdbEntry> {

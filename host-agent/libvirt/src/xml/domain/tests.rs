@@ -15,6 +15,7 @@ fn interface(mac: &str, network: Option<&str>, bridge: Option<&str>, tap: Option
         network: network.map(str::to_owned),
         bridge: bridge.map(str::to_owned),
         tap: tap.map(|tap| IfName::parse(tap).unwrap()),
+        mac_table_manager: MacTableManager::Kernel,
     }
 }
 
@@ -33,7 +34,10 @@ fn reads_every_kind_of_interface_of_a_running_domain() {
             format!(
                 "<interface type='bridge'>{mac}<source network='blue' portid='1' bridge='br0' macTableManager='libvirt'/><target dev='vnet1'/><model type='virtio'/></interface>"
             ),
-            interface(MAC, Some("blue"), Some("br0"), Some("vnet1")),
+            Interface {
+                mac_table_manager: MacTableManager::Libvirt,
+                ..interface(MAC, Some("blue"), Some("br0"), Some("vnet1"))
+            },
         ),
         (
             format!("<interface type='bridge'>{mac}<source bridge='a&amp;b'/><target dev='vnet2'/></interface>"),

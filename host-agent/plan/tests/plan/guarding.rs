@@ -1,0 +1,227 @@
+//! MAC tables of bridges that libvirt manages: what is lost of them, and its way back.
+
+use std::collections::BTreeSet;
+
+use trestle_fake_host::World;
+use trestle_model::{BondMode, DriftKind, FdbEntry, FdbState};
+use trestle_plan::sample::{bond, with_bonds};
+use trestle_plan::{BridgeChange, KernelStep, PortChange, Thing, losses, repair_plan, verify};
+
+use super::scene::{Scene, if_name, lines, net, request, settled};
+
+const VM1: &str = "52:54:00:00:00:01";
+const VM2: &str = "52:54:00:00:00:02";
+const VM3: &str = "52:54:00:00:00:03";
+
+/// A managed network on a bond and one that is not, each with guests: `vm1` as libvirt connects it, `vm2` wired past
+/// libvirt's network, `vm3` paused.
+async fn guarded() -> Scene {
+    let mut scene = Scene::new(World::default().nic("eth0").nic("eth1").nic("eth2"));
+    let networks = [net("blue").on_bond("bond0").managed().ipv4(&["192.0.2.10/24"], None), net("red").on("eth0")];
+    let bonds = [bond("bond0", BondMode::ActiveBackup, &["eth1", "eth2"]).set()];
+    scene.apply(&with_bonds(request(networks.map(|net| net.set())), bonds)).await;
+    scene.host.change(|world| {
+        world.start_guest("vm1", VM1, "vnet1", "blue", Some("trestle-blue"));
+        world.start_guest("vm2", VM2, "vnet2", "blue", None);
+        world.start_guest("vm3", VM3, "vnet3", "blue", Some("trestle-blue"));
+        world.set_running("vm3", false);
+        world.start_guest("red1", "52:54:00:00:00:09", "vnet9", "red", Some("trestle-red"));
+    });
+    assert_eq!(lost(&scene), ["mac_tables of port vnet2 of network blue"], "a guest that nobody manages is converted");
+    repair(&scene).await;
+    scene
+}
+
+fn things(scene: &Scene) -> BTreeSet<Thing> {
+    let losses = losses(&scene.running, &scene.host.state()).into_iter();
+    losses.inspect(|loss| assert_eq!(loss.obstacle, None)).map(|loss| loss.thing).collect()
+}
+
+fn lost(scene: &Scene) -> Vec<String> {
+    things(scene).iter().map(ToString::to_string).collect()
+}
+
+/// Repairs all that is lost, and returns the steps.
+async fn repair(scene: &Scene) -> String {
+    let plan = repair_plan(&scene.running, &scene.host.state(), &things(scene));
+    scene.perform(&plan.steps).await;
+    assert_eq!(verify(&plan.target, &scene.host.state()), [], "after {}", lines(&plan.steps));
+    assert_eq!(lost(scene), [""; 0], "after {}", lines(&plan.steps));
+    lines(&plan.steps)
+}
+
+fn entry(port: &str, mac: &str, vlan: Option<u16>, state: FdbState) -> FdbEntry {
+    let (bridge, port) = (if_name("blue"), if_name(port));
+    FdbEntry { bridge, port, mac: mac.parse().unwrap(), vlan, state, sticky: false }
+}
+
+fn do_step(world: &mut World, step: KernelStep) {
+    world.perform(&step.into()).unwrap();
+}
+
+fn open(world: &mut World, port: &str) {
+    let change = PortChange { learning: Some(true), flood: Some(true), ..PortChange::default() };
+    do_step(world, KernelStep::SetPort { port: if_name(port), change });
+}
+
+fn set_blue(world: &mut World, change: BridgeChange) {
+    do_step(world, KernelStep::SetBridge { bridge: if_name("blue"), change });
+}
+
+const NETWORK: &str = "mac_tables of network blue";
+const PORT1: &str = "mac_tables of port vnet1 of network blue";
+const PORT2: &str = "mac_tables of port vnet2 of network blue";
+
+#[tokio::test]
+async fn whatever_a_managed_bridge_loses_is_told_by_port_and_comes_back() {
+    let off = || BridgeChange { vlan_filtering: Some(false), ..BridgeChange::default() };
+    let no_pvid = || BridgeChange { default_pvid: Some(0), ..off() };
+    let deaf = PortChange { flood: Some(false), ..PortChange::default() };
+    type Tampering<'a> = (&'a str, Box<dyn Fn(&mut World) + 'a>, &'a [&'a str], &'a str);
+    let cases: [Tampering<'_>; 10] = [
+        ("filtering off", Box::new(|w| set_blue(w, off())), &[NETWORK], "set bridge blue: vlan_filtering on"),
+        (
+            "no default VLAN",
+            Box::new(|w| set_blue(w, no_pvid())),
+            &[NETWORK],
+            "set bridge blue: vlan_filtering on, default_pvid 1",
+        ),
+        ("an uplink that learns", Box::new(|w| open(w, "bond0")), &[NETWORK], "set port bond0: learning off"),
+        (
+            "an uplink that does not flood",
+            Box::new(|w| do_step(w, KernelStep::SetPort { port: if_name("bond0"), change: deaf })),
+            &[NETWORK],
+            "set port bond0: flood on",
+        ),
+        ("a guest's port", Box::new(|w| open(w, "vnet1")), &[PORT1], "set port vnet1: learning off, flood off"),
+        (
+            "a tap that was attached again",
+            Box::new(|w| w.attach_again("vnet1")),
+            &[PORT1],
+            "set FDB entry 52:54:00:00:00:01 on port vnet1 of blue\n\
+             set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 1\n\
+             set port vnet1: learning off, flood off",
+        ),
+        (
+            "a MAC that moved to the uplink",
+            Box::new(|w| w.learn(entry("bond0", VM1, Some(1), FdbState::Static))),
+            &[PORT1],
+            "set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 1",
+        ),
+        (
+            "a MAC that was learned on the uplink",
+            Box::new(|w| w.learn(entry("bond0", VM2, Some(1), FdbState::Learned))),
+            &[PORT2],
+            "set FDB entry 52:54:00:00:00:02 on port vnet2 of blue in VLAN 1",
+        ),
+        (
+            "an entry that ages",
+            Box::new(|w| w.learn(entry("vnet1", VM1, None, FdbState::Learned))),
+            &[PORT1],
+            "set FDB entry 52:54:00:00:00:01 on port vnet1 of blue",
+        ),
+        ("all entries", Box::new(|w| w.flush_entries("blue")), &[NETWORK, PORT1, PORT2], ""),
+    ];
+    let scene = guarded().await;
+    let before = settled(scene.host.state());
+    for (what, tamper, expected, mended_by) in cases {
+        let scene = scene.fork();
+        scene.host.change(|world| tamper(world));
+        assert_eq!(lost(&scene), expected, "{what}");
+        let steps = repair(&scene).await;
+        if !mended_by.is_empty() {
+            assert_eq!(steps, mended_by, "{what}");
+        }
+        assert_eq!(settled(scene.host.state()), before, "{what}: {steps}");
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_own_address_comes_back_after_a_flush() {
+    let scene = guarded().await;
+    let own = |scene: &Scene| {
+        let mac = scene.link("blue").mac.unwrap();
+        let fdb = scene.host.state().kernel.fdb.into_iter();
+        let of_host = fdb.filter(|has| has.bridge == if_name("blue") && has.mac == mac && has.state == FdbState::Local);
+        of_host.map(|entry| entry.vlan).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&scene), [None, Some(1)]);
+    scene.host.change(|world| world.flush_entries("blue"));
+    assert_eq!(own(&scene), []);
+    repair(&scene).await;
+    assert_eq!(own(&scene), [None, Some(1)]);
+}
+
+#[tokio::test]
+async fn a_guest_whose_cpus_stand_still_has_no_entry_whoever_manages_it() {
+    let scene = guarded().await;
+    let entries = |mac: &str| {
+        let fdb = scene.host.state().kernel.fdb.into_iter();
+        fdb.filter(|has| has.mac.to_string() == mac && has.state == FdbState::Static).count()
+    };
+    assert_eq!((entries(VM1), entries(VM2), entries(VM3)), (2, 2, 0));
+    // libvirt takes away what it has added, and leaves alone what it has not.
+    scene.host.change(|world| ["vm1", "vm2"].iter().for_each(|vm| world.set_running(vm, false)));
+    assert_eq!((entries(VM1), entries(VM2)), (0, 2));
+    assert_eq!(lost(&scene), [PORT2]);
+    repair(&scene).await;
+    assert_eq!(entries(VM2), 0);
+    assert!(scene.link("vnet2").port.unwrap().learning, "until it is seen to run, it is reached by learning");
+    assert!(!scene.link("vnet1").port.unwrap().learning, "libvirt adds the entry at once");
+    scene.host.change(|world| ["vm1", "vm2", "vm3"].iter().for_each(|vm| world.set_running(vm, true)));
+    assert_eq!(lost(&scene), [PORT2]);
+    repair(&scene).await;
+    assert_eq!((entries(VM1), entries(VM2), entries(VM3)), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn of_two_guests_with_one_mac_the_one_that_has_the_entry_keeps_it() {
+    let scene = guarded().await;
+    scene.host.change(|world| world.start_guest("a-vm", VM1, "vnet4", "blue", Some("trestle-blue")));
+    assert_eq!(lost(&scene), [""; 0]);
+    scene.host.change(|world| world.stop_guest("vm1"));
+    assert_eq!(lost(&scene), ["mac_tables of port vnet4 of network blue"]);
+    repair(&scene).await;
+}
+
+#[tokio::test]
+async fn the_table_of_a_bridge_that_libvirt_does_not_manage_is_left_alone() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        let quiet = PortChange { learning: Some(false), flood: Some(false), ..PortChange::default() };
+        for port in ["vnet9", "eth0"] {
+            do_step(world, KernelStep::SetPort { port: if_name(port), change: quiet });
+        }
+        world.flush_entries("red");
+    });
+    assert_eq!(lost(&scene), [""; 0]);
+}
+
+#[tokio::test]
+async fn one_port_is_repaired_alone_and_a_drift_line_names_its_guest() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        open(world, "vnet1");
+        world.flush_entries("blue");
+    });
+    let loss = losses(&scene.running, &scene.host.state()).into_iter().find(|loss| loss.thing.to_string() == PORT1);
+    let loss = loss.expect("the port is lost");
+    assert_eq!(loss.drift[0].to_string(), "link vnet1 of guest vm1 learning: expected false, is true");
+    let entry = "MAC 52:54:00:00:00:01 of blue entry: expected static on vnet1 of guest vm1, is absent";
+    assert!(loss.drift.iter().any(|drift| drift.to_string() == entry), "{:?}", loss.drift);
+    let plan = repair_plan(&scene.running, &scene.host.state(), &[loss.thing].into());
+    scene.perform(&plan.steps).await;
+    assert_eq!(lost(&scene), [NETWORK, PORT2]);
+}
+
+#[tokio::test]
+async fn a_bridge_that_is_made_anew_is_made_whole() {
+    let scene = guarded().await;
+    scene.host.change(|world| do_step(world, KernelStep::DeleteLink { name: if_name("blue") }));
+    let only_devices = things(&scene).into_iter().filter(|thing| thing.kind == DriftKind::Devices).collect();
+    let plan = repair_plan(&scene.running, &scene.host.state(), &only_devices);
+    scene.perform(&plan.steps).await;
+    let blue = scene.link("blue");
+    assert!(blue.bridge().unwrap().vlan_filtering, "{blue:?}");
+    assert!(!scene.link("bond0").port.unwrap().learning);
+}

@@ -1,0 +1,172 @@
+"""What must hold of a bridge's MAC table, and how long it does not.
+
+  picture BRIDGE             prints the table and what ports learn and flood
+  lose BRIDGE LIMIT COMMAND  runs a command that takes something away; prints after how many seconds all is as before
+  managed BRIDGE MAC LIMIT COMMAND
+                             runs a command; prints how many seconds after its end the MAC is a guest's in good order
+  frame DEVICE SRC DST...    sends frames
+  babble DEVICE SRC          sends a broadcast frame all the time
+  amid SRC COMMAND           runs a command while the far end of the cable babbles
+  deliver TAP=MAC...         sends frames from the far end of the cable; fails unless each reaches its tap, and no other
+"""
+
+import json, os, select, socket, struct, subprocess, sys, time
+
+ETHERTYPE = 0x88B5
+FRAMES = 3
+# How long the far end goes on after a command.
+BABBLE_S = 1
+# How long frames may take.
+PATIENCE_S = 5
+FAR_END = "wire0"
+# How often is looked, which takes processor time from those who are watched.
+PERIOD_S = 0.05
+DUMP = struct.pack("=IHHIIBBHiHBB", 28, 30, 0x301, 1, 0, 7, 0, 0, 0, 0, 0, 0)
+
+
+def entries(bridge):
+    """Yields each lasting entry of a bridge: MAC, VLAN, port, and whether it is the host's own."""
+    index = socket.if_nametoindex(bridge)
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    channel.send(DUMP)
+    while True:
+        data = channel.recv(1 << 20)
+        while data:
+            length, kind = struct.unpack_from("=IH", data)
+            if kind == 3:
+                return
+            _, _, _, port, state, _, _ = struct.unpack_from("=BBHiHBB", data, 16)
+            mac, vlan, master, at = None, None, None, 28
+            while at + 4 <= length:
+                size, attribute = struct.unpack_from("=HH", data, at)
+                value = data[at + 4:at + size]
+                if attribute == 2:
+                    mac = value.hex(":")
+                elif attribute == 5:
+                    vlan = struct.unpack("=H", value)[0]
+                elif attribute == 9:
+                    master = struct.unpack("=I", value)[0]
+                at += (size + 3) & ~3
+            if master == index and state & 0xC0:
+                yield mac, vlan, port, bool(state & 0x80)
+            data = data[(length + 3) & ~3:]
+
+
+def read(path):
+    with open(path) as file:
+        return file.read().strip()
+
+
+def picture(bridge):
+    folder = f"/sys/class/net/{bridge}"
+    names = {socket.if_nametoindex(name): name for name in os.listdir(f"{folder}/brif")}
+    own = read(f"{folder}/address")
+    # The addresses of taps themselves are nobody's, and the host's own may be at any port.
+    table = {f"{mac} {vlan} {'own' if local else names.get(port)}" for mac, vlan, port, local in entries(bridge)
+             if not local or mac == own}
+    flags = {name: [read(f"{folder}/brif/{name}/{flag}") for flag in ("learning", "unicast_flood")]
+             for name in names.values()}
+    return {"table": sorted(table), "ports": flags,
+            "bridge": [read(f"{folder}/bridge/{option}") for option in ("vlan_filtering", "default_pvid")]}
+
+
+def seen(bridge):
+    """A port may go while its flags are read."""
+    try:
+        return picture(bridge)
+    except OSError as error:
+        return str(error)
+
+
+def lose(bridge, limit, command):
+    before, lost, back, begun = picture(bridge), None, None, time.monotonic()
+    process = subprocess.Popen(["bash", "-c", command], stdout=subprocess.DEVNULL)
+    while time.monotonic() < begun + float(limit):
+        ended, now = process.poll() is not None, time.monotonic()
+        if seen(bridge) != before:
+            lost, back = lost or now, None
+        elif lost:
+            back = back or now
+            # What libvirt does in several steps is over.
+            if ended and now > back + 0.5:
+                return print(round(back - lost, 3))
+        elif ended and process.returncode:
+            sys.exit(f"{command}: failed")
+        time.sleep(PERIOD_S)
+    sys.exit(f"{command}: lost at {lost and lost - begun}\nbefore {before}\nnow    {seen(bridge)}")
+
+
+def managed(bridge, mac, limit, command):
+    subprocess.run(["bash", "-c", command], stdout=subprocess.DEVNULL, check=True)
+    begun = time.monotonic()
+    while time.monotonic() < begun + float(limit):
+        now = picture(bridge)
+        places = [entry.split()[1:] for entry in now["table"] if entry.startswith(mac)]
+        if [vlan for vlan, _ in places] == ["1", "None"] and places[0][1] == places[1][1]:
+            if now["ports"].get(places[0][1]) == ["0", "0"]:
+                return print(round(time.monotonic() - begun, 3))
+        time.sleep(PERIOD_S)
+    sys.exit(f"{mac} is not a guest's in good order: {now}")
+
+
+def frame(device, source, *destinations):
+    channel = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    channel.bind((device, ETHERTYPE))
+    for destination in destinations:
+        header = bytes.fromhex(destination.replace(":", "")) + bytes.fromhex(source.replace(":", ""))
+        for _ in range(FRAMES):
+            channel.send(header + struct.pack("!H", ETHERTYPE) + bytes(46))
+
+
+def babble(device, source):
+    while True:
+        frame(device, source, "ff:ff:ff:ff:ff:ff")
+        print("sent", flush=True)
+        time.sleep(PERIOD_S)
+
+
+def amid(source, command):
+    words = ["ip", "netns", "exec", "peer", sys.executable, __file__, "babble", FAR_END, source]
+    babbler = subprocess.Popen(words, stdout=subprocess.PIPE)
+    babbler.stdout.readline()
+    subprocess.run(["bash", "-c", command], check=True)
+    until = time.monotonic() + BABBLE_S
+    while time.monotonic() < until:
+        babbler.stdout.readline()
+    babbler.kill()
+
+
+def deliver(*guests):
+    wanted = [guest.split("=") for guest in guests]
+    ears = {}
+    for tap, _ in wanted:
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        ear.bind((tap, 3))
+        ears[ear] = tap
+    heard = {f"{tap} {mac}": FRAMES for tap, mac in wanted}
+    missing, stray = dict(heard), []
+    send = ["ip", "netns", "exec", "peer", sys.executable, __file__, "frame", FAR_END, "02:00:00:00:00:99"]
+    subprocess.run(send + [mac for _, mac in wanted], check=True)
+    until = time.monotonic() + PATIENCE_S
+    # What is flooded comes together with what is wanted.
+    while (left := until - time.monotonic()) > 0:
+        if not any(missing.values()):
+            until = min(until, time.monotonic() + PERIOD_S)
+        for ear in select.select(list(ears), [], [], left)[0]:
+            data = ear.recv(2048)
+            if data[12:14] == struct.pack("!H", ETHERTYPE):
+                place = f"{ears[ear]} {data[:6].hex(':')}"
+                if missing.get(place):
+                    missing[place] -= 1
+                else:
+                    stray.append(place)
+    if any(missing.values()) or stray:
+        sys.exit(f"missing {missing}, stray {stray}")
+
+
+def show(bridge):
+    print(json.dumps(picture(bridge)))
+
+
+VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver}
+VERBS[sys.argv[1]](*sys.argv[2:])

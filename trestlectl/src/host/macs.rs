@@ -1,0 +1,147 @@
+//! `host macs`: shows the MAC tables of bridges that libvirt manages.
+
+use trestle_proto::host::v1::{Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport};
+use trestle_proto::schema;
+
+use super::capabilities::{ask, or_dash, yes};
+use crate::arguments::{Macs, ReportFormat};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output;
+
+/// Runs `host macs`.
+pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failure> {
+    let asked = ask(context, &arguments.agent.agent, &["networks"]).await?;
+    let is_wanted = |network: &NetworkReport| {
+        network.mac_table.is_some() && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
+    };
+    let networks: Vec<NetworkReport> = asked.networks.into_iter().filter(is_wanted).collect();
+    match arguments.output {
+        ReportFormat::Json => {
+            let report = Capabilities { networks, ..Capabilities::default() };
+            output::json(&schema::dynamic("trestle.host.v1.Capabilities", &report))
+        }
+        ReportFormat::Table => {
+            output::table(
+                ["BRIDGE", "MAC", "VLAN", "PORT", "GUEST", "ENTRY", "LOOKED AFTER BY"],
+                networks.iter().flat_map(entries),
+            )?;
+            output::data("")?;
+            output::table(
+                ["BRIDGE", "PORT", "GUEST", "LEARNS", "FLOODS", "PROMISCUOUS"],
+                networks.iter().flat_map(ports),
+            )
+        }
+    }
+}
+
+/// Returns a line for each entry of a network's bridge, and one for each guest that has none.
+fn entries(network: &NetworkReport) -> Vec<[String; 7]> {
+    let table = network.mac_table.clone().unwrap_or_default();
+    let line = |entry: &FdbEntryReport| {
+        let port = network.ports.iter().find(|port| port.device == entry.port);
+        let state = match (entry.state(), entry.sticky) {
+            (FdbState::Static, true) => "static, sticky",
+            (FdbState::Static, false) => "static",
+            (FdbState::Learned, _) => "learned",
+            (FdbState::Local, _) => "the host's own",
+            (FdbState::Unspecified, _) => "unknown",
+        };
+        [
+            network.device.clone(),
+            entry.mac.clone(),
+            or_dash(entry.vlan_id.map(|vlan| vlan.to_string()).unwrap_or_default()),
+            entry.port.clone(),
+            or_dash(port.map(|port| port.guest.clone()).unwrap_or_default()),
+            state.to_owned(),
+            keeper(entry, port).to_owned(),
+        ]
+    };
+    let has_entry =
+        |port: &PortReport| table.entries.iter().any(|entry| entry.mac == port.guest_mac && entry.port == port.device);
+    let without = network.ports.iter().filter(|port| !port.guest.is_empty() && !has_entry(port)).map(|port| {
+        let [bridge, mac] = [&network.device, &port.guest_mac].map(Clone::clone);
+        [bridge, mac, "-".to_owned(), port.device.clone(), port.guest.clone(), "none".to_owned(), "-".to_owned()]
+    });
+    table.entries.iter().map(line).chain(without).collect()
+}
+
+/// Says who sees to it that an entry is there while it is to be.
+fn keeper(entry: &FdbEntryReport, port: Option<&PortReport>) -> &'static str {
+    let is_guests = port.is_some_and(|port| port.guest_mac == entry.mac);
+    match entry.state() {
+        FdbState::Learned => "nobody, it ages",
+        FdbState::Static if is_guests => match port.map(|port| port.guest_mac_table_manager.as_str()) {
+            Some("kernel") => "the agent",
+            Some(_) | None => "libvirt and the agent",
+        },
+        FdbState::Local => "the agent",
+        FdbState::Static | FdbState::Unspecified => "somebody else",
+    }
+}
+
+fn ports(network: &NetworkReport) -> Vec<[String; 6]> {
+    let line = |port: &PortReport| {
+        [
+            network.device.clone(),
+            port.device.clone(),
+            or_dash(port.guest.clone()),
+            yes(port.learning),
+            yes(port.flood),
+            yes(port.promiscuity > 0),
+        ]
+    };
+    network.ports.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use trestle_proto::host::v1::MacTableReport;
+
+    use super::*;
+
+    fn guest(tap: &str, guest: &str, mac: &str, manager: &str) -> PortReport {
+        PortReport {
+            device: tap.to_owned(),
+            guest: guest.to_owned(),
+            guest_mac: mac.to_owned(),
+            guest_mac_table_manager: manager.to_owned(),
+            ..PortReport::default()
+        }
+    }
+
+    fn entry(port: &str, mac: &str, vlan: Option<u32>, state: FdbState) -> FdbEntryReport {
+        let (port, mac) = (port.to_owned(), mac.to_owned());
+        FdbEntryReport { port, mac, vlan_id: vlan, state: state.into(), sticky: false }
+    }
+
+    #[test]
+    fn each_entry_says_whose_it_is_and_a_guest_without_one_is_told() {
+        let ports = vec![
+            PortReport { device: "eth0".to_owned(), flood: true, promiscuity: 1, ..PortReport::default() },
+            guest("vnet0", "web", "52:54:00:00:00:01", "libvirt"),
+            guest("vnet1", "db", "52:54:00:00:00:02", "kernel"),
+            guest("vnet2", "idle", "52:54:00:00:00:03", "libvirt"),
+        ];
+        let table = [
+            entry("vnet0", "52:54:00:00:00:01", Some(1), FdbState::Static),
+            entry("vnet1", "52:54:00:00:00:02", None, FdbState::Static),
+            entry("eth0", "52:54:00:00:00:03", Some(1), FdbState::Learned),
+            entry("vnet0", "02:00:00:00:00:09", Some(1), FdbState::Static),
+        ];
+        let mac_table = Some(MacTableReport { entries: table.to_vec(), ..MacTableReport::default() });
+        let network = NetworkReport { device: "blue".to_owned(), ports, mac_table, ..NetworkReport::default() };
+        let lines: Vec<String> = entries(&network).into_iter().map(|line| line.join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "blue 52:54:00:00:00:01 1 vnet0 web static libvirt and the agent",
+                "blue 52:54:00:00:00:02 - vnet1 db static the agent",
+                "blue 52:54:00:00:00:03 1 eth0 - learned nobody, it ages",
+                "blue 02:00:00:00:00:09 1 vnet0 web static somebody else",
+                "blue 52:54:00:00:00:03 - vnet2 idle none -",
+            ]
+        );
+        assert_eq!(super::ports(&network)[0].join(" "), "blue eth0 - no yes yes");
+    }
+}
