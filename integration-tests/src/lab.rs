@@ -90,6 +90,19 @@ impl Lab {
         }))
     }
 
+    /// Unpacks a QEMU that is newer than this machine's, or prints why `story` is skipped and yields nothing.
+    ///
+    /// *Errors*: with `TRESTLE_LAB=required` in the environment, a skip.
+    pub async fn newer_qemu(&self, story: &str) -> Result<Option<PathBuf>> {
+        match answer_of(&["--qemu"], &["QEMU"]).await {
+            Ok([root]) => Ok(Some(root)),
+            Err(error) => {
+                probe::skip(story, &format!("no newer QEMU: {error:#}"))?;
+                Ok(None)
+            }
+        }
+    }
+
     /// Begins to describe a virtual machine; `name` is its host name and must be unique in the lab.
     pub fn vm(self: &Arc<Self>, name: &str) -> Builder {
         Builder::new(Arc::clone(self), name)
@@ -126,25 +139,28 @@ async fn take_turn() -> Result<File> {
     Ok(file)
 }
 
-/// Runs the `prepare` script, which does nothing when all is there.
 async fn prepare() -> Result<Kernel> {
+    let [image, initramfs, modules, layer] = answer_of(&[], &["KERNEL", "INITRAMFS", "MODULES", "LAYER"]).await?;
+    Ok(Kernel { image, initramfs, modules, layer })
+}
+
+/// Runs the `prepare` script, which does nothing when all is there, and returns the paths that it names.
+async fn answer_of<const COUNT: usize>(arguments: &[&str], keys: &[&str; COUNT]) -> Result<[PathBuf; COUNT]> {
     let script = workspace().join("integration-tests/lab/prepare");
     let output = tokio::process::Command::new(&script)
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()
         .await
         .with_context(|| format!("cannot run {}", script.display()))?;
     ensure!(output.status.success(), "lab/prepare failed: {}", output.status);
     let answer = String::from_utf8(output.stdout)?;
-    let path = |key: &str| {
-        answer
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-            .map(PathBuf::from)
-            .with_context(|| format!("lab/prepare did not name {key}"))
-    };
-    let (image, initramfs) = (path("KERNEL")?, path("INITRAMFS")?);
-    Ok(Kernel { image, initramfs, modules: path("MODULES")?, layer: path("LAYER")? })
+    let mut paths = Vec::with_capacity(COUNT);
+    for key in keys {
+        let path = answer.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        paths.push(PathBuf::from(path.with_context(|| format!("lab/prepare did not name {key}"))?));
+    }
+    paths.try_into().map_err(|_| anyhow::anyhow!("as many paths as keys"))
 }
 
 /// The `lab` binary, which every machine runs to take commands; Cargo builds it beside the tests.

@@ -230,6 +230,8 @@ codes! {
     NicNotFound = "NIC_NOT_FOUND", ovirt Some(23);
     /// What is to be set on a NIC is nothing that its driver takes.
     NicOptionUnsupported = "NIC_OPTION_UNSUPPORTED", ovirt None;
+    /// Virtual functions that would go are used.
+    VfsInUse = "VFS_IN_USE", ovirt None;
     /// The NIC is used by something else.
     NicInUse = "NIC_IN_USE", ovirt Some(24);
     /// Another daemon configures the device.

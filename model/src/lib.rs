@@ -56,7 +56,10 @@ pub use mac::{BadMac, MacAddr};
 pub use management::{DeviceManager, Management};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
-pub use nic::{BadFeatureName, FeatureName, FeatureState, NicSpec, NicState, NicValues, Offload, RingSizes, Rings};
+pub use nic::{
+    BadFeatureName, FeatureName, FeatureState, NicSpec, NicState, NicValues, Offload, RingSizes, Rings,
+    VirtualFunction, VirtualFunctions,
+};
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};

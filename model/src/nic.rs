@@ -1,4 +1,4 @@
-//! What is set on a NIC itself: how long its queues are, and what it does for the kernel.
+//! What is set on a NIC itself: how long its queues are, what it does for the kernel, and how often it is there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +14,9 @@ pub struct NicSpec {
     pub name: IfName,
     /// Lengths of its rings.
     pub rings: RingSizes,
+    /// How many virtual functions it has; `None` says nothing.
+    #[serde(default)]
+    pub vfs: Option<u32>,
     /// What it does for the kernel, and what not.
     #[serde(with = "crate::pairs")]
     pub offloads: BTreeMap<Offload, bool>,
@@ -77,6 +80,29 @@ pub struct NicState {
     pub rings: Option<Rings>,
     /// The features that can be switched.
     pub features: BTreeMap<FeatureName, FeatureState>,
+    /// Its virtual functions; `None` of what is no physical function of SR-IOV.
+    #[serde(default)]
+    pub vfs: Option<VirtualFunctions>,
+}
+
+/// The virtual functions of a NIC.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VirtualFunctions {
+    /// The most that it can have.
+    pub most: u32,
+    /// Those that it has, by number from 0.
+    pub functions: Vec<VirtualFunction>,
+}
+
+/// A virtual function; each is none where it is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VirtualFunction {
+    /// Where it is on its bus, e.g. `0000:02:10.0`.
+    pub bus_address: Option<String>,
+    /// The driver that has it.
+    pub driver: Option<String>,
+    /// Its device in the host's network namespace.
+    pub device: Option<IfName>,
 }
 
 /// A NIC's rings, in descriptors.
@@ -106,6 +132,9 @@ pub struct FeatureState {
 pub struct NicValues {
     /// Lengths of rings.
     pub rings: RingSizes,
+    /// How many virtual functions.
+    #[serde(default)]
+    pub vfs: Option<u32>,
     /// Features.
     pub features: BTreeMap<FeatureName, bool>,
 }
@@ -121,7 +150,7 @@ impl NicSpec {
         for (offload, on) in groups.into_iter().chain(named) {
             features.extend(offload.features(state).map(|name| (name.clone(), *on)));
         }
-        NicValues { rings: self.rings, features }
+        NicValues { rings: self.rings, vfs: self.vfs, features }
     }
 }
 
@@ -188,10 +217,29 @@ impl NicState {
     pub fn requested(&self, wanted: &NicValues) -> NicValues {
         let feature = |name: &FeatureName| Some((name.clone(), self.features.get(name)?.requested));
         let (rx, tx) = (self.rings.map(|rings| rings.rx), self.rings.map(|rings| rings.tx));
+        let vfs = self.vfs.as_ref().map(VirtualFunctions::count);
         NicValues {
             rings: RingSizes { rx: wanted.rings.rx.and(rx), tx: wanted.rings.tx.and(tx) },
+            vfs: wanted.vfs.and(vfs),
             features: wanted.features.keys().filter_map(feature).collect(),
         }
+    }
+}
+
+impl VirtualFunctions {
+    /// Returns how many there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.functions.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl VirtualFunction {
+    /// The driver by which a guest, or another program beside the kernel, has a function.
+    pub const GUESTS_DRIVER: &str = "vfio-pci";
+
+    /// Tells whether a guest has it.
+    pub fn is_passed_on(&self) -> bool {
+        self.driver.as_deref() == Some(Self::GUESTS_DRIVER)
     }
 }
 
@@ -201,6 +249,7 @@ impl NicValues {
     pub fn or(mut self, other: &Self) -> Self {
         self.rings.rx = self.rings.rx.or(other.rings.rx);
         self.rings.tx = self.rings.tx.or(other.rings.tx);
+        self.vfs = self.vfs.or(other.vfs);
         for (name, on) in &other.features {
             self.features.entry(name.clone()).or_insert(*on);
         }
@@ -212,6 +261,7 @@ impl NicValues {
     pub fn of_those_in(mut self, other: &Self) -> Self {
         self.rings.rx = other.rings.rx.and(self.rings.rx);
         self.rings.tx = other.rings.tx.and(self.rings.tx);
+        self.vfs = other.vfs.and(self.vfs);
         self.features.retain(|name, _| other.features.contains_key(name));
         self
     }
@@ -266,7 +316,7 @@ mod tests {
     fn state(features: &[&str]) -> NicState {
         let off = FeatureState { requested: false, active: false };
         let features = features.iter().map(|name| (FeatureName::parse(name).unwrap(), off)).collect();
-        NicState { rings: None, features }
+        NicState { rings: None, features, vfs: None }
     }
 
     #[test]
@@ -276,7 +326,7 @@ mod tests {
         let offloads =
             BTreeMap::from([(Offload::TcpSegmentation, true), (named, false), (Offload::LargeReceive, true)]);
         let name = IfName::parse("eth0").unwrap();
-        let values = NicSpec { name, rings: RingSizes::default(), offloads }.values(&state);
+        let values = NicSpec { name, rings: RingSizes::default(), vfs: None, offloads }.values(&state);
         let told: Vec<_> = values.features.iter().map(|(name, on)| (name.as_str(), *on)).collect();
         assert_eq!(told, [("tx-tcp-segmentation", true), ("tx-tcp6-segmentation", false)]);
     }

@@ -69,6 +69,7 @@ impl Kernel {
             KernelStep::AddRule { rule } => self.add_rule(rule, features)?,
             KernelStep::RemoveRule { rule } => self.state.rules.retain(|has| has != rule),
             KernelStep::SetRings { link, sizes } => self.set_rings(link, *sizes)?,
+            KernelStep::SetVirtualFunctions { link, count } => self.set_virtual_functions(link, *count)?,
             KernelStep::SetFeatures { link, features } => self.set_features(link, features)?,
             KernelStep::ShapeEgress { link, rest } => self.shape_egress(link, *rest, features)?,
             KernelStep::UnshapeEgress { link } => self.unshape_egress(link)?,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, BondMode, DeviceManager, Egress, FdbEntry, FdbState, Feature, FeatureSet, ForeignDhcp,
     GuestInterface, HostState, IfName, Ipv6Autoconf, LinkKind, LinkNames, MacAddr, MacTableManager, Management, Mtu,
-    NicState, ResolverMechanism, ResolverState, Route, Support, VlanId,
+    NicState, ResolverMechanism, ResolverState, Route, Support, VirtualFunction, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, PortChange, ResolverStep};
 use uuid::Uuid;
@@ -71,6 +71,28 @@ impl World {
     pub fn device(mut self, name: &str, kind: LinkKind) -> Self {
         self.plug(name, kind);
         self
+    }
+
+    /// Gives a NIC a virtual function that has a device in the host.
+    #[must_use]
+    pub fn virtual_function(mut self, nic: &str, device: &str) -> Self {
+        self.plug(device, LinkKind::Nic);
+        let function = VirtualFunction { device: Some(if_name(device)), ..VirtualFunction::default() };
+        self.functions(nic).push(function);
+        self
+    }
+
+    /// Gives a NIC a virtual function that a guest has.
+    #[must_use]
+    pub fn passed_on_function(mut self, nic: &str) -> Self {
+        let driver = Some(VirtualFunction::GUESTS_DRIVER.to_owned());
+        self.functions(nic).push(VirtualFunction { driver, ..VirtualFunction::default() });
+        self
+    }
+
+    fn functions(&mut self, nic: &str) -> &mut Vec<VirtualFunction> {
+        let link = self.kernel.link_mut(&if_name(nic)).expect("a NIC that was added");
+        &mut link.settings.vfs.get_or_insert_default().functions
     }
 
     /// Sets a device's MTU.
@@ -502,7 +524,7 @@ impl World {
             link.alias = None;
             link.egress = Egress::Kernels;
             if link.settings != NicState::default() {
-                link.settings = of_new_nic();
+                link.settings = of_new_nic(&link.kind);
             }
             if link.kind == LinkKind::Nic {
                 link.mtu = Mtu::ETHERNET;
@@ -549,7 +571,7 @@ impl World {
         if let Ok(link) = self.kernel.link_mut(&name) {
             link.permanent_mac = link.mac.filter(|_| is_hardware);
             if is_hardware {
-                link.settings = of_new_nic();
+                link.settings = of_new_nic(&link.kind);
             }
         }
         self.set_up(name.as_str(), true);

@@ -21,6 +21,7 @@ mod performance;
 mod probe;
 mod scratch;
 mod socket;
+mod sriov;
 mod watch;
 
 pub use kernel::{ConnectError, Kernel, KernelPerformer};

@@ -49,6 +49,7 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::AddRule { rule } => rules::add(devices, rule).await,
         KernelStep::RemoveRule { rule } => rules::remove(devices, rule).await,
         KernelStep::SetRings { link, sizes } => settings::set_rings(devices, link, *sizes).await,
+        KernelStep::SetVirtualFunctions { link, count } => settings::set_virtual_functions(devices, link, *count).await,
         KernelStep::SetFeatures { link, features } => settings::set_features(devices, link, features).await,
         KernelStep::ShapeEgress { link, rest } => egress::shape(devices, link, rest).await,
         KernelStep::UnshapeEgress { link } => egress::unshape(devices, link).await,

@@ -280,10 +280,13 @@ impl Comparison<'_> {
     }
 
     fn settings(&mut self, object: Object<'_>, wanted: &SettingsTarget, has: &NicState) {
-        let SettingsChange { rings, features } = settings_change(wanted, has);
+        let SettingsChange { rings, vfs, features } = settings_change(wanted, has);
         if let Some(is) = has.rings {
             self.compare(object, "rx ring", rings.rx, is.rx);
             self.compare(object, "tx ring", rings.tx, is.tx);
+        }
+        if let Some(is) = &has.vfs {
+            self.compare(object, "virtual functions", vfs, is.count());
         }
         let text = |on: bool| if on { "on" } else { "off" };
         for (name, on) in features {

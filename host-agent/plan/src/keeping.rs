@@ -19,7 +19,7 @@ use crate::census::Census;
 use crate::composition::{Ground, baselines, compose_bond, compose_nic, compose_one};
 use crate::drift::verify_on;
 use crate::target::KindTarget;
-use crate::validation::{bond_surroundings, missing_nic, surroundings};
+use crate::validation::{bond_surroundings, function_obstacle, missing_nic, surroundings};
 use crate::{Drift, Plan, Snapshot, Target, steps_towards};
 
 /// What a part of a host's configuration is about.
@@ -236,7 +236,11 @@ impl<'a> Keeping<'a> {
                 findings
             }
             // What its driver does not take shows as drift that no step mends.
-            Subject::Nic(name) => missing_nic(name, self.census.state).into_iter().collect(),
+            Subject::Nic(name) => {
+                let count = self.running.nics.get(name).and_then(|entry| entry.spec.vfs);
+                let used = count.and_then(|count| function_obstacle(name, count, &[self.running], self.census.state));
+                missing_nic(name, self.census.state).into_iter().chain(used).collect()
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use trestle_model::{Code, Finding, HostConfig, HostState, IfName, Severity};
 use crate::census::Census;
 use crate::composition::{compose_everything, devices, guest_ports, is_hardware};
 use crate::planning::bare;
-use crate::validation::{bond_surroundings, missing_nic, qos_obstacle, surroundings};
+use crate::validation::{bond_surroundings, function_obstacle, missing_nic, qos_obstacle, surroundings};
 use crate::{PlannedStep, Snapshot, Step, Target, ownership, steps_towards};
 
 /// All that a restore needs.
@@ -85,7 +85,13 @@ fn bonds(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
 /// Leaves out the settings of NICs that are missing, and says so.
 fn unset(possible: &mut HostConfig, observed: &HostState) -> Vec<Finding> {
     let mut skipped = Vec::new();
-    possible.nics.retain(|name, _| {
+    let config = possible.clone();
+    possible.nics.retain(|name, entry| {
+        let used = entry.spec.vfs.and_then(|count| function_obstacle(name, count, &[&config], observed));
+        if let Some(finding) = used {
+            entry.spec.vfs = None;
+            skipped.push(Finding { severity: Severity::Warning, ..finding });
+        }
         let missing = missing_nic(name, observed);
         let is_there = missing.is_none();
         skipped.extend(missing.map(|finding| Finding { severity: Severity::Warning, ..finding }));

@@ -284,7 +284,13 @@ pub fn with_bonds(mut request: SetupRequest, bonds: impl IntoIterator<Item = Bon
 pub fn set_nic(nic: &str, rx: Option<u32>, tx: Option<u32>, features: &[(&str, bool)]) -> NicChange {
     let offload = |(name, on): &(&str, bool)| (Offload::Feature(FeatureName::parse(name).expect(LEGAL)), *on);
     let offloads = features.iter().map(offload).collect();
-    NicChange::Set(NicSpec { name: if_name(nic), rings: RingSizes { rx, tx }, offloads })
+    NicChange::Set(NicSpec { name: if_name(nic), rings: RingSizes { rx, tx }, vfs: None, offloads })
+}
+
+/// Asks for a number of virtual functions of a NIC.
+pub fn set_vfs(nic: &str, count: u32) -> NicChange {
+    let (rings, offloads) = (RingSizes::default(), BTreeMap::new());
+    NicChange::Set(NicSpec { name: if_name(nic), rings, vfs: Some(count), offloads })
 }
 
 /// Asks for nothing to be set on a NIC any more.

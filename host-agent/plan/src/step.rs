@@ -199,6 +199,13 @@ pub enum KernelStep {
         /// The lengths.
         sizes: RingSizes,
     },
+    /// Gives a NIC so many virtual functions; it has to have none before, unless it is to have none.
+    SetVirtualFunctions {
+        /// The NIC.
+        link: IfName,
+        /// How many.
+        count: u32,
+    },
     /// Switches features of a NIC; others follow by themselves where they need one of them.
     SetFeatures {
         /// The NIC.
@@ -451,6 +458,7 @@ impl fmt::Display for KernelStep {
                 words.add("rx", sizes.rx)?;
                 words.add("tx", sizes.tx)
             }
+            Self::SetVirtualFunctions { link, count } => write!(f, "set virtual functions of {link}: {count}"),
             Self::SetFeatures { link, features } => {
                 write!(f, "switch features of {link}: ")?;
                 let mut words = Words::new(f);

@@ -82,6 +82,7 @@ impl Draft<'_> {
             | KernelStep::UnshapeEgress { link }
             | KernelStep::RemoveTrafficClass { link, .. }
             | KernelStep::SetRings { link, .. }
+            | KernelStep::SetVirtualFunctions { link, .. }
             | KernelStep::SetFeatures { link, .. } => self.existed(link),
             KernelStep::SetIpv6Disabled { link, disabled } => {
                 *disabled
@@ -148,6 +149,7 @@ impl Draft<'_> {
                 | KernelStep::SetTrafficClass { .. }
                 | KernelStep::RemoveTrafficClass { .. }
                 | KernelStep::SetRings { .. }
+                | KernelStep::SetVirtualFunctions { .. }
                 | KernelStep::SetFeatures { .. } => (None, None, None),
             },
         };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, LinkNames, MacAddr,
-    Mtu, NicState, NicValues, PortFlags, ResolverState, RingSizes, Route, Rule, Settable,
+    Mtu, NicState, NicValues, PortFlags, ResolverState, RingSizes, Route, Rule, Settable, VirtualFunctions,
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
@@ -360,20 +360,24 @@ fn entries(observed: &HostState, target: &Target, links: &BTreeMap<IfName, LinkB
     places.into_iter().map(|((bridge, mac, vlan), entry)| EntryBefore { bridge, mac, vlan, entry }).collect()
 }
 
-/// Returns a device with those of its features that the plan can switch: what others did to the rest is theirs.
+/// Returns a device with those of its settings that the plan can change: what others did to the rest is theirs.
 fn without_others(link: &Link, target: &LinkTarget) -> Link {
     let mut link = link.clone();
     if let LinkTarget::Present(wanted) = target {
         link.settings.features.retain(|name, _| wanted.settings.values.features.contains_key(name));
+        link.settings.vfs = link.settings.vfs.filter(|_| wanted.settings.values.vfs.is_some());
     }
     link
 }
 
 fn settings_before(link: &Link) -> SettingsTarget {
-    let NicState { rings, features } = &link.settings;
+    let NicState { rings, features, vfs } = &link.settings;
     let rings = RingSizes { rx: rings.map(|rings| rings.rx), tx: rings.map(|rings| rings.tx) };
     let features = features.iter().map(|(name, state)| (name.clone(), state.requested)).collect();
-    SettingsTarget { values: NicValues { rings, features }, in_force: BTreeSet::new() }
+    SettingsTarget {
+        values: NicValues { rings, vfs: vfs.as_ref().map(VirtualFunctions::count), features },
+        in_force: BTreeSet::new(),
+    }
 }
 
 const fn every_flag(flags: PortFlags) -> PortChange {

@@ -5,6 +5,7 @@
 
 mod bond;
 mod clash;
+mod functions;
 mod guests;
 mod nic;
 mod qos;
@@ -19,6 +20,7 @@ use trestle_model::{
 
 pub(crate) use self::bond::surroundings as bond_surroundings;
 pub(crate) use self::clash::Rivals;
+pub(crate) use self::functions::obstacle as function_obstacle;
 pub(crate) use self::nic::missing as missing_nic;
 pub(crate) use self::qos::obstacle as qos_obstacle;
 pub(crate) use self::surroundings::surroundings;

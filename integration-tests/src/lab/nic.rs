@@ -22,6 +22,9 @@ pub enum Nic {
     Wire,
     /// As [`Nic::Wire`], but the card sends at most 500 frames a second: what comes faster waits in the machine.
     SlowWire,
+    /// A card (igb) that can have seven virtual functions, on a cable of its own. It gets its name when the machine loads
+    /// its driver. Takes [`Builder::qemu`](super::vm::Builder::qemu).
+    Sriov,
 }
 
 impl Nic {
@@ -66,13 +69,17 @@ impl Cards {
                     cards.user_net(guest_ports)?
                 }
                 Nic::Segment(path) => stream_net(path),
+                Nic::Sriov => {
+                    cards.plug_sriov(index, &mac(machine, index));
+                    continue;
+                }
                 Nic::Wire | Nic::SlowWire => {
                     far_ends.push(index);
                     format!("hubport,hubid={index}")
                 }
             };
             let extra = match nic {
-                Nic::User { .. } | Nic::Segment(_) | Nic::Wire => "",
+                Nic::User { .. } | Nic::Segment(_) | Nic::Wire | Nic::Sriov => "",
                 Nic::SlowWire => SLOW,
             };
             cards.plug(&net, index, &mac(machine, index), extra);
@@ -91,6 +98,18 @@ impl Cards {
             format!("{net},id=net{index}"),
             "-device".to_owned(),
             format!("virtio-net-pci,id=eth{index},netdev=net{index},mac={mac},romfile={extra}"),
+        ]);
+    }
+
+    /// Virtual functions take a port of PCI Express.
+    fn plug_sriov(&mut self, index: usize, mac: &str) {
+        self.qemu.extend([
+            "-netdev".to_owned(),
+            format!("hubport,hubid={index},id=net{index}"),
+            "-device".to_owned(),
+            format!("pcie-root-port,id=port{index},slot={index},chassis={index}"),
+            "-device".to_owned(),
+            format!("igb,id=eth{index},bus=port{index},netdev=net{index},mac={mac},romfile="),
         ]);
     }
 

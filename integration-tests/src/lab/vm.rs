@@ -44,6 +44,7 @@ pub struct Builder {
     disk_mib: u32,
     init: Init,
     nics: Vec<Nic>,
+    qemu: Option<PathBuf>,
 }
 
 /// The first process of a machine.
@@ -91,6 +92,7 @@ impl Builder {
             disk_mib: 256,
             init: Init::Script,
             nics: Vec::new(),
+            qemu: None,
         }
     }
 
@@ -116,6 +118,12 @@ impl Builder {
     /// empty and survive a reboot; systemd-networkd, systemd-resolved and NetworkManager are installed, not enabled.
     pub fn systemd(mut self) -> Self {
         self.init = Init::Systemd;
+        self
+    }
+
+    /// Lets the QEMU run it that was unpacked into this folder, see [`Lab::newer_qemu`]; this machine's own unless set.
+    pub fn qemu(mut self, root: PathBuf) -> Self {
+        self.qemu = Some(root);
         self
     }
 
@@ -342,7 +350,15 @@ impl Vm {
         ];
         words.extend(self.cards.kernel.iter().cloned());
 
-        let mut command = keeper::mortal("qemu-system-x86_64");
+        let mut command = match &self.spec.qemu {
+            None => keeper::mortal("qemu-system-x86_64"),
+            Some(root) => {
+                let mut command = keeper::mortal(root.join("usr/bin/qemu-system-x86_64"));
+                command.env("QEMU_MODULE_DIR", root.join("usr/lib/x86_64-linux-gnu/qemu"));
+                command.arg("-L").arg(root.join("usr/share/qemu"));
+                command
+            }
+        };
         if self.spec.init == Init::Systemd {
             words.push("lab.systemd=yes".to_owned());
             let layer = lab.kernel.layer.display();

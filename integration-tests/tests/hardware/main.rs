@@ -1,5 +1,6 @@
 //! What is set on the hardware and on what leaves it, on a real kernel, by the real agent and the real command line.
 
+mod functions;
 mod nics;
 mod rates;
 

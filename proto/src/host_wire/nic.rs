@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{Code, FeatureName, FeatureState, Finding, IfName, NicSpec, NicState, Offload, RingSizes, Rings};
+use trestle_model::{
+    Code, FeatureName, FeatureState, Finding, IfName, NicSpec, NicState, Offload, RingSizes, Rings, VirtualFunction,
+    VirtualFunctions,
+};
 
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
@@ -29,7 +32,7 @@ pub(super) fn read_nic_spec(form: &mut Form, path: &str, nic: &wire::Nic) -> Opt
             }
         }
     }
-    Some(NicSpec { name: name?, rings: RingSizes { rx: rings.rx, tx: rings.tx }, offloads })
+    Some(NicSpec { name: name?, rings: RingSizes { rx: rings.rx, tx: rings.tx }, vfs: nic.sriov_vfs, offloads })
 }
 
 /// Reads the name of a NIC whose settings are to go.
@@ -58,6 +61,7 @@ pub(super) fn build_nic_spec(spec: &NicSpec) -> wire::Nic {
         remove: false,
         rings: (spec.rings != RingSizes::default()).then_some(wire::NicRings { rx, tx }),
         offloads: (!spec.offloads.is_empty()).then_some(offloads),
+        sriov_vfs: spec.vfs,
     }
 }
 
@@ -77,7 +81,31 @@ pub(super) fn read_settings(form: &mut Form, path: &str, report: Option<&wire::N
             }
         }
     }
-    NicState { rings, features }
+    let vfs = report.sriov.as_ref().map(|sriov| VirtualFunctions {
+        most: sriov.vfs_max,
+        functions: sriov
+            .vfs
+            .iter()
+            .enumerate()
+            .map(|(position, function)| read_function(form, &format!("{path}.sriov.vfs[{position}]"), function))
+            .collect(),
+    });
+    NicState { rings, features, vfs }
+}
+
+fn read_function(form: &mut Form, path: &str, function: &wire::VirtualFunctionReport) -> VirtualFunction {
+    let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let device = told(&function.device)
+        .and_then(|name| form.name(&format!("{path}.device"), &name, Code::NameInvalid, IfName::parse));
+    VirtualFunction { bus_address: told(&function.bus_address), driver: told(&function.driver), device }
+}
+
+fn build_function(function: &VirtualFunction) -> wire::VirtualFunctionReport {
+    wire::VirtualFunctionReport {
+        bus_address: function.bus_address.clone().unwrap_or_default(),
+        driver: function.driver.clone().unwrap_or_default(),
+        device: function.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// Builds the wire's form of what is set on a NIC.
@@ -93,7 +121,11 @@ pub(super) fn build_settings(state: &NicState) -> Option<wire::NicSettings> {
         requested: state.requested,
         active: state.active,
     };
-    let report = wire::NicSettings { rings, features: state.features.iter().map(feature).collect() };
+    let sriov = state
+        .vfs
+        .as_ref()
+        .map(|vfs| wire::NicSriovReport { vfs_max: vfs.most, vfs: vfs.functions.iter().map(build_function).collect() });
+    let report = wire::NicSettings { rings, features: state.features.iter().map(feature).collect(), sriov };
     (*state != NicState::default()).then_some(report)
 }
 

@@ -12,7 +12,7 @@ use trestle_model::{
     KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
     NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Repair, RepairState,
     RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange,
-    VlanId, VlanReport,
+    VirtualFunction, VirtualFunctions, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -247,7 +247,19 @@ fn set() -> impl Strategy<Value = (Option<NicEntry>, NicState, Vec<String>, Vec<
     let rings = any::<[u32; 4]>().prop_map(|[rx, rx_max, tx, tx_max]| Rings { rx, rx_max, tx, tx_max });
     let feature = any::<[bool; 2]>().prop_map(|[requested, active]| FeatureState { requested, active });
     let features = proptest::collection::btree_map(feature_name(), feature, 0..3);
-    let state = (option::of(rings), features).prop_map(|(rings, features)| NicState { rings, features });
+    let text = || option::of("[a-z0-9:.]{1,12}");
+    let function = (text(), text(), option::of(if_name())).prop_map(|(bus_address, driver, device)| VirtualFunction {
+        bus_address,
+        driver,
+        device,
+    });
+    let vfs = (any::<u32>(), proptest::collection::vec(function, 0..3))
+        .prop_map(|(most, functions)| VirtualFunctions { most, functions });
+    let state = (option::of(rings), features, option::of(vfs)).prop_map(|(rings, features, vfs)| NicState {
+        rings,
+        features,
+        vfs,
+    });
     (option::of(entry), state, proptest::collection::vec(".{0,20}", 0..2), repairs())
 }
 

@@ -92,7 +92,12 @@ pub(crate) fn nic_spec() -> impl Strategy<Value = NicSpec> {
     let offload = prop_oneof![known, feature_name().prop_map(Offload::Feature)];
     let rings = (option::of(any::<u32>()), option::of(any::<u32>())).prop_map(|(rx, tx)| RingSizes { rx, tx });
     let offloads = proptest::collection::btree_map(offload, any::<bool>(), 0..4);
-    (if_name(), rings, offloads).prop_map(|(name, rings, offloads)| NicSpec { name, rings, offloads })
+    (if_name(), rings, option::of(any::<u32>()), offloads).prop_map(|(name, rings, vfs, offloads)| NicSpec {
+        name,
+        rings,
+        vfs,
+        offloads,
+    })
 }
 
 /// Name servers, isolation, and custom values.

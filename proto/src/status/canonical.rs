@@ -57,6 +57,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::ForeignQdisc
         | Code::NicNotFound
         | Code::NicOptionUnsupported
+        | Code::VfsInUse
         | Code::NicInUse
         | Code::DeviceManaged
         | Code::BondNotFound

@@ -6,12 +6,13 @@ use super::capabilities::or_dash;
 use super::drift;
 
 /// The columns of [`row`].
-pub(super) const HEADS: [&str; 5] = ["NIC", "RX RING", "TX RING", "SET", "DRIFT"];
+pub(super) const HEADS: [&str; 6] = ["NIC", "RX RING", "TX RING", "VFS", "SET", "DRIFT"];
 
 /// Describes a NIC of which something can be set, or is to be; none where neither is so.
-pub(super) fn row(report: &NicReport) -> Option<[String; 5]> {
+pub(super) fn row(report: &NicReport) -> Option<[String; 6]> {
     let rings = report.settings.as_ref().and_then(|settings| settings.rings);
-    if rings.is_none() && report.configured.is_none() {
+    let sriov = report.settings.as_ref().and_then(|settings| settings.sriov.as_ref());
+    if rings.is_none() && sriov.is_none() && report.configured.is_none() {
         return None;
     }
     let (rx, tx) = match rings {
@@ -22,6 +23,7 @@ pub(super) fn row(report: &NicReport) -> Option<[String; 5]> {
         report.name.clone(),
         or_dash(rx),
         or_dash(tx),
+        or_dash(sriov.map(|sriov| format!("{} of {}", sriov.vfs.len(), sriov.vfs_max)).unwrap_or_default()),
         or_dash(report.configured.as_ref().map(described).unwrap_or_default()),
         or_dash(drift::described(&report.drift, &report.repairs)),
     ])
@@ -30,7 +32,7 @@ pub(super) fn row(report: &NicReport) -> Option<[String; 5]> {
 /// Says what is to be set; empty where nothing is.
 pub(super) fn described(nic: &Nic) -> String {
     let rings = nic.rings.unwrap_or_default();
-    let lengths = [("rx ring", rings.rx), ("tx ring", rings.tx)];
+    let lengths = [("rx ring", rings.rx), ("tx ring", rings.tx), ("virtual functions", nic.sriov_vfs)];
     let lengths = lengths.into_iter().filter_map(|(name, length)| Some(format!("{name} {}", length?)));
     lengths.chain(nic.offloads.iter().flat_map(switches)).collect::<Vec<_>>().join(", ")
 }
@@ -81,7 +83,7 @@ mod tests {
             ..NicReport::default()
         };
         let set = "rx ring 512, generic-receive-offload off, tx-udp-segmentation on";
-        assert_eq!(row(&report).unwrap(), ["eth0", "512 of 1024", "256 of 256", set, "-"]);
+        assert_eq!(row(&report).unwrap(), ["eth0", "512 of 1024", "256 of 256", "-", set, "-"]);
         assert_eq!(row(&NicReport::default()), None);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{FeatureName, FeatureState, IfName, NicState, RingSizes, Rings};
+use trestle_model::{
+    FeatureName, FeatureState, IfName, LinkKind, NicState, RingSizes, Rings, VirtualFunction, VirtualFunctions,
+};
 
 use super::{Answer, Kernel};
 
@@ -16,16 +18,19 @@ const FEATURES: [(&str, bool); 7] = [
     ("tx-tcp-segmentation", true),
     ("tx-udp-segmentation", false),
 ];
+/// How many virtual functions a NIC can have.
+const MOST_FUNCTIONS: u32 = 7;
 /// The feature without which the segmentations are not in force.
 const CHECKSUM: &str = "tx-checksum-ip-generic";
 
-/// Returns the settings of a new NIC.
-pub(crate) fn of_new_nic() -> NicState {
+/// Returns the settings of a new NIC, or of a device that is used as one and has no virtual functions.
+pub(crate) fn of_new_nic(kind: &LinkKind) -> NicState {
     let name = |text: &str| FeatureName::parse(text).expect("the kernel's names are legal");
     let state = |on| FeatureState { requested: on, active: on };
     NicState {
         rings: Some(Rings { rx: 256, rx_max: 1024, tx: 256, tx_max: 1024 }),
         features: FEATURES.into_iter().map(|(text, on)| (name(text), state(on))).collect(),
+        vfs: (*kind == LinkKind::Nic).then(|| VirtualFunctions { most: MOST_FUNCTIONS, functions: Vec::new() }),
     }
 }
 
@@ -38,6 +43,25 @@ impl Kernel {
             return Err(format!("{name}: Invalid argument"));
         }
         (rings.rx, rings.tx) = (rx, tx);
+        Ok(())
+    }
+
+    pub(super) fn set_virtual_functions(&mut self, name: &IfName, count: u32) -> Answer {
+        let vfs = self.link_mut(name)?.settings.vfs.as_mut();
+        let vfs = vfs.ok_or_else(|| format!("{name}: No such file or directory"))?;
+        if count > vfs.most {
+            return Err(format!("{name}: Numerical result out of range"));
+        }
+        if count > 0 && !vfs.functions.is_empty() && vfs.count() != count {
+            return Err(format!("{name}: Device or resource busy"));
+        }
+        if vfs.count() != count {
+            let functions = (0..count).map(|_| VirtualFunction::default()).collect();
+            let gone = std::mem::replace(&mut vfs.functions, functions);
+            for device in gone.into_iter().filter_map(|function| function.device) {
+                self.remove(&device);
+            }
+        }
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! What is set on NICs, one after the other: what is nobody's NIC is not asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use nix::errno::Errno;
+use tokio::task::spawn_blocking;
 use trestle_model::{FeatureName, FeatureState, IfName, Link, LinkKind, NicState, Rings};
 
 use crate::ethtool::{
@@ -10,12 +12,28 @@ use crate::ethtool::{
 };
 use crate::failure::Failure;
 use crate::nic_line::NicLine;
+use crate::sriov;
 
 /// Adds to links what is set on those that are NICs; a kernel without such messages (before 5.6) says nothing.
 pub(super) async fn add_to(links: &mut BTreeMap<IfName, Link>, line: &NicLine) -> Result<(), Failure> {
-    let Some(family) = line.family().await? else { return Ok(()) };
-    for link in links.values_mut().filter(|link| may_have(link)) {
-        link.settings = settings(line, family, link.index).await?;
+    if let Some(family) = line.family().await? {
+        for link in links.values_mut().filter(|link| may_have(link)) {
+            link.settings = settings(line, family, link.index).await?;
+        }
+    }
+    let nics = links.values().filter(|link| link.kind == LinkKind::Nic).map(|link| (link.name.clone(), link.index));
+    let nics: Vec<(IfName, u32)> = nics.collect();
+    if nics.is_empty() {
+        return Ok(());
+    }
+    let reading = spawn_blocking(move || {
+        let read = |(name, index)| Some((sriov::read(Path::new("/sys"), &name, index)?, name));
+        nics.into_iter().filter_map(read).collect::<Vec<_>>()
+    });
+    for (vfs, name) in reading.await.unwrap_or_default() {
+        if let Some(link) = links.get_mut(&name) {
+            link.settings.vfs = Some(vfs);
+        }
     }
     Ok(())
 }
@@ -26,6 +44,7 @@ async fn settings(line: &NicLine, family: u16, index: u32) -> Result<NicState, F
     Ok(NicState {
         rings: rings.as_ref().and_then(read_rings),
         features: features.as_ref().map(read_features).unwrap_or_default(),
+        vfs: None,
     })
 }
 

@@ -1,12 +1,16 @@
 //! What is set on NICs.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
+use tokio::task::spawn_blocking;
 use trestle_model::{FeatureName, IfName, RingSizes};
 
 use crate::device::Devices;
 use crate::ethtool::{self, FEATURES_SET, GenericMessage, RINGS_SET, RX, TX};
 use crate::failure::Failure;
+use crate::sriov;
 
 pub(super) async fn set_rings(devices: &mut Devices<'_>, name: &IfName, sizes: RingSizes) -> Result<(), Failure> {
     let mut message = about(devices, name, RINGS_SET).await?;
@@ -23,6 +27,20 @@ pub(super) async fn set_features(
     let mut message = about(devices, name, FEATURES_SET).await?;
     message.attributes.push(ethtool::switches(features.iter().map(|(name, on)| (name.as_str(), *on))));
     devices.nics.socket.change(message, 0).await
+}
+
+/// Sets the number aside: a driver sleeps while it brings functions up.
+pub(super) async fn set_virtual_functions(devices: &mut Devices<'_>, name: &IfName, count: u32) -> Result<(), Failure> {
+    let index = devices.require(name).await?.index;
+    let nic = name.clone();
+    let written = spawn_blocking(move || sriov::set(Path::new("/sys"), &nic, index, count)).await;
+    let written = written.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+    written.map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Failure::Mismatch(format!("{name} is no physical function of SR-IOV"));
+        }
+        Failure::of_io(&error)
+    })
 }
 
 async fn about(devices: &mut Devices<'_>, name: &IfName, command: u8) -> Result<GenericMessage, Failure> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use trestle_model::{
     Address, AddressOrigin, Bond, Bridge, HostState, IfName, Link, LinkKind, MacAddr, Mtu, NicState, NicValues,
-    PortFlags, RingSizes, Route, VlanId,
+    PortFlags, RingSizes, Route, VirtualFunctions, VlanId,
 };
 
 use crate::target::{
@@ -134,7 +134,7 @@ impl<'a, H: Host> Bench<'a, H> {
 fn all_of(state: &NicState) -> NicValues {
     let rings = RingSizes { rx: state.rings.map(|rings| rings.rx), tx: state.rings.map(|rings| rings.tx) };
     let features = state.features.iter().map(|(name, state)| (name.clone(), state.requested)).collect();
-    NicValues { rings, features }
+    NicValues { rings, vfs: state.vfs.as_ref().map(VirtualFunctions::count), features }
 }
 
 /// The routing table that cases may fill.

@@ -22,6 +22,22 @@ pub(super) async fn nics_are_set<H: Host>(bench: &Bench<'_, H>) -> Result<(), St
         same("active", &is.map(|is| is.active), &Some(on))?;
     }
     same("settings", &bench.link(&link).await?.settings, &before)?;
+    let functions = |count| KernelStep::SetVirtualFunctions { link: link.clone(), count };
+    match &before.vfs {
+        None => {
+            let refused = bench.perform_once(&[functions(1).into()]).await.is_err();
+            same("a NIC without virtual functions is refused", &refused, &true)?;
+        }
+        Some(vfs) if vfs.functions.is_empty() => {
+            for count in [2, 0] {
+                bench.perform([functions(count)]).await?;
+                let is = bench.link(&link).await?.settings.vfs.map(|vfs| vfs.count());
+                same("virtual functions", &is, &Some(count))?;
+            }
+        }
+        // Somebody may use them.
+        Some(_) => {}
+    }
     let set = |rx| KernelStep::SetRings { link: link.clone(), sizes: RingSizes { rx: Some(rx), tx: None } };
     let Some(rings) = before.rings else {
         let refused = bench.perform_once(&[set(64).into()]).await.is_err();

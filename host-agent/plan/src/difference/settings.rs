@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::{FeatureName, NicState, RingSizes};
+use trestle_model::{FeatureName, NicState, RingSizes, VirtualFunctions};
 
 use crate::target::SettingsTarget;
 
-/// What has to be set; nothing where both are empty.
+/// What has to be set; nothing where all is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SettingsChange {
     pub(crate) rings: RingSizes,
+    pub(crate) vfs: Option<u32>,
     pub(crate) features: BTreeMap<FeatureName, bool>,
 }
 
@@ -20,9 +21,10 @@ pub(crate) fn settings_change(target: &SettingsTarget, is: &NicState) -> Setting
         rx: wrong(target.values.rings.rx, is.rings.map(|rings| rings.rx)),
         tx: wrong(target.values.rings.tx, is.rings.map(|rings| rings.tx)),
     };
+    let vfs = wrong(target.values.vfs, is.vfs.as_ref().map(VirtualFunctions::count));
     let differs = |(name, on): &(&FeatureName, &bool)| is.features.get(*name).is_some_and(|is| is.requested != **on);
     let features = target.values.features.iter().filter(differs).map(|(name, on)| (name.clone(), *on)).collect();
-    SettingsChange { rings, features }
+    SettingsChange { rings, vfs, features }
 }
 
 /// Returns the features that are asked for as wanted and have to be in force, but are not: they need another.

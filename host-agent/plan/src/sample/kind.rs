@@ -2,7 +2,7 @@
 
 use trestle_model::{BondChange, BondMode, Ipv6Config, NetworkChange, NicChange};
 
-use super::{Change, Net, bond, net, remove, remove_bond, set_nic, unset_nic};
+use super::{Change, Net, bond, net, remove, remove_bond, set_nic, set_vfs, unset_nic};
 
 /// A kind of plan, on a host with the NICs `eth0`, `eth1` and `eth2`. A new kind is one more line in [`kinds`].
 #[derive(Debug, Clone)]
@@ -53,6 +53,7 @@ pub fn kinds() -> Vec<Kind> {
         kind("change the rates of a network", [addressed().qos(1000, Some(9000), None).set()], [addressed().qos(2000, None, Some(500)).set(), net("n2").on("eth0").vlan(20).set()]),
         kind("take the rates of networks away", [addressed().qos(1000, Some(9000), None).set(), net("n2").on("eth0").vlan(20).set()], [addressed().set()]),
         kind("set rings and features of a NIC", [addressed().set()], []).with_nics([], [set_nic("eth0", None, None, &[("rx-gro", false), ("tx-tcp-segmentation", false)])]),
+        kind("change the number of virtual functions", [other().set()], []).with_nics([set_vfs("eth0", 2)], [set_vfs("eth0", 3)]),
         kind("return a NIC to what it was", [other().set()], []).with_nics([set_nic("eth1", None, None, &[("rx-gro", false)])], [unset_nic("eth1")]),
         kind("set name servers", [], [addressed().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route().nameserver("192.0.2.53").set()]),
         kind("move the default route", [routed().set(), other().set()], [claiming().set()]),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, HostState,
     IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, NicState,
-    PortFlags, Route, Rule, Shaping, TrafficClass,
+    PortFlags, Route, Rule, Shaping, TrafficClass, VirtualFunction,
 };
 
 use crate::dhcp::LEASE_PROTOCOL;
@@ -228,6 +228,7 @@ impl Expectation {
                     (rings.rx, rings.tx) = (sizes.rx.unwrap_or(rings.rx), sizes.tx.unwrap_or(rings.tx));
                 }
             }),
+            KernelStep::SetVirtualFunctions { link, count } => self.set_virtual_functions(link, *count),
             KernelStep::SetFeatures { link, features } => self.change(link, |link| {
                 for (name, on) in features {
                     if let Some(state) = link.settings.features.get_mut(name) {
@@ -498,6 +499,20 @@ impl Expectation {
         let is_last = self.ports(bond).all(|port| port.name == *name);
         if is_last {
             self.change(bond, |link| link.mac = None);
+        }
+    }
+
+    /// Lets the devices of the functions that were there go with them; what new ones are called is not known.
+    fn set_virtual_functions(&mut self, name: &IfName, count: u32) {
+        let mut gone = Vec::new();
+        self.change(name, |link| {
+            if let Some(vfs) = link.settings.vfs.as_mut().filter(|vfs| vfs.count() != count) {
+                let functions = (0..count).map(|_| VirtualFunction::default()).collect();
+                gone = std::mem::replace(&mut vfs.functions, functions);
+            }
+        });
+        for device in gone.into_iter().filter_map(|function| function.device) {
+            self.delete(&device);
         }
     }
 

@@ -121,11 +121,19 @@ impl<'a> Draft<'a> {
     /// Sets what is set on NICs themselves: a driver may take the NIC away for a moment, before anything stands on it.
     fn tune_nics(&mut self) {
         for (name, wanted) in self.target.present() {
-            let Some(link) = self.now.link(name) else { continue };
+            let Some(link) = self.now.link(name).cloned() else { continue };
             let change = settings_change(&wanted.settings, &link.settings);
             if change.rings != RingSizes::default() {
                 let step = KernelStep::SetRings { link: name.clone(), sizes: change.rings };
                 self.plan_kernel(step, &wanted.why, "rings differ");
+            }
+            if let Some(count) = change.vfs {
+                let has_some = link.settings.vfs.as_ref().is_some_and(|vfs| !vfs.functions.is_empty());
+                // The kernel takes another number only from none.
+                for count in [0, count].into_iter().skip(usize::from(!has_some || count == 0)) {
+                    let step = KernelStep::SetVirtualFunctions { link: name.clone(), count };
+                    self.plan_kernel(step, &wanted.why, "virtual functions differ");
+                }
             }
             if !change.features.is_empty() {
                 let step = KernelStep::SetFeatures { link: name.clone(), features: change.features };

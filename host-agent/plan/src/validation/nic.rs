@@ -5,21 +5,32 @@ use std::collections::BTreeSet;
 use trestle_model::{Code, Finding, HostState, IfName, Link, NicChange, NicSpec, NicState, Offload};
 
 use super::Rivals;
+use super::functions;
 use super::sub;
 use crate::composition::is_hardware;
 
 /// Judges the request's NICs.
 pub(super) fn nics(rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     let mut named = BTreeSet::new();
+    let (state, configs) = (rivals.census.state, [rivals.running, rivals.desired]);
     for (position, change) in rivals.request.nics.iter().enumerate() {
         let field = format!("nics[{position}]");
         if !named.insert(change.nic()) {
             let finding = Finding::error(Code::Duplicate, sub(&field, "name"), "the NIC is named twice in the request");
             findings.push(finding.about(change.nic()).remedy("describe each NIC once"));
         }
+        // What is not named returns to what it was.
+        let before = rivals.running.nics.get(change.nic()).and_then(|entry| entry.before.vfs);
         match change {
-            NicChange::Set(spec) => set(spec, &field, rivals, findings),
+            NicChange::Set(spec) => {
+                set(spec, &field, rivals, findings);
+                let used =
+                    spec.vfs.or(before).and_then(|count| functions::obstacle(&spec.name, count, &configs, state));
+                findings.extend(used.map(|finding| Finding { field: sub(&field, "sriov_vfs"), ..finding }));
+            }
             NicChange::Remove(name) => {
+                let used = before.and_then(|count| functions::obstacle(name, count, &configs, state));
+                findings.extend(used.map(|finding| Finding { field: sub(&field, "remove"), ..finding }));
                 if !rivals.running.nics.contains_key(name) {
                     let message = "nothing is set on the NIC by Trestle";
                     let finding = Finding::error(Code::NicNotFound, sub(&field, "name"), message);
@@ -64,6 +75,18 @@ fn set(spec: &NicSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Find
             Some(_) => continue,
         };
         let finding = Finding::error(Code::NicOptionUnsupported, sub(field, name), message);
+        findings.push(finding.about(&spec.name).remedy(remedy));
+    }
+    let most = link.settings.vfs.as_ref().map(|vfs| vfs.most);
+    let impossible = match (spec.vfs, most) {
+        (Some(_), None) => Some(("it is no physical function of SR-IOV".to_owned(), "leave it out".to_owned())),
+        (Some(asked), Some(most)) if asked > most => {
+            Some((format!("{asked} is out of range 0..{most}"), format!("give 0 to {most}, or leave it out")))
+        }
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    if let Some((message, remedy)) = impossible {
+        let finding = Finding::error(Code::NicOptionUnsupported, sub(field, "sriov_vfs"), message);
         findings.push(finding.about(&spec.name).remedy(remedy));
     }
     for offload in spec.offloads.keys() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use trestle_fake_host::World;
 use trestle_model::{Code, LinkKind, NicChange, NicSpec, NicState, Offload, RingSizes, SetupRequest};
-use trestle_plan::sample::{request as changes, set_nic, unset_nic};
+use trestle_plan::sample::{Change, request as changes, set_nic, set_vfs, unset_nic};
 use trestle_plan::{
     KernelStep, Thing, losses, nic_reports, plan, repair_plan, restore_plan, steps_towards, undo_target, verify,
 };
@@ -61,7 +61,7 @@ async fn an_edit_returns_to_what_was_there_first_and_not_to_what_was_asked_in_be
 async fn a_group_of_features_is_switched_whole_and_has_to_be_in_force() {
     let offloads = |list: &[(Offload, bool)]| {
         let offloads = list.iter().cloned().collect();
-        request([NicChange::Set(NicSpec { name: if_name("eth0"), rings: RingSizes::default(), offloads })])
+        request([NicChange::Set(NicSpec { name: if_name("eth0"), rings: RingSizes::default(), vfs: None, offloads })])
     };
     let names = ["tx-checksum-ip-generic", "tx-tcp-segmentation"];
     let mut scene = Scene::new(world());
@@ -75,10 +75,63 @@ async fn a_group_of_features_is_switched_whole_and_has_to_be_in_force() {
 }
 
 #[tokio::test]
+async fn the_number_of_virtual_functions_goes_by_none_and_is_undone_and_given_back() {
+    let count = |scene: &Scene| settings(scene, "eth0").vfs.unwrap().count();
+    let mut scene = Scene::new(world());
+    let made = scene.apply(&request([set_vfs("eth0", 4)])).await;
+    assert_eq!(lines(&made.steps), "set virtual functions of eth0: 4");
+    let fewer = scene.apply(&request([set_vfs("eth0", 3)])).await;
+    assert_eq!(lines(&fewer.steps), "set virtual functions of eth0: 0\nset virtual functions of eth0: 3");
+    let undone = scene.fork();
+    undone.perform(&steps_towards(&undo_target(&fewer.snapshot), &undone.host.state())).await;
+    assert_eq!((count(&scene), count(&undone)), (3, 4));
+    let removed = scene.apply(&request([unset_nic("eth0")])).await;
+    assert_eq!((lines(&removed.steps).as_str(), count(&scene)), ("set virtual functions of eth0: 0", 0));
+}
+
+#[tokio::test]
+async fn virtual_functions_that_are_used_keep_their_number() {
+    let used = |world: World, changes: SetupRequest, expected: &[&str]| {
+        let scene = Scene::new(world);
+        let findings = plan(&changes, &scene.running, &scene.host.state()).unwrap_err().0;
+        let found: Vec<_> = findings.iter().map(|found| (found.code, found.field.as_str())).collect();
+        assert_eq!(found, [(Code::VfsInUse, "nics[0].sriov_vfs")]);
+        assert_eq!(findings[0].related, expected);
+    };
+    used(world().passed_on_function("eth0"), request([set_vfs("eth0", 2)]), &["a guest, of function 0 at somewhere"]);
+    let with_device = || world().virtual_function("eth0", "eth0v0");
+    let bridged = with_device().foreign_bridge("br9").port("br9", "eth0v0");
+    used(bridged, request([set_vfs("eth0", 0)]), &["device br9"]);
+    used(with_device().foreign_vlan("eth0v0.7", "eth0v0", 7), request([set_vfs("eth0", 0)]), &["device eth0v0.7"]);
+    let both = changes([Change::from(net("blue").on("eth0v0").set()), Change::from(set_vfs("eth0", 2))]);
+    used(with_device(), both, &["network blue"]);
+
+    // Free ones go, and so do their devices.
+    let mut scene = Scene::new(with_device());
+    scene.apply(&request([set_vfs("eth0", 2)])).await;
+    assert!(scene.try_link("eth0v0").is_none());
+}
+
+#[tokio::test]
+async fn virtual_functions_that_a_guest_has_are_neither_restored_nor_kept() {
+    let mut scene = Scene::new(world());
+    scene.apply(&request([set_vfs("eth0", 4)])).await;
+    let other = Scene { host: Scene::new(world().passed_on_function("eth0")).host, running: scene.running.clone() };
+    let restoration = restore_plan(&other.running, &other.host.state());
+    let skipped: Vec<_> = restoration.skipped.iter().map(|found| (found.code, found.subject.as_str())).collect();
+    assert_eq!((skipped, lines(&restoration.steps).as_str()), (vec![(Code::VfsInUse, "eth0")], ""));
+    let losses = losses(&other.running, &other.host.state());
+    assert_eq!(losses.len(), 1);
+    assert_eq!(losses[0].obstacle.as_deref(), Some("virtual functions of eth0 are used"));
+}
+
+#[tokio::test]
 async fn refuses_what_the_driver_does_not_take() {
-    let world = || world().device("br9", LinkKind::Tun);
+    let world = || world().device("br9", LinkKind::Tun).device("veth9", LinkKind::Veth);
     let unsupported = Code::NicOptionUnsupported;
-    let cases: [(NicChange, Code, &str); 7] = [
+    let cases: [(NicChange, Code, &str); 9] = [
+        (set_vfs("eth0", 8), unsupported, "nics[0].sriov_vfs"),
+        (set_vfs("veth9", 1), unsupported, "nics[0].sriov_vfs"),
         (set_nic("eth9", None, None, &[]), Code::NicNotFound, "nics[0].name"),
         (set_nic("br9", None, None, &[]), Code::NicNotFound, "nics[0].name"),
         (set_nic("eth0", Some(1025), None, &[]), unsupported, "nics[0].rings.rx"),
@@ -92,6 +145,7 @@ async fn refuses_what_the_driver_does_not_take() {
             NicChange::Set(NicSpec {
                 name: if_name("eth0"),
                 rings: RingSizes::default(),
+                vfs: None,
                 offloads: [(Offload::LargeReceive, false)].into(),
             }),
             unsupported,

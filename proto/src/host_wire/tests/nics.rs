@@ -21,11 +21,12 @@ fn a_nic_is_read_with_its_offloads_by_field_and_by_name() {
         ..wire::NicOffloads::default()
     };
     let rings = Some(wire::NicRings { rx: Some(512), tx: None });
-    let nic = wire::Nic { rings, offloads: Some(offloads), ..eth0() };
+    let nic = wire::Nic { rings, offloads: Some(offloads), sriov_vfs: Some(4), ..eth0() };
     let named = Offload::Feature(FeatureName::parse("tx-udp-segmentation").unwrap());
     let spec = NicSpec {
         name: IfName::parse("eth0").unwrap(),
         rings: RingSizes { rx: Some(512), tx: None },
+        vfs: Some(4),
         offloads: [(Offload::TxChecksum, true), (Offload::GenericReceive, false), (named, false)].into(),
     };
     assert_eq!(parse_setup(&request(vec![nic]), LOCAL).unwrap().nics, [NicChange::Set(spec)]);
