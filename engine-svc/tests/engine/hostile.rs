@@ -58,8 +58,11 @@ impl Dice {
             if self.roll(4) == 0 || depth == 0 {
                 continue;
             }
-            let value = if field.is_map() {
-                let entries = (0..self.roll(3)).map(|_| (MapKey::String(self.text()), Value::String(self.text())));
+            let value = if let Kind::Message(entry) = field.kind()
+                && field.is_map()
+            {
+                let of = entry.map_entry_value_field();
+                let entries = (0..self.roll(3)).map(|_| (MapKey::String(self.text()), self.value(&of, depth)));
                 Value::Map(entries.collect::<HashMap<_, _>>())
             } else if field.is_list() {
                 Value::List((0..self.roll(3)).map(|_| self.value(&field, depth)).collect())
