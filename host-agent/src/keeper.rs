@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use trestle_model::{DriftKind, Outcome, RepairTally};
+use trestle_model::{DriftKind, HostConfig, Outcome, RepairTally};
 use trestle_plan::{Loss, Subject, Thing, losses};
 use trestle_telemetry::chain;
 
@@ -121,7 +121,8 @@ impl<H: Site> Keeper<H> {
             // Its end is told.
             return later;
         }
-        let losses = if contents.running.networks.is_empty() && contents.running.bonds.is_empty() {
+        let HostConfig { networks, bonds, nics, .. } = &contents.running;
+        let losses = if networks.is_empty() && bonds.is_empty() && nics.is_empty() {
             Vec::new()
         } else {
             match self.agent.look().await {

@@ -365,6 +365,7 @@ fn without_others(link: &Link, target: &LinkTarget) -> Link {
     let mut link = link.clone();
     if let LinkTarget::Present(wanted) = target {
         link.settings.features.retain(|name, _| wanted.settings.values.features.contains_key(name));
+        link.settings.rings = link.settings.rings.filter(|_| wanted.settings.values.rings != RingSizes::default());
         link.settings.vfs = link.settings.vfs.filter(|_| wanted.settings.values.vfs.is_some());
     }
     link

@@ -6,15 +6,16 @@ use tokio::task::JoinSet;
 use trestle_fake_host::{FakeHost, Fault, World};
 use trestle_model::{
     Address, Code, ConnectivityCheck, HostState, IfName, Ipv4Config, Mtu, NetworkSpec, Outcome, Repair, RepairState,
-    StaticIpv4,
+    RingSizes, StaticIpv4,
 };
+use trestle_plan::sample::set_nic;
 use trestle_plan::{BridgeChange, KernelStep, LibvirtStep, Step};
 
 use super::case::{CALM, LIMIT, LONGEST_REST};
 use super::*;
 use crate::journal::Past;
 use crate::transaction::Confirmer;
-use crate::trial::{BOUND, Bench, checked, end_of, essence, host, local, name, network, report, set};
+use crate::trial::{self, BOUND, Bench, checked, end_of, essence, host, local, name, network, report, set};
 
 /// An agent over a host in memory, and the keeper of it.
 struct Stage {
@@ -114,6 +115,18 @@ async fn what_is_lost_comes_back_within_a_second_and_is_in_the_history() {
     assert_eq!(capabilities.repairs, RepairTally { repaired: 1, failed: 0 });
     assert_eq!((&capabilities.networks[0].drift, &capabilities.networks[0].repairs), (&vec![], &vec![]));
     stage.until_told(<[Repair]>::is_empty).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nic_is_kept_on_a_host_without_networks() {
+    let stage = Stage::new(DriftKind::ALL).await;
+    stage.bench.apply(trial::remove("blue")).await;
+    stage.bench.apply(trial::request([set_nic("eth0", Some(512), None, &[])])).await;
+    stage.host.forget();
+    let sizes = RingSizes { rx: Some(128), tx: None };
+    stage.tamper(KernelStep::SetRings { link: device("eth0"), sizes });
+    stage.until_tally(1, 0).await;
+    assert_eq!(stage.state().kernel.links[&device("eth0")].settings.rings.unwrap().rx, 512);
 }
 
 #[tokio::test(start_paused = true)]

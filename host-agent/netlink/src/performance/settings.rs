@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use trestle_model::{FeatureName, IfName, RingSizes};
 
 use crate::device::Devices;
 use crate::ethtool::{self, FEATURES_SET, GenericMessage, RINGS_SET, RX, TX};
 use crate::failure::Failure;
 use crate::sriov;
+
+/// How long a driver may take to bring functions up or down.
+const WRITING: Duration = Duration::from_secs(30);
 
 pub(super) async fn set_rings(devices: &mut Devices<'_>, name: &IfName, sizes: RingSizes) -> Result<(), Failure> {
     let mut message = about(devices, name, RINGS_SET).await?;
@@ -33,7 +38,12 @@ pub(super) async fn set_features(
 pub(super) async fn set_virtual_functions(devices: &mut Devices<'_>, name: &IfName, count: u32) -> Result<(), Failure> {
     let index = devices.require(name).await?.index;
     let nic = name.clone();
-    let written = spawn_blocking(move || sriov::set(Path::new("/sys"), &nic, index, count)).await;
+    let written = spawn_blocking(move || sriov::set(Path::new("/sys"), &nic, index, count));
+    // A write that takes a function from a guest may wait for the guest: what else is to be done must not wait with it.
+    let Ok(written) = timeout(WRITING, written).await else {
+        let words = format!("{name} has not changed its virtual functions within {} s", WRITING.as_secs());
+        return Err(Failure::Mismatch(words));
+    };
     let written = written.unwrap_or_else(|ended| Err(io::Error::other(ended)));
     written.map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {

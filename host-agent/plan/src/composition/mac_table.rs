@@ -61,7 +61,10 @@ impl Composition<'_> {
             }
         }
         for (guest, tap) in others {
-            for entry in entries.iter().filter(|entry| entry.mac == guest.mac && &entry.port == tap) {
+            // What another guest with its MAC wants is moved there, and not taken away.
+            let is_left =
+                |entry: &&&FdbEntry| entry.mac == guest.mac && &entry.port == tap && !found.contains(&entry.mac);
+            for entry in entries.iter().filter(is_left) {
                 self.no_entry(entry);
             }
             // Nobody adds the entry of such a guest at the moment when it runs: until that is seen, it learns.

@@ -1,6 +1,6 @@
 //! Virtual functions that would go: the kernel takes another number only from none, so every change removes all.
 
-use trestle_model::{Code, Finding, HostConfig, HostState, IfName, LinkKind};
+use trestle_model::{AddressOrigin, Code, Finding, HostConfig, HostState, IfName, LinkKind};
 
 /// Returns what keeps a NIC from having `count` virtual functions: those that it has, where something uses one.
 pub(crate) fn obstacle(nic: &IfName, count: u32, configs: &[&HostConfig], state: &HostState) -> Option<Finding> {
@@ -35,6 +35,12 @@ fn users_of(device: &IfName, configs: &[&HostConfig], state: &HostState) -> Vec<
         users.extend(bonds.map(|(name, _)| format!("bond {name}")));
     }
     let links = &state.kernel.links;
+    // The host's own, which nothing would bring back: an address of the link itself comes with the device.
+    let addresses = links.get(device).into_iter().flat_map(|link| &link.addresses);
+    let given = addresses.filter(|address| address.origin != AddressOrigin::Kernel);
+    users.extend(given.map(|address| format!("address {} of {device}", address.net)));
+    let routes = state.kernel.routes.iter().filter(|route| route.device == *device && route.gateway.is_some());
+    users.extend(routes.map(|route| format!("route to {} through {device}", route.destination)));
     users.extend(links.get(device).and_then(|link| link.master.as_ref()).map(|master| format!("device {master}")));
     let stands_on = |kind: &LinkKind| match kind {
         LinkKind::Vlan { base, .. } => base == device,

@@ -55,6 +55,25 @@ fn entry(port: &str, mac: &str, vlan: Option<u16>, state: FdbState) -> FdbEntry 
     FdbEntry { bridge, port, mac: mac.parse().unwrap(), vlan, state, sticky: false }
 }
 
+/// A guest that was paused with an entry of ours leaves it to the other one with its MAC.
+#[tokio::test]
+async fn an_entry_goes_from_a_paused_guest_to_the_running_one_with_its_mac() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        world.set_running("vm2", false);
+        world.start_guest("twin", VM2, "vnet4", "blue", Some("trestle-blue"));
+        for vlan in [None, Some(1)] {
+            let entry = entry("vnet2", VM2, vlan, FdbState::Static);
+            do_step(world, KernelStep::ReplaceFdb { entry });
+        }
+    });
+    repair(&scene).await;
+    let fdb = scene.host.state().kernel.fdb;
+    for vlan in [None, Some(1)] {
+        assert!(fdb.contains(&entry("vnet4", VM2, vlan, FdbState::Static)), "{fdb:?}");
+    }
+}
+
 fn do_step(world: &mut World, step: KernelStep) {
     world.perform(&step.into()).unwrap();
 }

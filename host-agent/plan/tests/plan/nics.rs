@@ -103,6 +103,9 @@ async fn virtual_functions_that_are_used_keep_their_number() {
     let bridged = with_device().foreign_bridge("br9").port("br9", "eth0v0");
     used(bridged, request([set_vfs("eth0", 0)]), &["device br9"]);
     used(with_device().foreign_vlan("eth0v0.7", "eth0v0", 7), request([set_vfs("eth0", 0)]), &["device eth0v0.7"]);
+    let addressed = with_device().address("eth0v0", "192.0.2.7/24").default_route("eth0v0", "192.0.2.1", 0);
+    let own = ["address 192.0.2.7/24 of eth0v0", "route to 0.0.0.0/0 through eth0v0"];
+    used(addressed, request([set_vfs("eth0", 0)]), &own);
     let both = changes([Change::from(net("blue").on("eth0v0").set()), Change::from(set_vfs("eth0", 2))]);
     used(with_device(), both, &["network blue"]);
 
