@@ -24,6 +24,8 @@ pub(super) const LONGEST_REST: Duration = Duration::from_secs(60);
 pub(super) const PORT_GRACE: Duration = Duration::from_millis(200);
 /// How long a thing has to be in order before earlier repairs no longer count.
 pub(super) const CALM: Duration = Duration::from_secs(600);
+/// The same of a guest's port: a guest that is paused and resumed again and again, as for its backups, is no fight.
+pub(super) const PORT_CALM: Duration = Duration::from_secs(30);
 
 /// A thing that is lost, or was not long ago.
 #[derive(Debug)]
@@ -71,6 +73,10 @@ impl Case {
             self.suspended = Some(loss.drift.clone());
         }
         if self.loss.is_none() {
+            if self.tried.is_some_and(|tried| now >= tried + calm(&loss)) {
+                *self = Self::new(loss, now);
+                return;
+            }
             self.not_before = self.not_before.max(now + grace(&loss));
         }
         self.loss = Some(loss);
@@ -157,6 +163,14 @@ impl Case {
         } else {
             format!("{} repairs failed, the last one: {}", self.attempts, self.trouble)
         }
+    }
+}
+
+/// Returns how long a thing has to be in order before its next loss is a new one.
+const fn calm(loss: &Loss) -> Duration {
+    match loss.thing.subject {
+        Subject::Port { .. } => PORT_CALM,
+        Subject::Network(_) | Subject::Bond(_) | Subject::Nic(_) => CALM,
     }
 }
 

@@ -1,7 +1,7 @@
 use trestle_model::MacTableManager;
 use trestle_plan::PortChange;
 
-use super::super::case::PORT_GRACE;
+use super::super::case::{PORT_CALM, PORT_GRACE};
 use super::*;
 
 /// A stage whose bridge green has a MAC table that libvirt manages, and two guests.
@@ -91,6 +91,18 @@ async fn a_port_that_is_fought_over_keeps_no_other_from_coming_back() {
     let [repair] = &green.repairs[..] else { panic!("{:?}", green.repairs) };
     assert_eq!((repair.kind, repair.state), (DriftKind::MacTables, RepairState::Suspended));
     assert_eq!(repair.reason, "vnet1: lost again after 6 repairs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_is_paused_every_minute_is_no_fight() {
+    let stage = guarded().await;
+    for round in 1..=3 * u64::from(LIMIT) {
+        let lost = Instant::now();
+        stage.tamper(open("vnet1"));
+        stage.until_tally(round, 0).await;
+        assert!(lost.elapsed() < Duration::from_secs(1), "round {round}: {:?}", lost.elapsed());
+        tokio::time::sleep(PORT_CALM + Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
