@@ -16,6 +16,10 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
         network.mac_table.is_some() && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
     };
     let networks: Vec<NetworkReport> = asked.networks.into_iter().filter(is_wanted).collect();
+    let is_missing = |bridge: &&String| !networks.iter().any(|network| network.device == **bridge);
+    if let Some(missing) = arguments.bridges.iter().find(is_missing) {
+        return Err(Failure::Usage(format!("the host has no bridge {missing} whose MAC table libvirt is to manage")));
+    }
     match arguments.output {
         ReportFormat::Json => {
             let report = Capabilities { networks, ..Capabilities::default() };

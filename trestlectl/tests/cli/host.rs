@@ -93,6 +93,16 @@ async fn a_host_is_written_as_a_file_that_setup_takes() {
 }
 
 #[tokio::test]
+async fn a_bridge_without_a_managed_table_is_said_to_be_none() {
+    let host = Host::start().await;
+    let every = host.run(&["macs"], "").await;
+    assert_eq!(every.code, 0, "{}", every.stderr);
+    let one = host.run(&["macs", "blue"], "").await;
+    assert_eq!((one.code, one.stdout.as_str()), (2, ""));
+    assert!(one.stderr.contains("no bridge blue"), "{}", one.stderr);
+}
+
+#[tokio::test]
 async fn capabilities_are_shown_for_people_and_for_programs() {
     let host = Host::start().await;
     let table = host.run(&["capabilities"], "").await;
