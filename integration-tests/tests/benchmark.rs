@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::lab::probe;
 use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(400);
 /// What has to be told: of what is measured here, against what; nothing for memory.
 const TOLD: [(&str, &str); 9] = [
     ("apply", "ip -batch"),
