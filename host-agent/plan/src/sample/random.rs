@@ -151,7 +151,8 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn settings() -> impl Strategy<Value = NicChange> {
-    const FEATURES: [&str; 4] = ["rx-gro", "tx-checksum-ip-generic", "tx-generic-segmentation", "tx-tcp-segmentation"];
+    // Generic segmentation is not among them: a NIC that cannot gather takes the wish, and never has it in force.
+    const FEATURES: [&str; 4] = ["rx-gro", "tx-checksum-ip-generic", "tx-tcp-segmentation", "tx-udp-segmentation"];
     let rings = proptest::option::weighted(0.3, 1_u32..5);
     let features = proptest::collection::btree_map(proptest::sample::select(FEATURES.to_vec()), any::<bool>(), 0..3);
     (0_u8..3, rings.clone(), rings, features).prop_map(|(nic, rx, tx, features)| {

@@ -227,9 +227,9 @@ async fn ask(agent: &Agent<Counted>, changes: Vec<Change>) -> Result<Option<Outc
     }
 }
 
-/// Tells whether a request is refused for nothing but what the kernel or libvirt cannot do.
+/// Tells whether a request is refused for nothing but what the kernel, libvirt or a NIC cannot do.
 pub(crate) fn lacks(refusal: &host_agent::transaction::Refusal) -> bool {
-    let lacking = [Code::KernelLacksFeature, Code::LibvirtLacksFeature];
+    let lacking = [Code::KernelLacksFeature, Code::LibvirtLacksFeature, Code::NicOptionUnsupported];
     let mut findings = refusal.findings().0.into_iter();
     findings.any(|finding| lacking.contains(&finding.code))
 }

@@ -84,6 +84,7 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
         script += &format!(
             "tc qdisc del dev eth{number} root 2>/dev/null || true; ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
              ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
+             ethtool -K eth{number} rx-gro on tx-checksum-ip-generic on tx-tcp-segmentation on tx-udp-segmentation off 2>/dev/null || true; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
              echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra; \
              echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra_defrtr; \
