@@ -122,11 +122,7 @@ impl BridgeOption {
     ///
     /// *Errors*: [`OutOfRange`].
     pub fn check(self, value: u32) -> Result<u32, OutOfRange> {
-        let (low, high) = self.range();
-        if value < low || value > high {
-            return Err(OutOfRange { value, low, high });
-        }
-        Ok(value)
+        OutOfRange::check(value, self.range())
     }
 }
 

@@ -16,6 +16,15 @@ pub struct OutOfRange {
     pub high: u32,
 }
 
+impl OutOfRange {
+    /// Returns a number that is within its range, both ends included.
+    ///
+    /// *Errors*: itself.
+    pub(crate) const fn check(value: u32, (low, high): (u32, u32)) -> Result<u32, Self> {
+        if value < low || value > high { Err(Self { value, low, high }) } else { Ok(value) }
+    }
+}
+
 /// A VLAN id as a device can carry it: 0 to 4094; 0 is a priority tag.
 ///
 /// *Source*: IEEE 802.1Q-2018, 9.6; 4095 is reserved.

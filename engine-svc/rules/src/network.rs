@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Fleet, Network};
 use trestle_model::{
-    BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, OutOfRange, ResourceId,
-    Severity,
+    BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, ResourceId, Severity,
 };
 
 use crate::matrix::{self, Incapable};
@@ -84,9 +83,8 @@ fn options_out_of_range(options: &BridgeOptions, spot: &Spot) -> Vec<Finding> {
         Some(spot.error(Code::BridgeOptionOutOfRange, &format!("{BRIDGE_OPTIONS}.{name}"), bad.to_string()))
     };
     let numbers = options.numbers.iter().filter_map(|(number, value)| {
-        let (low, high) = number.range();
+        let bad = number.check(value).err()?;
         let field = format!("{BRIDGE_OPTIONS}.{number}");
-        let bad = (value < low || value > high).then_some(OutOfRange { value, low, high })?;
         Some(spot.error(Code::BridgeOptionOutOfRange, &field, bad.to_string()))
     });
     given.into_iter().filter_map(check).chain(numbers).collect()

@@ -6,6 +6,7 @@
 
 mod bonds;
 mod expectation;
+mod ipv6;
 mod order;
 mod resolver;
 

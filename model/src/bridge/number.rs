@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::OutOfRange;
+
 /// A bridge option that is a number, a switch, or a word with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,6 +98,13 @@ impl BridgeNumber {
     /// Returns the smallest and the largest legal value.
     pub const fn range(self) -> (u32, u32) {
         self.facts().range
+    }
+
+    /// Checks that `value` is legal for this option.
+    ///
+    /// *Errors*: [`OutOfRange`].
+    pub fn check(self, value: u32) -> Result<u32, OutOfRange> {
+        OutOfRange::check(value, self.range())
     }
 
     /// Returns the value of a new bridge.

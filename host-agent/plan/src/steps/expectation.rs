@@ -3,20 +3,23 @@
 //! It follows the effects that the kernel adds to a step by itself: a device that goes down loses its routes, one that
 //! leaves its bridge loses its flags there. It is no kernel: what no later step asks about is left out.
 
+mod device;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, HostState,
-    IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, NicState,
-    PortFlags, Route, Rule, Shaping, TrafficClass, VirtualFunction,
+    IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags,
+    Route, Rule, Shaping, TrafficClass, VirtualFunction,
 };
 
+use self::device::{new_link, set_bond, set_bridge, set_port};
 use crate::dhcp::LEASE_PROTOCOL;
 use crate::difference::{is_another_kind, is_default};
 use crate::target::KindTarget;
-use crate::{BondTuning, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange, Step};
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, Step};
 
 /// A host as it will be.
 pub(crate) struct Expectation {
@@ -545,73 +548,6 @@ impl Expectation {
             self.keep_routes(name, |route| !is_ipv4(&route.destination));
         }
     }
-}
-
-fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> Link {
-    Link {
-        name: name.clone(),
-        index: 0,
-        kind,
-        mac: None,
-        permanent_mac: None,
-        mtu,
-        max_mtu: None,
-        up: false,
-        carrier: false,
-        master: None,
-        alias: Some(alias.to_owned()).filter(|alias| !alias.is_empty()),
-        port: None,
-        bond_port: None,
-        ipv6_disabled: false,
-        autoconf: None,
-        promiscuity: 0,
-        egress: Egress::Kernels,
-        settings: NicState::default(),
-        addresses: Vec::new(),
-    }
-}
-
-fn set_bridge(bridge: &mut Bridge, change: &BridgeChange) {
-    let set = |field: &mut u32, value: Option<u32>| *field = value.unwrap_or(*field);
-    let switch = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
-    switch(&mut bridge.stp, change.stp);
-    set(&mut bridge.ageing_time_cs, change.ageing_time_cs);
-    set(&mut bridge.forward_delay_cs, change.forward_delay_cs);
-    set(&mut bridge.hello_time_cs, change.hello_time_cs);
-    set(&mut bridge.max_age_cs, change.max_age_cs);
-    bridge.priority = change.priority.unwrap_or(bridge.priority);
-    switch(&mut bridge.multicast_snooping, change.multicast_snooping);
-    switch(&mut bridge.multicast_querier, change.multicast_querier);
-    bridge.group_fwd_mask = change.group_fwd_mask.unwrap_or(bridge.group_fwd_mask);
-    switch(&mut bridge.vlan_filtering, change.vlan_filtering);
-    bridge.default_pvid = change.default_pvid.unwrap_or(bridge.default_pvid);
-    bridge.numbers.set(&change.numbers);
-}
-
-fn set_bond(options: &mut BondOptions, change: &BondTuning) {
-    if let Some(mode) = change.mode {
-        *options = BondOptions::of(mode).complete();
-    }
-    options.numbers.extend(&change.numbers);
-    if let Some(primary) = &change.primary {
-        options.primary = primary.port().cloned();
-    }
-    if let Some(targets) = &change.arp_ip_targets {
-        options.arp_ip_targets.clone_from(targets);
-    }
-    if let Some(system) = change.ad_actor_system {
-        options.ad_actor_system = Some(system).filter(|system| !system.is_zero());
-    }
-}
-
-fn set_port(flags: &mut PortFlags, change: &PortChange) {
-    let switch = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
-    switch(&mut flags.learning, change.learning);
-    switch(&mut flags.flood, change.flood);
-    switch(&mut flags.multicast_flood, change.multicast_flood);
-    switch(&mut flags.broadcast_flood, change.broadcast_flood);
-    switch(&mut flags.isolated, change.isolated);
-    switch(&mut flags.locked, change.locked);
 }
 
 const fn is_ipv4(net: &IpNet) -> bool {

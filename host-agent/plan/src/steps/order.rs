@@ -4,14 +4,14 @@ use trestle_model::{Bridge, Egress, HostQos, IfName, LinkKind, RingSizes, Traffi
 
 use super::Draft;
 use crate::difference::{
-    EgressChange, address_change, autoconf_change, bridge_change, client_change, definition_change, egress_change,
-    fdb_change, port_change, route_change, rule_change, settings_change,
+    EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, fdb_change,
+    port_change, route_change, rule_change, settings_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
     Target,
 };
-use crate::{AutoconfChange, BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -515,53 +515,6 @@ impl<'a> Draft<'a> {
         if wanted.up == Some(true) && self.now.link(name).is_some_and(|link| !link.up) {
             self.close_autoconf(name, wanted);
             self.plan_kernel(KernelStep::SetUp { link: name.clone(), up: true }, &wanted.why, "device is down");
-        }
-    }
-
-    /// Says of a new device how it has IPv6, whatever the host's defaults are.
-    pub(super) fn settle_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
-        if let Some(disabled) = wanted.ipv6_disabled {
-            self.set_ipv6_disabled(name, wanted, disabled);
-        }
-        self.set_autoconf(name, wanted, wanted.autoconf);
-    }
-
-    fn set_ipv6_disabled(&mut self, name: &IfName, wanted: &LinkWanted, disabled: bool) {
-        let what = if disabled { "IPv6 is not configured" } else { "IPv6 is configured" };
-        self.plan_kernel(KernelStep::SetIpv6Disabled { link: name.clone(), disabled }, &wanted.why, what);
-    }
-
-    /// Says what of routers is not to be heard, as far as the device has IPv6 yet.
-    fn close_autoconf(&mut self, name: &IfName, wanted: &LinkWanted) {
-        let set = self.now.link(name).filter(|link| link.autoconf.is_some());
-        let change = set.map(|link| autoconf_change(&wanted.autoconf, link)).unwrap_or_default();
-        self.set_autoconf(name, wanted, change.closing());
-    }
-
-    /// Says what routers are to be heard for before IPv6 is switched on.
-    fn settle_autoconf(&mut self, name: &IfName, wanted: &LinkWanted) {
-        let Some(link) = self.now.link(name) else { return };
-        let change = autoconf_change(&wanted.autoconf, link);
-        // With room for IPv6 a device has it, and listens, before anything can be said: it forgets what it has heard.
-        let is_new = link.autoconf.is_none() && !change.is_empty();
-        if is_new && wanted.ipv6_disabled == Some(false) {
-            self.set_ipv6_disabled(name, wanted, true);
-        }
-        self.set_autoconf(name, wanted, change);
-    }
-
-    fn set_autoconf(&mut self, name: &IfName, wanted: &LinkWanted, change: AutoconfChange) {
-        if !change.is_empty() {
-            let step = KernelStep::SetAutoconf { link: name.clone(), change };
-            self.plan_kernel(step, &wanted.why, "autoconfiguration differs");
-        }
-    }
-
-    fn switch_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {
-        if let Some(disabled) = wanted.ipv6_disabled
-            && self.now.link(name).is_some_and(|link| link.ipv6_disabled != disabled)
-        {
-            self.set_ipv6_disabled(name, wanted, disabled);
         }
     }
 }

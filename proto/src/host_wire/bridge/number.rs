@@ -26,9 +26,9 @@ pub(in crate::host_wire) fn read_numbers(form: &mut Form, path: &str, given: &wi
 /// Notes each value that is out of its range.
 pub(super) fn check_ranges(form: &mut Form, path: &str, numbers: &BridgeNumbers) {
     for (number, value) in numbers.iter() {
-        let (low, high) = number.range();
-        if value < low || value > high {
-            let message = format!("{number} {value} is not within {low} to {high}");
+        if let Err(bad) = number.check(value) {
+            let (low, high) = number.range();
+            let message = format!("{number} {bad}");
             let finding = Finding::error(Code::BridgeOptionOutOfRange, format!("{path}.{number}"), message);
             form.note(finding.remedy(format!("give {low} to {high}, or leave it out for the kernel's default")));
         }
