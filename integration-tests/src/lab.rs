@@ -1,7 +1,6 @@
 //! The lab: virtual machines with Debian's kernel, layer-2 segments between them, and network namespaces.
 //!
-//! A [`Lab`] is one test's place to work: it waits for its turn (two cores serve one set of machines at a time), owns a
-//! private folder, and makes the machines and segments. Everything ends with the value that owns it, also after a panic;
+//! A [`Lab`] is one test's place to work: it waits for one of the machine's seats, owns a private folder, and makes the machines and segments. Everything ends with the value that owns it, also after a panic;
 //! what a killed test left in its folder is swept by the next one. See `docs/lab.md`.
 
 use std::fs::{File, TryLockError};
@@ -29,10 +28,12 @@ use segment::Segment;
 use vm::Builder;
 
 /// How long one test waits for the machines of another.
-const TURN_LIMIT: Duration = Duration::from_secs(1500);
-const TURN_PERIOD: Duration = Duration::from_millis(100);
+const SEAT_LIMIT: Duration = Duration::from_secs(1500);
+const SEAT_PERIOD: Duration = Duration::from_millis(100);
+/// How many labs a machine serves at a time. A story waits as much as it works: two of them fill two processors.
+const SEATS: [&str; 2] = ["trestle-lab-0.lock", "trestle-lab-1.lock"];
 
-/// One test's place to work, with its turn at the machine.
+/// One test's place to work, with its seat at the machine.
 ///
 /// Machines share it, so it ends after the last of them.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub struct Lab {
     folder: Folder,
     kernel: Kernel,
     responder: PathBuf,
-    _turn: Option<File>,
+    _seat: Option<File>,
 }
 
 /// What `integration-tests/lab/prepare` made: the kernel, and the layer of files that machines booted by systemd see over
@@ -54,20 +55,20 @@ struct Kernel {
 }
 
 impl Lab {
-    /// Waits for its turn and opens a lab, or prints why `story` is skipped on this machine and yields nothing.
+    /// Waits for a seat and opens a lab, or prints why `story` is skipped on this machine and yields nothing.
     ///
     /// With `TRESTLE_LAB=required` in the environment a skip is an error instead.
-    /// *Errors*: no turn within 25 minutes; the kernel cannot be prepared; the `lab` binary is not built.
+    /// *Errors*: no seat within 25 minutes; the kernel cannot be prepared; the `lab` binary is not built.
     pub async fn enter(story: &str) -> Result<Option<Arc<Self>>> {
         if let Err(reason) = probe::machines() {
             probe::skip(story, &reason)?;
             return Ok(None);
         }
-        let turn = take_turn().await?;
-        Self::open(Some(turn)).await.map(Some)
+        let seat = take_seat().await?;
+        Self::open(Some(seat)).await.map(Some)
     }
 
-    /// Opens a lab beside the others, without waiting for a turn: for a demo that is left running.
+    /// Opens a lab beside the others, without waiting for a seat: for a demo that is left running.
     ///
     /// *Errors*: as [`Lab::enter`], and a machine that cannot run a VM.
     pub async fn enter_beside() -> Result<Arc<Self>> {
@@ -75,7 +76,7 @@ impl Lab {
         Self::open(None).await
     }
 
-    async fn open(turn: Option<File>) -> Result<Arc<Self>> {
+    async fn open(seat: Option<File>) -> Result<Arc<Self>> {
         let checkout = workspace();
         ensure!(
             !checkout.to_string_lossy().contains([' ', ',']),
@@ -86,7 +87,7 @@ impl Lab {
             kernel: prepare().await?,
             responder: responder_binary()?,
             folder: Folder::make()?,
-            _turn: turn,
+            _seat: seat,
         }))
     }
 
@@ -124,19 +125,24 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member lies in its workspace").to_owned()
 }
 
-/// Waits for the machine-wide lock that keeps the VM tests of all test binaries apart.
-async fn take_turn() -> Result<File> {
-    let path = std::env::temp_dir().join("trestle-lab.lock");
-    let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+/// Waits for one of the machine-wide locks by which the VM tests of all test binaries share the machine.
+async fn take_seat() -> Result<File> {
+    let open = |name: &str| {
+        let path = std::env::temp_dir().join(name);
+        File::create(&path).with_context(|| format!("cannot open {}", path.display()))
+    };
+    let mut seats = SEATS.into_iter().map(open).collect::<Result<Vec<File>>>()?;
     // Tried again and again: a blocking lock could not be given up at the limit.
     let waiting = async {
-        let mut tick = tokio::time::interval(TURN_PERIOD);
-        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let mut tick = tokio::time::interval(SEAT_PERIOD);
+        loop {
             tick.tick().await;
+            if let Some(free) = seats.iter().position(|seat| !matches!(seat.try_lock(), Err(TryLockError::WouldBlock))) {
+                return seats.swap_remove(free);
+            }
         }
     };
-    tokio::time::timeout(TURN_LIMIT, waiting).await.context("another lab holds the machine for too long")?;
-    Ok(file)
+    tokio::time::timeout(SEAT_LIMIT, waiting).await.context("other labs hold the machine for too long")
 }
 
 async fn prepare() -> Result<Kernel> {
