@@ -1,9 +1,13 @@
 //! Names: of networks, devices, hosts, resources and transactions.
+//!
+//! A host of a thousand networks is told in some ten thousand names, and most are copied on the way: copying one allocates
+//! nothing.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use smol_str::{SmolStr, format_smolstr};
 use uuid::Uuid;
 
 /// Says why a text is not a legal name.
@@ -35,8 +39,8 @@ macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[serde(try_from = "SmolStr", into = "SmolStr")]
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Checks `text` and makes it a name.
@@ -44,7 +48,7 @@ macro_rules! text_name {
             /// *Errors*: [`BadName`], the first rule that `text` breaks.
             pub fn parse(text: &str) -> Result<Self, BadName> {
                 $check(text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
 
             /// Returns the name as text.
@@ -67,15 +71,16 @@ macro_rules! text_name {
             }
         }
 
-        impl TryFrom<String> for $name {
+        impl TryFrom<SmolStr> for $name {
             type Error = BadName;
 
-            fn try_from(text: String) -> Result<Self, BadName> {
-                Self::parse(&text)
+            fn try_from(text: SmolStr) -> Result<Self, BadName> {
+                $check(&text)?;
+                Ok(Self(text))
             }
         }
 
-        impl From<$name> for String {
+        impl From<$name> for SmolStr {
             fn from(name: $name) -> Self {
                 name.0
             }
@@ -120,9 +125,9 @@ impl IfName {
     /// The same network name gives the same device name on every host and in every version.
     pub fn for_bridge(network: &NetworkName) -> Self {
         if check_bridge_name(network.as_str()).is_ok() {
-            return Self(network.as_str().to_owned());
+            return Self(network.0.clone());
         }
-        Self(format!("tr{:013x}", fnv1a(network.as_str().as_bytes()) >> 12))
+        Self(format_smolstr!("tr{:013x}", fnv1a(network.as_str().as_bytes()) >> 12))
     }
 
     /// Checks `text` as a bridge's name: a device name without a dot that is no word of the kernel's own.
@@ -130,7 +135,7 @@ impl IfName {
     /// *Errors*: [`BadName`].
     pub fn parse_bridge(text: &str) -> Result<Self, BadName> {
         check_bridge_name(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// Checks `text` as a bond's name: as a bridge's, since the kernel keeps both beside its own words.
@@ -142,11 +147,11 @@ impl IfName {
 
     /// Returns the name of the VLAN device `id` on `base`: `eth0.10`, or `tv` and a hash where that is too long.
     pub fn for_vlan(base: &IfName, id: crate::VlanId) -> Self {
-        let plain = format!("{base}.{id}");
+        let plain = format_smolstr!("{base}.{id}");
         if plain.len() <= Self::LIMIT {
             return Self(plain);
         }
-        Self(format!("tv{:013x}", fnv1a(plain.as_bytes()) >> 12))
+        Self(format_smolstr!("tv{:013x}", fnv1a(plain.as_bytes()) >> 12))
     }
 }
 
