@@ -2,6 +2,7 @@
 //!
 //! A handler parses, asks the store or the write use case, and builds the answer. It holds no rule.
 
+mod filters;
 mod hosts;
 mod resources;
 mod standard;
@@ -20,6 +21,7 @@ use trestle_proto::engine_wire::{self, Resource};
 use trestle_proto::finding::v1::Finding as WireFinding;
 use trestle_proto::page::Page;
 use trestle_proto::status::Refusal;
+use trestle_rules::Fix;
 use trestle_serve::MAX_SEND_BYTES;
 use trestle_store::{RequestKey, Store};
 use uuid::Uuid;
@@ -27,8 +29,9 @@ use uuid::Uuid;
 use crate::session::Board;
 use crate::write::{Wish, Writer, Written};
 
+pub use filters::StockFilters;
 pub use hosts::Hosts;
-pub use resources::{ClusterNetworks, Clusters, NetworkAttachments, Networks, VnicProfiles};
+pub use resources::{ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics};
 
 /// How many bytes of resources a page of a list has: less than a message, so that a page of large ones is only shorter.
 const PAGE_BYTES: usize = MAX_SEND_BYTES / 2;
@@ -64,6 +67,7 @@ struct Terms {
     request_id: String,
     validate_only: bool,
     acknowledge: Vec<String>,
+    fix: Fix,
 }
 
 impl Api {
@@ -199,7 +203,13 @@ impl Terms {
             request_id: request_id.to_owned(),
             validate_only,
             acknowledge: acknowledge.to_vec(),
+            fix: Fix::Leave,
         })
+    }
+
+    /// Mends profiles that are in the way in the same write, where that is wanted.
+    fn fixing(self, wanted: bool) -> Self {
+        Self { fix: if wanted { Fix::Profiles } else { Fix::Leave }, ..self }
     }
 
     fn wish(self) -> Result<Wish, Status> {
@@ -217,6 +227,7 @@ impl Terms {
             request: id.map(|id| RequestKey { id, digest: self.digest }),
             validate_only: self.validate_only,
             acknowledge,
+            fix: self.fix,
         })
     }
 }

@@ -17,9 +17,13 @@ use tracing::{info, warn};
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkServiceServer;
 use trestle_proto::engine::v1::cluster_service_server::ClusterServiceServer;
 use trestle_proto::engine::v1::host_service_server::HostServiceServer;
+use trestle_proto::engine::v1::mac_pool_service_server::MacPoolServiceServer;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentServiceServer;
 use trestle_proto::engine::v1::network_service_server::NetworkServiceServer;
+use trestle_proto::engine::v1::stock_filter_service_server::StockFilterServiceServer;
+use trestle_proto::engine::v1::vm_service_server::VmServiceServer;
 use trestle_proto::engine::v1::vnic_profile_service_server::VnicProfileServiceServer;
+use trestle_proto::engine::v1::vnic_service_server::VnicServiceServer;
 use trestle_proto::session::v1::agent_session_server::AgentSessionServer;
 use trestle_serve::deadline::Limits;
 use trestle_serve::{
@@ -28,7 +32,10 @@ use trestle_serve::{
 };
 use trestle_store::{OpenError, Store};
 
-use crate::api::{Api, ClusterNetworks, Clusters, Hosts, NetworkAttachments, Networks, VnicProfiles};
+use crate::api::{
+    Api, ClusterNetworks, Clusters, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms, VnicProfiles,
+    Vnics,
+};
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
 use crate::session::{AgentSessions, Board};
@@ -149,6 +156,10 @@ fn services(api: &Api, sessions: AgentSessions) -> Result<Services, impl std::er
             .with(limited!(VnicProfileServiceServer::new(VnicProfiles(api.clone()))))
             .with(limited!(HostServiceServer::new(Hosts(api.clone()))))
             .with(limited!(NetworkAttachmentServiceServer::new(NetworkAttachments(api.clone()))))
+            .with(limited!(MacPoolServiceServer::new(MacPools(api.clone()))))
+            .with(limited!(VmServiceServer::new(Vms(api.clone()))))
+            .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
+            .with(limited!(StockFilterServiceServer::new(StockFilters)))
             .with(limited!(AgentSessionServer::new(sessions)))
     })
 }

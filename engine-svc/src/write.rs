@@ -7,6 +7,7 @@ use tracing::{error, info};
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 use trestle_model::{Code, Finding, Findings, HostName};
 use trestle_proto::status::Refusal;
+use trestle_rules::{Fix, Proposal};
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use trestle_telemetry::{chain, trace_context};
 use uuid::Uuid;
@@ -34,6 +35,8 @@ pub(crate) struct Wish {
     pub(crate) validate_only: bool,
     /// Warning codes that do not stop the write.
     pub(crate) acknowledge: Vec<Code>,
+    /// Whether profiles in the way are mended in the same write.
+    pub(crate) fix: Fix,
 }
 
 /// A write that was carried out, or would have been.
@@ -75,22 +78,21 @@ impl Writer {
     ) -> Result<Written, Refusal> {
         if wish.validate_only {
             return self.store.read(|fleet| {
-                let mutation = decide(fleet)?;
-                let findings = trestle_rules::evaluate(&mutation, fleet);
-                Ok(Written { entity: preview(fleet, mutation), findings })
+                let Proposal { mutations, findings } = trestle_rules::propose(decide(fleet)?, wish.fix, fleet);
+                let entity = mutations.into_iter().next().and_then(|mutation| preview(fleet, mutation));
+                Ok(Written { entity, findings })
             });
         }
         let mut touched = BTreeSet::new();
         let write =
             Write { request: wish.request, now_ms: clock::now_ms(), uid: Uuid::now_v7(), actor: wish.actor.clone() };
         let committed = self.store.transact(write, |fleet| {
-            let mutation = decide(fleet)?;
-            let findings = trestle_rules::evaluate(&mutation, fleet);
+            let Proposal { mutations, findings } = trestle_rules::propose(decide(fleet)?, wish.fix, fleet);
             if findings.refuses(&wish.acknowledge) {
                 return Err(Refusal::refused(findings));
             }
-            touched = hosts_touched(fleet, &mutation);
-            Ok(Decision { mutations: vec![mutation], findings })
+            touched = mutations.iter().flat_map(|mutation| hosts_touched(fleet, mutation)).collect();
+            Ok(Decision { mutations, findings })
         });
         let Committed { revision, entities, findings, .. } = committed.map_err(refusal)?;
         info!(revision, actor = wish.actor, hosts = touched.len(), "desired state changed");
@@ -110,14 +112,16 @@ impl Writer {
 
 /// Finds the hosts whose desired networks a mutation may change, before it is applied.
 fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
-    let id = match mutation {
-        Mutation::Put(entity) => entity.id(),
-        Mutation::Delete(id) => id.clone(),
-    };
-    match id {
+    match mutation.id() {
         EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
         EntityId::Host(host) | EntityId::NetworkAttachment(host, _) => BTreeSet::from([host]),
-        EntityId::Cluster(_) | EntityId::ClusterNetwork(..) | EntityId::VnicProfile(..) => BTreeSet::new(),
+        // Hosts do not learn of vNICs, and of what is about them.
+        EntityId::Cluster(_)
+        | EntityId::ClusterNetwork(..)
+        | EntityId::VnicProfile(..)
+        | EntityId::MacPool(_)
+        | EntityId::Vm(_)
+        | EntityId::Vnic(..) => BTreeSet::new(),
     }
 }
 
@@ -152,3 +156,6 @@ fn refusal(error: TransactError<Refusal>) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,4 +11,5 @@ mod engine {
     pub(crate) mod pki;
     pub(crate) mod raw;
     pub(crate) mod sessions;
+    pub(crate) mod vnics;
 }

@@ -76,8 +76,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> status::Refusal {
     let findings = refusal.findings();
     match refusal {
         Refusal::Findings(_) => status::Refusal::refused(findings),
-        Refusal::Deadline => status::Refusal { code: Code::DeadlineExceeded, findings, retry: None },
-        Refusal::Stopping => status::Refusal { code: Code::Unavailable, findings, retry: Some(RESTART) },
+        Refusal::Deadline => status::Refusal { code: Code::DeadlineExceeded, findings, retry: None, etag: None },
+        Refusal::Stopping => status::Refusal { code: Code::Unavailable, findings, retry: Some(RESTART), etag: None },
         Refusal::Busy
         | Refusal::Stale { .. }
         | Refusal::RequestIdReused(_)

@@ -137,7 +137,8 @@ async fn take_seat() -> Result<File> {
         let mut tick = tokio::time::interval(SEAT_PERIOD);
         loop {
             tick.tick().await;
-            if let Some(free) = seats.iter().position(|seat| !matches!(seat.try_lock(), Err(TryLockError::WouldBlock))) {
+            if let Some(free) = seats.iter().position(|seat| !matches!(seat.try_lock(), Err(TryLockError::WouldBlock)))
+            {
                 return seats.swap_remove(free);
             }
         }

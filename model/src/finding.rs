@@ -184,6 +184,8 @@ codes! {
     PageInvalid = "PAGE_INVALID", ovirt None;
     /// A resource is larger than one may be.
     TooLong = "TOO_LONG", ovirt None;
+    /// A MAC address, or a range of them, is not legal.
+    MacInvalid = "MAC_INVALID", ovirt None;
 
     // A host's networks.
     /// The confirmation did not come in time.
@@ -320,6 +322,20 @@ codes! {
     NetworkNotInCluster = "NETWORK_NOT_IN_CLUSTER", ovirt None;
     /// The cluster has another management network.
     ManagementNetworkTaken = "MANAGEMENT_NETWORK_TAKEN", ovirt None;
+    /// A range of a MAC pool overlaps another one.
+    MacPoolOverlap = "MAC_POOL_OVERLAP", ovirt None;
+    /// No address of the MAC pool is free.
+    MacPoolExhausted = "MAC_POOL_EXHAUSTED", ovirt None;
+    /// Few addresses of the MAC pool are free.
+    MacPoolLow = "MAC_POOL_LOW", ovirt None;
+    /// A vNIC lists more extra MACs than its profile allows.
+    ExtraMacsOverLimit = "EXTRA_MACS_OVER_LIMIT", ovirt None;
+    /// The failover of a passthrough profile cannot carry its traffic.
+    FailoverInvalid = "FAILOVER_INVALID", ovirt None;
+    /// A VM and the host that it runs on are in different clusters.
+    HostNotInCluster = "HOST_NOT_IN_CLUSTER", ovirt None;
+    /// A VM runs on a host that does not carry the network of one of its vNICs.
+    NetworkNotOnHost = "NETWORK_NOT_ON_HOST", ovirt None;
     /// The caller may not do this.
     PermissionDenied = "PERMISSION_DENIED", ovirt None;
 
@@ -342,6 +358,28 @@ codes! {
     BridgeOptsConflict = "BRIDGE_OPTS_CONFLICT", ovirt None;
     /// A host still reports the network as managed, so a profile may not be weakened yet.
     StillManaged = "STILL_MANAGED", ovirt None;
+    /// A vNIC is plugged past its filter where libvirt manages the MAC table (row 3).
+    MacSpoofBypass = "MAC_SPOOF_BYPASS", ovirt None;
+    /// Hosts cannot give guests extra MACs where libvirt manages the MAC table (row 4).
+    ExtraMacsUnsupported = "EXTRA_MACS_UNSUPPORTED", ovirt None;
+    /// A guest may tag with a list of VLANs, which hosts cannot let through a managed bridge (row 6).
+    GuestVlansUnsupported = "GUEST_VLANS_UNSUPPORTED", ovirt None;
+    /// Passthrough vNICs go past the bridge, and so past its MAC table (row 8).
+    PassthroughNotManaged = "PASSTHROUGH_NOT_MANAGED", ovirt None;
+    /// A passthrough profile fails over onto a network whose MAC table libvirt manages (row 9).
+    FailoverConflict = "FAILOVER_CONFLICT", ovirt None;
+    /// A mirroring vNIC sees less on a managed network (row 10).
+    MirrorReducedView = "MIRROR_REDUCED_VIEW", ovirt None;
+    /// VMs inside a VM have no network where libvirt manages the MAC table (row 12).
+    NestedVirtNoNetwork = "NESTED_VIRT_NO_NETWORK", ovirt None;
+    /// Ports of running VMs are converted while they run (row 17).
+    LivePortsPending = "LIVE_PORTS_PENDING", ovirt None;
+    /// Two vNICs have the same MAC (row 19).
+    DuplicateMac = "DUPLICATE_MAC", ovirt None;
+    /// The MAC pool allows duplicates, which a managed network does not (row 20).
+    DuplicateMacPossible = "DUPLICATE_MAC_POSSIBLE", ovirt None;
+    /// A guest is declared to use virtual MACs on a managed network (row 26).
+    VirtualMac = "VIRTUAL_MAC", ovirt None;
 }
 
 impl fmt::Display for Code {

@@ -3,10 +3,16 @@
 //! [`Fleet`] is the whole of it with the indexes that rules need, so that a check costs what it touches.
 
 mod entity;
+mod kind;
+mod mac_pool;
 mod view;
+mod vm;
 
 pub use entity::{
-    Cluster, ClusterNetwork, GuestTagging, Host, Meta, Network, NetworkAttachment, NetworkFilter, SwitchType,
-    VnicProfile,
+    Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment, NetworkFilter,
+    Passthrough, SwitchType, VnicAttachment, VnicProfile,
 };
-pub use view::{AttachmentId, ClusterNetworkId, Entity, EntityId, Fleet, HostRecord, Mutation, ProfileId};
+pub use kind::{AttachmentId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
+pub use mac_pool::MacPool;
+pub use view::{Fleet, HostRecord};
+pub use vm::{Nesting, Vm, Vnic, VnicModel};

@@ -20,6 +20,7 @@ mod finding;
 mod keeping;
 mod lldp;
 mod mac;
+mod mac_range;
 mod management;
 mod name;
 mod network;
@@ -53,8 +54,9 @@ pub use finding::{Code, Finding, Findings, Severity};
 pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};
 pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};
+pub use mac_range::{BadMacRange, MacRange};
 pub use management::{DeviceManager, Management};
-pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId};
+pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId, VmId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use nic::{
     BadFeatureName, FeatureName, FeatureState, NicSpec, NicState, NicValues, Offload, RingSizes, Rings,

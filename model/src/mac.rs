@@ -35,6 +35,20 @@ impl MacAddr {
         self.0
     }
 
+    /// Returns the address as a number, the first octet its highest.
+    pub fn number(self) -> u64 {
+        let [a, b, c, d, e, g] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, g])
+    }
+
+    /// Makes a MAC from its number; `None` beyond 48 bits.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number.to_be_bytes() {
+            [0, 0, a, b, c, d, e, g] => Some(Self([a, b, c, d, e, g])),
+            _ => None,
+        }
+    }
+
     /// Tells whether the group bit is set: multicast or broadcast, never a station's own address.
     pub const fn is_multicast(self) -> bool {
         self.0[0] & 1 == 1
@@ -100,6 +114,13 @@ mod tests {
         let mac: MacAddr = "52:54:00:AB:cd:ef".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:ab:cd:ef");
         assert_eq!(mac.to_string().parse::<MacAddr>().unwrap(), mac);
+    }
+
+    #[test]
+    fn reads_back_from_its_number() {
+        let mac: MacAddr = "52:54:00:ab:cd:ef".parse().unwrap();
+        assert_eq!((mac.number(), MacAddr::from_number(mac.number())), (0x5254_00ab_cdef, Some(mac)));
+        assert_eq!(MacAddr::from_number(1 << 48), None);
     }
 
     #[test]

@@ -177,6 +177,29 @@ impl fmt::Display for TransactionId {
     }
 }
 
+/// A virtual machine's id: the UUID of its libvirt domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VmId(pub Uuid);
+
+impl VmId {
+    /// Reads a VM's id from its text, which has one spelling only: lower case, with hyphens, as libvirt prints it.
+    ///
+    /// *Errors*: [`BadName::Empty`], [`BadName::NotUuid`].
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        if text.is_empty() {
+            return Err(BadName::Empty);
+        }
+        let id = Uuid::parse_str(text).map(Self).map_err(|_| BadName::NotUuid)?;
+        if id.to_string() == text { Ok(id) } else { Err(BadName::NotUuid) }
+    }
+}
+
+impl fmt::Display for VmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 fn check_network_name(text: &str) -> Result<(), BadName> {
     check_length(text, 256)?;
     check_characters(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))?;

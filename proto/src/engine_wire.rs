@@ -7,10 +7,13 @@ mod attachment;
 mod cluster;
 mod cluster_network;
 mod host;
+mod mac_pool;
 mod mask;
 mod network;
 mod resource;
 mod resource_name;
+mod vm;
+mod vnic;
 mod vnic_profile;
 mod write;
 

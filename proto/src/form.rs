@@ -3,7 +3,7 @@
 //! A reader goes on after a violation, so that a caller learns of all of them at once; what it returns then is thrown
 //! away by [`Form::finish`].
 
-use trestle_model::{BadName, Code, Finding, Findings, Mtu, VlanId};
+use trestle_model::{BadName, Code, Finding, Findings, MacAddr, Mtu, VlanId};
 
 /// The violations that were found so far.
 #[derive(Debug, Default)]
@@ -77,6 +77,19 @@ impl Form {
             self.note(finding.remedy("give an MTU of 68 to 65535 bytes, or leave it out for 1500"));
             Mtu::ETHERNET
         })
+    }
+
+    /// Reads the MAC of a single station.
+    pub(crate) fn mac(&mut self, path: &str, text: &str) -> Option<MacAddr> {
+        let read = text.parse::<MacAddr>().map_err(|bad| bad.to_string()).and_then(|mac| {
+            let is_station = !mac.is_multicast() && !mac.is_zero();
+            if is_station { Ok(mac) } else { Err(format!("{mac} is no address of a single station")) }
+        });
+        read.map_err(|message| {
+            let finding = Finding::error(Code::MacInvalid, path, message);
+            self.note(finding.remedy("give an address such as 52:54:00:12:34:56"));
+        })
+        .ok()
     }
 
     /// Reads an enum field; a number without a meaning is noted.

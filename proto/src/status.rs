@@ -33,6 +33,8 @@ pub struct Refusal {
     pub findings: Findings,
     /// When it is worth to try again; `None` where that is not known.
     pub retry: Option<Duration>,
+    /// The current etag of the resource, for who lost a race; `None` for other refusals, and for a resource that is gone.
+    pub etag: Option<String>,
 }
 
 impl Refusal {
@@ -41,7 +43,12 @@ impl Refusal {
 
     /// Refuses a request that could never be valid, whatever the host or the fleet is.
     pub const fn malformed(findings: Findings) -> Self {
-        Self { code: Status::InvalidArgument, findings, retry: None }
+        Self { code: Status::InvalidArgument, findings, retry: None, etag: None }
+    }
+
+    /// Refuses a write of another version than `current`, which is empty for a resource that is gone.
+    pub fn outdated(finding: Finding, current: String) -> Self {
+        Self { etag: Some(current).filter(|etag| !etag.is_empty()), ..Self::from(finding) }
     }
 
     /// Refuses a well-formed request that does not fit the host or the fleet as it is now.
@@ -79,6 +86,7 @@ impl Refusal {
             code: status.code(),
             findings: finding_wire::parse_all(&findings_of(status)),
             retry: retry_delay_of(status),
+            etag: details::etag_of(status),
         }
     }
 
@@ -98,14 +106,14 @@ impl Refusal {
         if findings.0.is_empty() {
             findings.0.push(finding_wire::parse(&details::plain_finding(code, &refusal.message)));
         }
-        Self { code, findings, retry: None }
+        Self { code, findings, retry: None, etag: None }
     }
 }
 
 impl From<Finding> for Refusal {
     fn from(finding: Finding) -> Self {
         let retry = (finding.code == Code::Busy).then_some(Self::BUSY_DELAY);
-        Self { code: canonical(finding.code), findings: Findings(vec![finding]), retry }
+        Self { code: canonical(finding.code), findings: Findings(vec![finding]), retry, etag: None }
     }
 }
 
@@ -120,7 +128,7 @@ impl From<Findings> for Refusal {
             .or_else(|| refusing(Severity::Warning).map(|_| Status::FailedPrecondition))
             .unwrap_or(Status::FailedPrecondition);
         let busy = findings.0.iter().any(|finding| finding.code == Code::Busy);
-        Self { code, findings, retry: busy.then_some(Self::BUSY_DELAY) }
+        Self { code, findings, retry: busy.then_some(Self::BUSY_DELAY), etag: None }
     }
 }
 

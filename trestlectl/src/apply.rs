@@ -121,12 +121,30 @@ fn needs(document: &Document) -> Vec<String> {
     let network = || format!("networks/{}", id_of(&document.name));
     let mut needs: Vec<String> = parent_of(&document.name).map(str::to_owned).into_iter().collect();
     match document.kind {
-        Kind::Cluster | Kind::Network | Kind::VnicProfile => {}
+        Kind::MacPool | Kind::Network => {}
+        Kind::Cluster => {
+            let cluster: wire::Cluster = schema::typed(&document.resource);
+            needs.extend(cluster.spec.map(|spec| spec.mac_pool).filter(|pool| !pool.is_empty()));
+        }
+        Kind::VnicProfile => {
+            let profile: wire::VnicProfile = schema::typed(&document.resource);
+            needs.extend(profile.spec.and_then(|spec| spec.passthrough).map(|passthrough| passthrough.failover));
+        }
         Kind::ClusterNetwork => needs.push(network()),
         Kind::NetworkAttachment => needs.extend([network(), format!("{} in its cluster", network())]),
         Kind::Host => {
             let host: wire::Host = schema::typed(&document.resource);
             needs.extend(host.spec.map(|spec| spec.cluster));
+        }
+        Kind::Vm => {
+            let vm: wire::Vm = schema::typed(&document.resource);
+            needs.extend(vm.spec.into_iter().flat_map(|spec| [spec.cluster, spec.host]));
+        }
+        Kind::Vnic => {
+            let vnic: wire::Vnic = schema::typed(&document.resource);
+            let profile = vnic.spec.map(|spec| spec.profile).unwrap_or_default();
+            needs.extend(parent_of(&profile).map(|network| format!("{network} in its cluster")));
+            needs.push(profile);
         }
     }
     needs
@@ -167,7 +185,9 @@ pub(crate) async fn touched(engine: &Engine, names: impl Iterator<Item = &str>) 
             Some(Kind::Host) => drop(hosts.insert(name.to_owned())),
             Some(Kind::NetworkAttachment) => hosts.extend(parent_of(name).map(str::to_owned)),
             Some(Kind::Network) => drop(networks.insert(name.to_owned())),
-            Some(Kind::Cluster | Kind::ClusterNetwork | Kind::VnicProfile) | None => {}
+            // Hosts do not learn of vNICs, and of what is about them.
+            Some(Kind::Cluster | Kind::ClusterNetwork | Kind::VnicProfile | Kind::MacPool | Kind::Vm | Kind::Vnic)
+            | None => {}
         }
     }
     if !networks.is_empty() {

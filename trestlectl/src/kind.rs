@@ -6,6 +6,8 @@ use std::str::FromStr;
 /// A kind of resource of the fleet, in the order in which resources are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// `macPools/{pool}`
+    MacPool,
     /// `clusters/{cluster}`
     Cluster,
     /// `networks/{network}`
@@ -18,6 +20,10 @@ pub enum Kind {
     Host,
     /// `hosts/{host}/networkAttachments/{network}`
     NetworkAttachment,
+    /// `vms/{vm}`
+    Vm,
+    /// `vms/{vm}/vnics/{vnic}`
+    Vnic,
 }
 
 /// A text that names no kind.
@@ -27,19 +33,31 @@ pub struct KindError(String);
 
 impl Kind {
     /// Every kind, in the order in which resources are applied: each before those that refer to it.
-    pub const ALL: [Self; 6] =
-        [Self::Cluster, Self::Network, Self::ClusterNetwork, Self::VnicProfile, Self::Host, Self::NetworkAttachment];
+    pub const ALL: [Self; 9] = [
+        Self::MacPool,
+        Self::Cluster,
+        Self::Network,
+        Self::ClusterNetwork,
+        Self::VnicProfile,
+        Self::Host,
+        Self::NetworkAttachment,
+        Self::Vm,
+        Self::Vnic,
+    ];
 
     /// Returns the kind as files spell it, which is also its message's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::MacPool => "MacPool",
             Self::Cluster => "Cluster",
             Self::Network => "Network",
             Self::ClusterNetwork => "ClusterNetwork",
             Self::VnicProfile => "VnicProfile",
             Self::Host => "Host",
             Self::NetworkAttachment => "NetworkAttachment",
+            Self::Vm => "Vm",
+            Self::Vnic => "Vnic",
         }
     }
 
@@ -47,12 +65,15 @@ impl Kind {
     #[must_use]
     pub const fn field(self) -> &'static str {
         match self {
+            Self::MacPool => "mac_pool",
             Self::Cluster => "cluster",
             Self::Network => "network",
             Self::ClusterNetwork => "cluster_network",
             Self::VnicProfile => "vnic_profile",
             Self::Host => "host",
             Self::NetworkAttachment => "network_attachment",
+            Self::Vm => "vm",
+            Self::Vnic => "vnic",
         }
     }
 
@@ -60,12 +81,15 @@ impl Kind {
     #[must_use]
     pub const fn collection(self) -> &'static str {
         match self {
+            Self::MacPool => "macPools",
             Self::Cluster => "clusters",
             Self::Network => "networks",
             Self::ClusterNetwork => "clusterNetworks",
             Self::VnicProfile => "vnicProfiles",
             Self::Host => "hosts",
             Self::NetworkAttachment => "networkAttachments",
+            Self::Vm => "vms",
+            Self::Vnic => "vnics",
         }
     }
 
@@ -76,7 +100,8 @@ impl Kind {
             Self::ClusterNetwork => Some(Self::Cluster),
             Self::VnicProfile => Some(Self::Network),
             Self::NetworkAttachment => Some(Self::Host),
-            Self::Cluster | Self::Network | Self::Host => None,
+            Self::Vnic => Some(Self::Vm),
+            Self::MacPool | Self::Cluster | Self::Network | Self::Host | Self::Vm => None,
         }
     }
 
@@ -84,12 +109,15 @@ impl Kind {
     #[must_use]
     pub const fn pattern(self) -> &'static str {
         match self {
+            Self::MacPool => "macPools/{pool}",
             Self::Cluster => "clusters/{cluster}",
             Self::Network => "networks/{network}",
             Self::ClusterNetwork => "clusters/{cluster}/clusterNetworks/{network}",
             Self::VnicProfile => "networks/{network}/vnicProfiles/{profile}",
             Self::Host => "hosts/{host}",
             Self::NetworkAttachment => "hosts/{host}/networkAttachments/{network}",
+            Self::Vm => "vms/{vm}",
+            Self::Vnic => "vms/{vm}/vnics/{vnic}",
         }
     }
 
@@ -161,6 +189,9 @@ mod tests {
         check("networks/blue/vnicProfiles/default", Some(Kind::VnicProfile));
         check("hosts/host-a", Some(Kind::Host));
         check("hosts/host-a/networkAttachments/blue", Some(Kind::NetworkAttachment));
+        check("macPools/lab", Some(Kind::MacPool));
+        check("vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f", Some(Kind::Vm));
+        check("vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0", Some(Kind::Vnic));
         for name in ["", "blue", "networks/", "network/blue", "hosts/h/vnicProfiles/p", "networks/blue/x", "a/b/c/d"] {
             check(name, None);
         }

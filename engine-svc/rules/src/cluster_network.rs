@@ -1,10 +1,10 @@
 //! Rules for a network's place in a cluster.
 
-use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network};
+use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network, Vnic};
 use trestle_model::{Code, Finding, HostName, NetworkName, ResourceId, Severity};
 
-use crate::matrix::{self, Incapable};
-use crate::spot::{Spot, enumerate};
+use crate::matrix::{self, Fix, Incapable, Step};
+use crate::spot::{Named, Spot, enumerate};
 
 const NAME: &str = "cluster_network.name";
 const REQUIRED: &str = "cluster_network.spec.required";
@@ -53,9 +53,11 @@ pub(crate) fn delete(cluster: &ResourceId, network: &NetworkName, fleet: &Fleet)
         );
     }
     if attachment.management {
-        let hosts = fleet.hosts_in(cluster).map(|host| EntityId::Host(host.clone()).to_string()).collect();
+        let hosts: Vec<_> = fleet.hosts_in(cluster).map(|host| EntityId::Host(host.clone()).to_string()).collect();
         findings.extend(spot.in_use("name", hosts));
     }
+    let of_cluster = |vnic: &&Vnic| fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.cluster == *cluster);
+    findings.extend(spot.in_use("name", Named::vnics(fleet.vnics_on(network).filter(of_cluster))));
     findings
 }
 
@@ -82,11 +84,18 @@ fn managed(
     spot: &Spot,
 ) -> Vec<Finding> {
     let before = fleet.cluster_networks().get(&(attachment.cluster.clone(), attachment.network.clone()));
-    let mut findings = matrix::unsafe_profiles(fleet, network, spot, NAME);
+    let step = if before.is_none() { Step::Into } else { Step::Within };
+    let mut findings = matrix::unsafe_profiles(fleet, network, Some(cluster), (step, Fix::Leave), spot, NAME);
+    findings.extend(matrix::bypassing(fleet, network, spot, NAME));
+    findings.extend(matrix::failing_over(fleet, network, spot, NAME));
     findings.extend(matrix::switch_type([cluster], [network], spot, NAME));
     findings.extend(matrix::contradicting_networks([network], spot, NAME));
     if before.is_none() {
         findings.extend(matrix::tagging_unknown(fleet, network, spot, NAME));
+        findings.extend(matrix::mirroring(fleet, network, spot, NAME));
+        findings.extend(matrix::nested(fleet, network, spot, NAME));
+        findings.extend(matrix::plugged_twice(fleet, network, spot, NAME));
+        findings.extend(matrix::duplicates_possible(fleet, [&cluster.id], spot, NAME));
     }
     if attachment.management && !before.is_some_and(|before| before.management) {
         let clusters = vec![EntityId::Cluster(cluster.id.clone()).to_string()];

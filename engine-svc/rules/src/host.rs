@@ -4,7 +4,7 @@ use trestle_model::fleet::{Cluster, EntityId, Fleet, Host, Network};
 use trestle_model::{Code, Finding, HostName, Severity};
 
 use crate::matrix::{self, Incapable};
-use crate::spot::{Spot, enumerate};
+use crate::spot::{Named, Spot, enumerate};
 use crate::{cluster_network, placement};
 
 const CLUSTER: &str = "host.spec.cluster";
@@ -21,6 +21,7 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
     if before.is_none_or(|before| before.cluster != host.cluster) {
         findings.extend(left_behind(host, fleet, &spot));
         findings.extend(joins(host, cluster, fleet, &spot));
+        findings.extend(parted_from_vms(host, fleet, &spot));
     }
     if before.is_some_and(|before| before.maintenance) && !host.maintenance {
         findings.extend(leaves_maintenance(host, fleet, &spot));
@@ -28,12 +29,25 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
     findings
 }
 
-/// Evaluates the removal of a host: refused while networks are attached to it.
+/// Evaluates the removal of a host: refused while networks are attached to it, or VMs run on it.
 pub(crate) fn delete(host: &HostName, fleet: &Fleet) -> Vec<Finding> {
     let attachments = fleet
         .attachments_of(host)
-        .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()).to_string());
-    Spot::new(EntityId::Host(host.clone())).in_use("name", attachments.collect()).into_iter().collect()
+        .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()));
+    let vms = fleet.vms_on(host).map(|vm| EntityId::Vm(*vm));
+    let users: Vec<String> = attachments.chain(vms).map(|user| user.to_string()).collect();
+    Spot::new(EntityId::Host(host.clone())).in_use("name", users).into_iter().collect()
+}
+
+/// VMs run on hosts of their cluster.
+fn parted_from_vms(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
+    let vms = fleet.vms_on(&host.id).filter_map(|vm| fleet.vms().get(vm)).filter(|vm| vm.cluster != host.cluster);
+    let vms = Named::from(vms.map(|vm| EntityId::Vm(vm.id).to_string()).collect::<Vec<_>>());
+    (!vms.is_empty()).then(|| {
+        spot.error(Code::HostNotInCluster, CLUSTER, format!("VMs of other clusters run on the host: {vms}"))
+            .related(vms.names)
+            .remedy("move the VMs to other hosts first")
+    })
 }
 
 /// A moving host may carry only networks of the cluster that it comes to.

@@ -14,17 +14,22 @@ mod cluster;
 mod cluster_network;
 mod filter;
 mod host;
+mod mac;
+mod mac_pool;
 mod matrix;
 mod network;
 mod network_attachment;
 mod placement;
 mod spot;
+mod vm;
+mod vnic;
 mod vnic_profile;
 
 use trestle_model::Findings;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
-pub use filter::stops_mac_spoofing;
+pub use filter::{Action, Direction, Entry, FilterEffects, FilterRule, StockFilter, stops_mac_spoofing};
+pub use matrix::Fix;
 
 /// Evaluates every rule for one change of `fleet`, which does not have the change yet.
 ///
@@ -34,7 +39,7 @@ pub use filter::stops_mac_spoofing;
 pub fn evaluate(mutation: &Mutation, fleet: &Fleet) -> Findings {
     let findings = match mutation {
         Mutation::Put(Entity::Cluster(cluster)) => cluster::put(cluster, fleet),
-        Mutation::Put(Entity::Network(network)) => network::put(network, fleet),
+        Mutation::Put(Entity::Network(network)) => network::put(network, fleet, Fix::Leave),
         Mutation::Put(Entity::ClusterNetwork(attachment)) => cluster_network::put(attachment, fleet),
         Mutation::Put(Entity::VnicProfile(profile)) => vnic_profile::put(profile, fleet),
         Mutation::Put(Entity::Host(host)) => host::put(host, fleet),
@@ -45,7 +50,47 @@ pub fn evaluate(mutation: &Mutation, fleet: &Fleet) -> Findings {
             cluster_network::delete(cluster, network, fleet)
         }
         Mutation::Delete(EntityId::Host(host)) => host::delete(host, fleet),
-        Mutation::Delete(EntityId::VnicProfile(..) | EntityId::NetworkAttachment(..)) => Vec::new(),
+        Mutation::Put(Entity::MacPool(pool)) => mac_pool::put(pool, fleet),
+        Mutation::Put(Entity::Vm(vm)) => vm::put(vm, fleet),
+        Mutation::Put(Entity::Vnic(vnic)) => vnic::put(vnic, fleet),
+        Mutation::Delete(EntityId::VnicProfile(network, profile)) => vnic_profile::delete(network, profile, fleet),
+        Mutation::Delete(EntityId::NetworkAttachment(host, network)) => {
+            network_attachment::delete(host, network, fleet)
+        }
+        Mutation::Delete(EntityId::MacPool(pool)) => mac_pool::delete(pool, fleet),
+        Mutation::Delete(EntityId::Vm(vm)) => vm::delete(*vm, fleet),
+        Mutation::Delete(EntityId::Vnic(..)) => Vec::new(),
     };
     Findings(findings).sorted()
+}
+
+/// A change as it is to be written, with what comes with it, and what stands against it.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// The change itself first, completed, and then what is written beside it.
+    pub mutations: Vec<Mutation>,
+    /// What [`evaluate`] finds.
+    pub findings: Findings,
+}
+
+/// Completes a change and evaluates it: a vNIC gets its address, and with [`Fix::Profiles`] a managed network brings its
+/// profiles that let guests spoof along, mended.
+pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
+    match (mutation, fix) {
+        (Mutation::Put(Entity::Vnic(vnic)), Fix::Leave | Fix::Profiles) => {
+            alone(Mutation::Put(Entity::Vnic(mac::with_address(vnic, fleet))), fleet)
+        }
+        (Mutation::Put(Entity::Network(network)), Fix::Profiles) => {
+            let findings = Findings(network::put(&network, fleet, Fix::Profiles)).sorted();
+            let profiles = vnic_profile::fixed(&network, fleet);
+            let mutations = [Mutation::Put(Entity::Network(network))].into_iter().chain(profiles).collect();
+            Proposal { mutations, findings }
+        }
+        (mutation, Fix::Leave | Fix::Profiles) => alone(mutation, fleet),
+    }
+}
+
+fn alone(mutation: Mutation, fleet: &Fleet) -> Proposal {
+    let findings = evaluate(&mutation, fleet);
+    Proposal { mutations: vec![mutation], findings }
 }

@@ -7,13 +7,30 @@
 mod bridge;
 mod hosts;
 mod profiles;
+mod vnics;
 
 pub(crate) use bridge::{contradicting_networks, contradicting_options, management, no_effect, switch_type};
 pub(crate) use hosts::Incapable;
-pub(crate) use profiles::{Risk, risks, still_managed, tagging_unknown, unsafe_profiles};
+pub use profiles::Fix;
+pub(crate) use profiles::{
+    Risk, failing_over, failover, mirroring, passthrough, risks, still_managed, tagging_unknown, unsafe_profiles,
+    virtual_macs_of_profiles,
+};
+pub(crate) use vnics::{
+    bypassing, duplicates_possible, extra_macs, is_live, live_ports, nested, plugged_twice, virtual_macs,
+};
 
 use trestle_model::fleet::{Fleet, Network};
 use trestle_model::{MacTableManager, ResourceId};
+
+/// Whether a change leads into a state or stays within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// What is told once is told now.
+    Into,
+    /// Only errors come back.
+    Within,
+}
 
 /// Tells whether libvirt manages MAC tables on `network`: so configured, and there are bridges.
 pub(crate) fn is_managed(network: &Network) -> bool {

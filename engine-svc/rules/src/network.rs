@@ -7,7 +7,7 @@ use trestle_model::{
     BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, ResourceId, Severity,
 };
 
-use crate::matrix::{self, Incapable};
+use crate::matrix::{self, Fix, Incapable, Step};
 use crate::placement::Placement;
 use crate::spot::{Spot, enumerate};
 
@@ -20,7 +20,9 @@ const BRIDGE_OPTIONS: &str = "network.spec.bridge_options";
 const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
 
 /// Evaluates a new or changed network.
-pub(crate) fn put(network: &Network, fleet: &Fleet) -> Vec<Finding> {
+///
+/// With [`Fix::Profiles`] the profiles that let guests spoof are taken as already mended.
+pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
     let spot = Spot::new(EntityId::Network(network.id.clone()));
     let before = fleet.networks().get(&network.id);
     let mut findings = bridge(network, &spot);
@@ -28,10 +30,13 @@ pub(crate) fn put(network: &Network, fleet: &Fleet) -> Vec<Finding> {
     findings.extend(on_hosts(network, fleet, &spot));
     findings.extend(matrix::no_effect(network, before, &spot, MANAGED));
     if matrix::is_managed(network) {
-        findings.extend(managed(network, fleet, &spot));
-        if !before.is_some_and(matrix::is_managed) {
+        let step = if before.is_some_and(matrix::is_managed) { Step::Within } else { Step::Into };
+        findings.extend(managed(network, fleet, (step, fix), &spot));
+        if step == Step::Into {
             findings.extend(switched_on(network, fleet, &spot));
         }
+    } else if before.is_some_and(matrix::is_managed) {
+        findings.extend(matrix::live_ports(fleet, network, &spot, MANAGED));
     }
     findings
 }
@@ -42,7 +47,7 @@ pub(crate) fn delete(network: &NetworkName, fleet: &Fleet) -> Vec<Finding> {
     let clusters =
         fleet.clusters_with(network).map(|cluster| EntityId::ClusterNetwork(cluster.clone(), network.clone()));
     let hosts = fleet.hosts_with(network).map(|host| EntityId::NetworkAttachment(host.clone(), network.clone()));
-    let users = profiles.chain(clusters).chain(hosts).map(|user| user.to_string()).collect();
+    let users = profiles.chain(clusters).chain(hosts).map(|user| user.to_string()).collect::<Vec<_>>();
     Spot::new(EntityId::Network(network.clone())).in_use("name", users).into_iter().collect()
 }
 
@@ -97,7 +102,7 @@ fn profiles_without_bridge(network: &Network, fleet: &Fleet, spot: &Spot) -> Opt
     }
     let profiles = fleet.profiles_of(&network.id);
     let names = profiles.map(|profile| EntityId::VnicProfile(network.id.clone(), profile.id.clone()).to_string());
-    spot.in_use(VM_NETWORK, names.collect())
+    spot.in_use(VM_NETWORK, names.collect::<Vec<_>>())
 }
 
 /// What the network would be on the hosts that carry it: one error a rule, naming every attachment in the way.
@@ -138,8 +143,11 @@ fn on_hosts(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
 }
 
 /// What never holds together with a managed MAC table.
-fn managed(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
-    let mut findings = matrix::unsafe_profiles(fleet, network, spot, MANAGED);
+fn managed(network: &Network, fleet: &Fleet, how: (Step, Fix), spot: &Spot) -> Vec<Finding> {
+    let mut findings = matrix::unsafe_profiles(fleet, network, None, how, spot, MANAGED);
+    findings.extend(matrix::bypassing(fleet, network, spot, MANAGED));
+    findings.extend(matrix::failing_over(fleet, network, spot, MANAGED));
+    findings.extend(matrix::extra_macs(fleet.vnics_on(&network.id), fleet.hosts_with(&network.id), spot, MANAGED));
     let clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
     findings.extend(matrix::switch_type(clusters, [network], spot, MANAGED));
     findings.extend(matrix::contradicting_options(network, spot));
@@ -149,6 +157,13 @@ fn managed(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
 /// What is told once, when the MAC table becomes managed.
 fn switched_on(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let mut findings: Vec<Finding> = matrix::tagging_unknown(fleet, network, spot, MANAGED).into_iter().collect();
+    findings.extend(matrix::passthrough(fleet, network, spot, MANAGED));
+    findings.extend(matrix::mirroring(fleet, network, spot, MANAGED));
+    findings.extend(matrix::nested(fleet, network, spot, MANAGED));
+    findings.extend(matrix::live_ports(fleet, network, spot, MANAGED));
+    findings.extend(matrix::plugged_twice(fleet, network, spot, MANAGED));
+    findings.extend(matrix::duplicates_possible(fleet, fleet.clusters_with(&network.id), spot, MANAGED));
+    findings.extend(matrix::virtual_macs(fleet, network, spot, MANAGED));
 
     let is_up = |host: &&HostName| fleet.hosts().get(*host).is_some_and(|host| !host.maintenance);
     let running: BTreeSet<&HostName> = fleet.hosts_with(&network.id).filter(is_up).collect();

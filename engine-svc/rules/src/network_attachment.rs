@@ -1,11 +1,11 @@
 //! Rules for a network on a host's NIC.
 
 use trestle_model::fleet::{EntityId, Fleet, Host, Network, NetworkAttachment};
-use trestle_model::{Code, Finding, Ipv4Config, Ipv6Config, Mtu, Severity};
+use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, Mtu, NetworkName, Severity};
 
 use crate::matrix::{self, Incapable};
 use crate::placement::Placement;
-use crate::spot::{Spot, enumerate};
+use crate::spot::{Named, Spot, enumerate};
 
 const NAME: &str = "network_attachment.name";
 const NIC: &str = "network_attachment.spec.nic";
@@ -37,6 +37,14 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
         }
     }
     findings
+}
+
+/// Evaluates the removal of a network from a host: refused while a VM that runs there is plugged into it.
+pub(crate) fn delete(host: &HostName, network: &NetworkName, fleet: &Fleet) -> Vec<Finding> {
+    let vnics = fleet.vms_on(host).flat_map(|vm| fleet.vnics_of(*vm));
+    let on_network = vnics.filter(|vnic| vnic.plugged && vnic.profile.as_ref().is_some_and(|(n, _)| n == network));
+    let spot = Spot::new(EntityId::NetworkAttachment(host.clone(), network.clone()));
+    spot.in_use("name", Named::vnics(on_network)).into_iter().collect()
 }
 
 fn in_cluster(host: &Host, network: &Network, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
@@ -159,6 +167,7 @@ fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet
     let mut findings: Vec<Finding> =
         matrix::switch_type(fleet.clusters().get(&host.cluster), [network], spot, NAME).into_iter().collect();
     findings.extend(matrix::contradicting_networks([network], spot, NAME));
+    findings.extend(matrix::extra_macs(fleet.vnics_on(&network.id), [&host.id], spot, NAME));
     let is_new = !fleet.attachments().contains_key(&(attachment.host.clone(), attachment.network.clone()));
     if is_new {
         let severity = if host.maintenance { Severity::Warning } else { Severity::Error };

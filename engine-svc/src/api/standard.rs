@@ -2,7 +2,7 @@
 
 /// Implements a service's trait for a handler that wraps [`super::Api`].
 ///
-/// The brackets after `parent` hold the word `parent` for resources below another one, and nothing for others; methods
+/// `with` names the field of an update that asks for a fix of profiles. The brackets after `parent` hold the word `parent` for resources below another one, and nothing for others; methods
 /// beyond the standard ones follow after `and`.
 macro_rules! standard_service {
     (
@@ -10,7 +10,7 @@ macro_rules! standard_service {
         $get:ident $get_request:ident $get_response:ident;
         $list:ident $list_request:ident $list_response:ident;
         $create:ident $create_request:ident $create_response:ident;
-        $update:ident $update_request:ident $update_response:ident;
+        $update:ident $update_request:ident $update_response:ident $(with $fix:ident)?;
         $delete:ident $delete_request:ident $delete_response:ident;
         and { $($more:tt)* }
     ) => {
@@ -52,6 +52,7 @@ macro_rules! standard_service {
             let terms =
                 $crate::api::Terms::of(&request, &wish.request_id, wish.validate_only, &wish.acknowledge_warnings)?;
             let wish = request.into_inner();
+            $(let terms = terms.fixing(wish.$fix);)?
             let ($field, findings) =
                 self.0.update(terms, wish.$field, wish.update_mask, wish.allow_missing).await?;
             Ok(Response::new(wire::$update_response { $field: Some($field), findings }))

@@ -33,10 +33,7 @@ pub(crate) fn resolve(mutations: Vec<Mutation>, fleet: &Fleet, stamp: &Stamp) ->
     let mut written: BTreeMap<EntityId, Option<Entity>> = BTreeMap::new();
     let mut uids = stamp.uid.as_u128();
     for mutation in mutations {
-        let id = match &mutation {
-            Mutation::Put(entity) => entity.id(),
-            Mutation::Delete(id) => id.clone(),
-        };
+        let id = mutation.id();
         let before = written.get(&id).cloned().unwrap_or_else(|| fleet.entity(&id));
         let (mutation, change) = match (mutation, before) {
             (Mutation::Delete(_), None) => continue,

@@ -13,9 +13,12 @@ use tonic::{Status, Streaming};
 use trestle_proto::engine::v1::cluster_network_service_client::ClusterNetworkServiceClient;
 use trestle_proto::engine::v1::cluster_service_client::ClusterServiceClient;
 use trestle_proto::engine::v1::host_service_client::HostServiceClient;
+use trestle_proto::engine::v1::mac_pool_service_client::MacPoolServiceClient;
 use trestle_proto::engine::v1::network_attachment_service_client::NetworkAttachmentServiceClient;
 use trestle_proto::engine::v1::network_service_client::NetworkServiceClient;
+use trestle_proto::engine::v1::vm_service_client::VmServiceClient;
 use trestle_proto::engine::v1::vnic_profile_service_client::VnicProfileServiceClient;
+use trestle_proto::engine::v1::vnic_service_client::VnicServiceClient;
 use trestle_proto::engine::v1::{self as wire};
 use trestle_proto::session::v1::agent_message::Kind as AgentKind;
 use trestle_proto::session::v1::agent_session_client::AgentSessionClient;
@@ -38,7 +41,7 @@ impl Running {
         Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
-    async fn start_in(folder: TempDir) -> Self {
+    pub(crate) async fn start_in(folder: TempDir) -> Self {
         Self::start_as(folder, None, None).await
     }
 
@@ -95,6 +98,18 @@ impl Running {
 
     pub(crate) fn profiles(&self) -> VnicProfileServiceClient<Connection> {
         VnicProfileServiceClient::new(self.connection.clone())
+    }
+
+    pub(crate) fn mac_pools(&self) -> MacPoolServiceClient<Connection> {
+        MacPoolServiceClient::new(self.connection.clone())
+    }
+
+    pub(crate) fn vms(&self) -> VmServiceClient<Connection> {
+        VmServiceClient::new(self.connection.clone())
+    }
+
+    pub(crate) fn vnics(&self) -> VnicServiceClient<Connection> {
+        VnicServiceClient::new(self.connection.clone())
     }
 
     pub(crate) fn hosts(&self) -> HostServiceClient<Connection> {

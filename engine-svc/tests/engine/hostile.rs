@@ -14,7 +14,7 @@ use super::harness::{Agent, PATIENCE, Running};
 use super::raw::{self, Method};
 
 const CONNECT: &str = "/trestle.session.v1.AgentSession/Connect";
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 30] = [
     "",
     "lab",
     "blue",
@@ -25,6 +25,12 @@ const TEXTS: [&str; 24] = [
     "networks/blue/vnicProfiles/p",
     "clusters/lab/clusterNetworks/blue",
     "hosts/host-a/networkAttachments/blue",
+    "macPools/lab",
+    "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f",
+    "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0",
+    "stockFilters/clean-traffic",
+    "52:54:00:12:34:56",
+    "01:00:5e:00:00:01",
     "hosts//",
     "a/b",
     "*",
@@ -107,6 +113,11 @@ impl Dice {
             "acknowledge_warnings" => "NO_EFFECT_NOT_BRIDGED",
             "paths" => ["spec", "labels", "spec.description"][self.roll(3)],
             "cluster" => "clusters/lab",
+            "mac_pool" => "macPools/lab",
+            "first" | "mac" | "extra_macs" => "52:54:00:12:34:56",
+            "last" => "52:54:00:12:34:ff",
+            "vm_id" => "0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f",
+            "profile" | "failover" => "networks/blue/vnicProfiles/p",
             field if field.ends_with("_id") => "blue",
             _ => return self.text(),
         };
@@ -145,7 +156,7 @@ async fn an_empty_message_is_nowhere_an_internal_error() {
         let code = outcome(&engine, &method, vec![Vec::new()]).await;
         ended.insert(method.path.rsplit('/').next().unwrap().to_owned(), code);
     }
-    assert_eq!(ended.len(), 32, "{ended:?}");
+    assert_eq!(ended.len(), 49, "{ended:?}");
     for (method, code) in &ended {
         let reads_all = method.starts_with("List") || method.starts_with("Watch");
         assert_eq!(*code, if reads_all { Code::Ok } else { Code::InvalidArgument }, "{method}");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ProfileId;
 use crate::{
     BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
 };
@@ -35,6 +36,23 @@ pub struct Cluster {
     pub switch_type: SwitchType,
     /// Description, for people.
     pub description: String,
+    /// Where the MACs of its VMs come from; none where each is given.
+    #[serde(default)]
+    pub mac_pool: Option<ResourceId>,
+    /// What happens where a guest could spoof and libvirt manages the MAC table.
+    #[serde(default)]
+    pub mac_conflict_policy: MacConflictPolicy,
+}
+
+/// What happens where a guest could send with a foreign MAC and libvirt manages the MAC table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MacConflictPolicy {
+    /// It is refused.
+    #[default]
+    Prevent,
+    /// It is a warning that can be acknowledged, but for VMs that run.
+    Warn,
 }
 
 /// What a cluster's hosts switch frames with.
@@ -103,6 +121,59 @@ pub struct VnicProfile {
     pub filter: NetworkFilter,
     /// Whether the guest may tag its own traffic.
     pub guest_tagging: GuestTagging,
+    /// How many MACs beside its own a vNIC may list.
+    #[serde(default)]
+    pub extra_macs_allowed: u32,
+    /// How frames get from the guest to the network.
+    #[serde(default)]
+    pub attachment: VnicAttachment,
+    /// Whether vNICs see the other guests' frames, too.
+    #[serde(default)]
+    pub port_mirroring: bool,
+    /// Whether guests are declared to bond their vNICs, or to run VRRP or CARP.
+    #[serde(default)]
+    pub virtual_macs: bool,
+    /// Values that are kept for hooks.
+    #[serde(default)]
+    pub custom: BTreeMap<String, String>,
+}
+
+impl VnicProfile {
+    /// Returns the profile that carries the traffic while a virtual function is away.
+    pub fn failover(&self) -> Option<&ProfileId> {
+        match &self.attachment {
+            VnicAttachment::Bridge => None,
+            VnicAttachment::Passthrough(passthrough) => passthrough.failover.as_ref(),
+        }
+    }
+
+    /// Tells whether its vNICs reach the network past the bridge.
+    pub const fn is_passthrough(&self) -> bool {
+        match self.attachment {
+            VnicAttachment::Bridge => false,
+            VnicAttachment::Passthrough(_) => true,
+        }
+    }
+}
+
+/// How frames get from a guest to its network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VnicAttachment {
+    /// Over the network's bridge.
+    #[default]
+    Bridge,
+    /// Past the bridge, by a virtual function of the NIC; no filter is in front of it.
+    Passthrough(Passthrough),
+}
+
+/// A virtual function given to a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Passthrough {
+    /// Whether virtual machines with it can move to another host.
+    pub migratable: bool,
+    /// The profile that carries the traffic meanwhile.
+    pub failover: Option<ProfileId>,
 }
 
 /// The filter in front of a virtual NIC.

@@ -1,19 +1,18 @@
 //! The whole desired state in memory, with the indexes that rules need.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, ClusterNetwork, Host, Meta, Network, NetworkAttachment, VnicProfile};
-use crate::{BridgeSpec, Capabilities, HostName, IfName, NetworkName, NetworkSpec, ResourceId, Southbound, Topology};
-
-/// A vNIC profile's key: its network and its name there.
-pub type ProfileId = (NetworkName, ResourceId);
-/// A cluster attachment's key.
-pub type ClusterNetworkId = (ResourceId, NetworkName);
-/// A host attachment's key.
-pub type AttachmentId = (HostName, NetworkName);
+use super::mac_pool::FreeMacs;
+use super::{
+    AttachmentId, Cluster, ClusterNetwork, ClusterNetworkId, Entity, EntityId, Host, MacPool, Mutation, Network,
+    NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
+};
+use crate::{
+    BridgeSpec, Capabilities, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId, Southbound,
+    Topology, VmId,
+};
 
 /// The desired state of the fleet, and what its hosts last reported.
 ///
@@ -26,12 +25,22 @@ pub struct Fleet {
     profiles: BTreeMap<ProfileId, VnicProfile>,
     hosts: BTreeMap<HostName, Host>,
     attachments: BTreeMap<AttachmentId, NetworkAttachment>,
+    mac_pools: BTreeMap<ResourceId, MacPool>,
+    vms: BTreeMap<VmId, Vm>,
+    vnics: BTreeMap<VnicId, Vnic>,
     observed: BTreeMap<HostName, HostRecord>,
     network_clusters: BTreeMap<NetworkName, BTreeSet<ResourceId>>,
     network_hosts: BTreeMap<NetworkName, BTreeSet<HostName>>,
     cluster_hosts: BTreeMap<ResourceId, BTreeSet<HostName>>,
     managed_reports: BTreeMap<NetworkName, BTreeSet<HostName>>,
     managed_commands: BTreeMap<HostName, BTreeSet<NetworkName>>,
+    pool_clusters: BTreeMap<ResourceId, BTreeSet<ResourceId>>,
+    cluster_vms: BTreeMap<ResourceId, BTreeSet<VmId>>,
+    host_vms: BTreeMap<HostName, BTreeSet<VmId>>,
+    profile_vnics: BTreeMap<ProfileId, BTreeSet<VnicId>>,
+    failovers: BTreeMap<ProfileId, BTreeSet<ProfileId>>,
+    macs: BTreeMap<MacAddr, BTreeSet<VnicId>>,
+    free_macs: FreeMacs,
 }
 
 /// What a host last reported, kept over a restart of the engine. Never part of the desired state.
@@ -41,52 +50,6 @@ pub struct HostRecord {
     pub capabilities: Option<Capabilities>,
     /// Milliseconds since the Unix epoch at the last report.
     pub reported_ms: u64,
-}
-
-/// Any entity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entity {
-    /// A cluster.
-    Cluster(Cluster),
-    /// A network.
-    Network(Network),
-    /// A network's place in a cluster.
-    ClusterNetwork(ClusterNetwork),
-    /// A vNIC profile.
-    VnicProfile(VnicProfile),
-    /// A host.
-    Host(Host),
-    /// A network on a host.
-    NetworkAttachment(NetworkAttachment),
-}
-
-/// Any entity's key; its text is the resource's name on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntityId {
-    /// `clusters/{cluster}`
-    Cluster(ResourceId),
-    /// `networks/{network}`
-    Network(NetworkName),
-    /// `clusters/{cluster}/clusterNetworks/{network}`
-    ClusterNetwork(ResourceId, NetworkName),
-    /// `networks/{network}/vnicProfiles/{profile}`
-    VnicProfile(NetworkName, ResourceId),
-    /// `hosts/{host}`
-    Host(HostName),
-    /// `hosts/{host}/networkAttachments/{network}`
-    NetworkAttachment(HostName, NetworkName),
-}
-
-/// A change of one entity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mutation {
-    /// The entity is to be so, whether it exists or not.
-    Put(Entity),
-    /// The entity is to go.
-    Delete(EntityId),
 }
 
 impl Fleet {
@@ -137,6 +100,9 @@ impl Fleet {
             EntityId::NetworkAttachment(h, n) => {
                 self.attachments.get(&(h.clone(), n.clone())).cloned().map(Entity::NetworkAttachment)
             }
+            EntityId::MacPool(p) => self.mac_pools.get(p).cloned().map(Entity::MacPool),
+            EntityId::Vm(v) => self.vms.get(v).cloned().map(Entity::Vm),
+            EntityId::Vnic(v, n) => self.vnics.get(&(*v, n.clone())).cloned().map(Entity::Vnic),
         }
     }
 
@@ -168,6 +134,21 @@ impl Fleet {
     /// Returns all host attachments by host and network.
     pub const fn attachments(&self) -> &BTreeMap<AttachmentId, NetworkAttachment> {
         &self.attachments
+    }
+
+    /// Returns all MAC pools by name.
+    pub const fn mac_pools(&self) -> &BTreeMap<ResourceId, MacPool> {
+        &self.mac_pools
+    }
+
+    /// Returns all virtual machines by id.
+    pub const fn vms(&self) -> &BTreeMap<VmId, Vm> {
+        &self.vms
+    }
+
+    /// Returns all vNICs by virtual machine and name.
+    pub const fn vnics(&self) -> &BTreeMap<VnicId, Vnic> {
+        &self.vnics
     }
 
     /// Returns what `host` last reported.
@@ -218,6 +199,60 @@ impl Fleet {
         self.cluster_hosts.get(cluster).into_iter().flatten()
     }
 
+    /// Returns the clusters whose VMs take their MACs from `pool`, ordered.
+    pub fn clusters_of_pool<'a>(&'a self, pool: &ResourceId) -> impl Iterator<Item = &'a ResourceId> {
+        self.pool_clusters.get(pool).into_iter().flatten()
+    }
+
+    /// Returns the virtual machines of `cluster`, ordered.
+    pub fn vms_in<'a>(&'a self, cluster: &ResourceId) -> impl Iterator<Item = &'a VmId> {
+        self.cluster_vms.get(cluster).into_iter().flatten()
+    }
+
+    /// Returns the virtual machines that run on `host`, ordered.
+    pub fn vms_on<'a>(&'a self, host: &HostName) -> impl Iterator<Item = &'a VmId> {
+        self.host_vms.get(host).into_iter().flatten()
+    }
+
+    /// Returns the vNICs of `vm`, by name.
+    pub fn vnics_of(&self, vm: VmId) -> impl Iterator<Item = &Vnic> {
+        self.vnics.range((vm, lowest())..).take_while(move |((v, _), _)| *v == vm).map(|(_, vnic)| vnic)
+    }
+
+    /// Returns the vNICs that use `profile`, ordered.
+    pub fn vnics_with<'a>(&'a self, profile: &ProfileId) -> impl Iterator<Item = &'a Vnic> + use<'a> {
+        self.profile_vnics.get(profile).into_iter().flatten().filter_map(|id| self.vnics.get(id))
+    }
+
+    /// Returns the vNICs on `network`, by profile.
+    pub fn vnics_on<'a>(&'a self, network: &'a NetworkName) -> impl Iterator<Item = &'a Vnic> {
+        self.profile_vnics
+            .range((network.clone(), lowest())..)
+            .take_while(move |((n, _), _)| n == network)
+            .flat_map(|(_, vnics)| vnics)
+            .filter_map(|id| self.vnics.get(id))
+    }
+
+    /// Returns the profiles that fail over to `profile`, ordered.
+    pub fn failing_over_to<'a>(&'a self, profile: &ProfileId) -> impl Iterator<Item = &'a VnicProfile> + use<'a> {
+        self.failovers.get(profile).into_iter().flatten().filter_map(|id| self.profiles.get(id))
+    }
+
+    /// Returns the vNICs that have `mac`, as their own or as an extra one, ordered.
+    pub fn vnics_with_mac(&self, mac: MacAddr) -> impl Iterator<Item = &Vnic> {
+        self.macs.get(&mac).into_iter().flatten().filter_map(|id| self.vnics.get(id))
+    }
+
+    /// Returns the lowest address of `pool` that no vNIC of the fleet has, and that is none of `but`.
+    pub fn free_mac(&self, pool: &ResourceId, but: &[MacAddr]) -> Option<MacAddr> {
+        self.free_macs.lowest(pool, but)
+    }
+
+    /// Returns how many addresses of `pool` no vNIC of the fleet has.
+    pub fn free_macs(&self, pool: &ResourceId) -> u64 {
+        self.free_macs.number(pool)
+    }
+
     /// Computes the networks that `host` is to run, ordered by name.
     ///
     /// *Shape*: one specification for each attachment whose network exists; empty for an unknown host.
@@ -237,6 +272,10 @@ impl Fleet {
     fn put(&mut self, entity: Entity) {
         match entity {
             Entity::Cluster(c) => {
+                self.unlink_pool(&c.id);
+                if let Some(pool) = &c.mac_pool {
+                    self.pool_clusters.entry(pool.clone()).or_default().insert(c.id.clone());
+                }
                 self.clusters.insert(c.id.clone(), c);
             }
             Entity::Network(n) => {
@@ -247,7 +286,12 @@ impl Fleet {
                 self.cluster_networks.insert((n.cluster.clone(), n.network.clone()), n);
             }
             Entity::VnicProfile(p) => {
-                self.profiles.insert((p.network.clone(), p.id.clone()), p);
+                let id = (p.network.clone(), p.id.clone());
+                self.unlink_failover(&id);
+                if let Some(target) = p.failover() {
+                    self.failovers.entry(target.clone()).or_default().insert(id.clone());
+                }
+                self.profiles.insert(id, p);
             }
             Entity::Host(h) => {
                 if let Some(before) = self.hosts.get(&h.id) {
@@ -260,12 +304,23 @@ impl Fleet {
                 self.network_hosts.entry(a.network.clone()).or_default().insert(a.host.clone());
                 self.attachments.insert((a.host.clone(), a.network.clone()), a);
             }
+            Entity::MacPool(p) => self.put_pool(p),
+            Entity::Vm(v) => {
+                self.delete_vm(v.id);
+                self.cluster_vms.entry(v.cluster.clone()).or_default().insert(v.id);
+                if let Some(host) = &v.host {
+                    self.host_vms.entry(host.clone()).or_default().insert(v.id);
+                }
+                self.vms.insert(v.id, v);
+            }
+            Entity::Vnic(v) => self.put_vnic(v),
         }
     }
 
     fn delete(&mut self, id: &EntityId) {
         match id {
             EntityId::Cluster(c) => {
+                self.unlink_pool(c);
                 self.clusters.remove(c);
             }
             EntityId::Network(n) => {
@@ -276,7 +331,9 @@ impl Fleet {
                 self.cluster_networks.remove(&(c.clone(), n.clone()));
             }
             EntityId::VnicProfile(n, p) => {
-                self.profiles.remove(&(n.clone(), p.clone()));
+                let id = (n.clone(), p.clone());
+                self.unlink_failover(&id);
+                self.profiles.remove(&id);
             }
             EntityId::Host(h) => {
                 self.managed_commands.remove(h);
@@ -289,6 +346,69 @@ impl Fleet {
                 unlink(&mut self.network_hosts, n, h);
                 self.attachments.remove(&(h.clone(), n.clone()));
             }
+            EntityId::MacPool(p) => {
+                if let Some(before) = self.mac_pools.remove(p) {
+                    self.free_macs.remove(&before);
+                }
+            }
+            EntityId::Vm(v) => self.delete_vm(*v),
+            EntityId::Vnic(v, n) => self.delete_vnic(&(*v, n.clone())),
+        }
+    }
+
+    fn put_pool(&mut self, pool: MacPool) {
+        if let Some(before) = self.mac_pools.get(&pool.id) {
+            self.free_macs.remove(before);
+        }
+        let macs = &self.macs;
+        let taken = |range: MacRange| macs.range(range.first()..=range.last()).map(|(mac, _)| *mac).collect();
+        self.free_macs.add(&pool, taken);
+        self.mac_pools.insert(pool.id.clone(), pool);
+    }
+
+    fn put_vnic(&mut self, vnic: Vnic) {
+        let id = (vnic.vm, vnic.id.clone());
+        self.delete_vnic(&id);
+        if let Some(profile) = &vnic.profile {
+            self.profile_vnics.entry(profile.clone()).or_default().insert(id.clone());
+        }
+        for mac in vnic.addresses() {
+            self.macs.entry(mac).or_default().insert(id.clone());
+            self.free_macs.take(mac);
+        }
+        self.vnics.insert(id, vnic);
+    }
+
+    fn delete_vnic(&mut self, id: &VnicId) {
+        let Some(before) = self.vnics.remove(id) else { return };
+        if let Some(profile) = &before.profile {
+            unlink(&mut self.profile_vnics, profile, id);
+        }
+        for mac in before.addresses() {
+            unlink(&mut self.macs, &mac, id);
+            if !self.macs.contains_key(&mac) {
+                self.free_macs.give_back(mac);
+            }
+        }
+    }
+
+    fn delete_vm(&mut self, id: VmId) {
+        let Some(before) = self.vms.remove(&id) else { return };
+        unlink(&mut self.cluster_vms, &before.cluster, &id);
+        if let Some(host) = &before.host {
+            unlink(&mut self.host_vms, host, &id);
+        }
+    }
+
+    fn unlink_pool(&mut self, cluster: &ResourceId) {
+        if let Some(pool) = self.clusters.get(cluster).and_then(|before| before.mac_pool.as_ref()) {
+            unlink(&mut self.pool_clusters, pool, cluster);
+        }
+    }
+
+    fn unlink_failover(&mut self, id: &ProfileId) {
+        if let Some(target) = self.profiles.get(id).and_then(VnicProfile::failover) {
+            unlink(&mut self.failovers, target, id);
         }
     }
 }
@@ -298,57 +418,6 @@ impl HostRecord {
     pub fn managed_networks(&self) -> impl Iterator<Item = &NetworkName> {
         let reports = self.capabilities.iter().flat_map(|capabilities| &capabilities.networks);
         reports.filter(|report| report.is_managed()).map(|report| &report.configured.spec.name)
-    }
-}
-
-impl Entity {
-    /// Returns the entity's key.
-    pub fn id(&self) -> EntityId {
-        match self {
-            Self::Cluster(c) => EntityId::Cluster(c.id.clone()),
-            Self::Network(n) => EntityId::Network(n.id.clone()),
-            Self::ClusterNetwork(n) => EntityId::ClusterNetwork(n.cluster.clone(), n.network.clone()),
-            Self::VnicProfile(p) => EntityId::VnicProfile(p.network.clone(), p.id.clone()),
-            Self::Host(h) => EntityId::Host(h.id.clone()),
-            Self::NetworkAttachment(a) => EntityId::NetworkAttachment(a.host.clone(), a.network.clone()),
-        }
-    }
-
-    /// Returns the common part.
-    pub const fn meta(&self) -> &Meta {
-        match self {
-            Self::Cluster(c) => &c.meta,
-            Self::Network(n) => &n.meta,
-            Self::ClusterNetwork(n) => &n.meta,
-            Self::VnicProfile(p) => &p.meta,
-            Self::Host(h) => &h.meta,
-            Self::NetworkAttachment(a) => &a.meta,
-        }
-    }
-
-    /// Returns the common part, to be set by the store.
-    pub const fn meta_mut(&mut self) -> &mut Meta {
-        match self {
-            Self::Cluster(c) => &mut c.meta,
-            Self::Network(n) => &mut n.meta,
-            Self::ClusterNetwork(n) => &mut n.meta,
-            Self::VnicProfile(p) => &mut p.meta,
-            Self::Host(h) => &mut h.meta,
-            Self::NetworkAttachment(a) => &mut a.meta,
-        }
-    }
-}
-
-impl fmt::Display for EntityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cluster(c) => write!(f, "clusters/{c}"),
-            Self::Network(n) => write!(f, "networks/{n}"),
-            Self::ClusterNetwork(c, n) => write!(f, "clusters/{c}/clusterNetworks/{n}"),
-            Self::VnicProfile(n, p) => write!(f, "networks/{n}/vnicProfiles/{p}"),
-            Self::Host(h) => write!(f, "hosts/{h}"),
-            Self::NetworkAttachment(h, n) => write!(f, "hosts/{h}/networkAttachments/{n}"),
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Clusters.
 
 use trestle_model::ResourceId;
-use trestle_model::fleet::{Cluster, Meta, SwitchType};
+use trestle_model::fleet::{Cluster, EntityId, MacConflictPolicy, Meta, SwitchType};
 
-use super::Resource;
 use super::resource::shape;
+use super::{Resource, parse_name_of};
 use crate::engine::v1 as wire;
 use crate::form::Form;
 
@@ -17,11 +17,28 @@ impl Resource for wire::Cluster {
 
     fn read(&self, form: &mut Form, id: ResourceId, meta: Meta) -> Option<Cluster> {
         let spec = self.spec.clone().unwrap_or_default();
-        let switch_type = match form.known("cluster.spec.switch_type", spec.switch_type)? {
+        let switch_type = form.known("cluster.spec.switch_type", spec.switch_type).map(|kind| match kind {
             wire::SwitchType::Unspecified | wire::SwitchType::LinuxBridge => SwitchType::LinuxBridge,
             wire::SwitchType::Ovs => SwitchType::Ovs,
+        });
+        let policy = form.known("cluster.spec.mac_conflict_policy", spec.mac_conflict_policy).map(|kind| match kind {
+            wire::MacConflictPolicy::Unspecified | wire::MacConflictPolicy::Prevent => MacConflictPolicy::Prevent,
+            wire::MacConflictPolicy::Warn => MacConflictPolicy::Warn,
+        });
+        let mac_pool = match spec.mac_pool.as_str() {
+            "" => None,
+            name => parse_name_of::<wire::MacPool>(name, "cluster.spec.mac_pool")
+                .map_err(|findings| form.note_all(findings))
+                .ok(),
         };
-        Some(Cluster { id, meta, switch_type, description: spec.description })
+        Some(Cluster {
+            id,
+            meta,
+            switch_type: switch_type?,
+            description: spec.description,
+            mac_pool,
+            mac_conflict_policy: policy?,
+        })
     }
 }
 
@@ -30,5 +47,14 @@ fn build_spec(cluster: &Cluster) -> wire::ClusterSpec {
         SwitchType::LinuxBridge => wire::SwitchType::LinuxBridge,
         SwitchType::Ovs => wire::SwitchType::Ovs,
     };
-    wire::ClusterSpec { switch_type: switch_type.into(), description: cluster.description.clone() }
+    let policy = match cluster.mac_conflict_policy {
+        MacConflictPolicy::Prevent => wire::MacConflictPolicy::Prevent,
+        MacConflictPolicy::Warn => wire::MacConflictPolicy::Warn,
+    };
+    wire::ClusterSpec {
+        switch_type: switch_type.into(),
+        description: cluster.description.clone(),
+        mac_pool: cluster.mac_pool.clone().map(|pool| EntityId::MacPool(pool).to_string()).unwrap_or_default(),
+        mac_conflict_policy: policy.into(),
+    }
 }

@@ -9,7 +9,7 @@ use crate::engine::v1 as wire;
 use crate::form::Form;
 
 impl Resource for wire::Host {
-    shape!(Host, "host", "hosts/{host}", HostName, host => (host), build_spec, status);
+    shape!(Host, "host", "hosts/{host}", HostName, host => (host), build_spec, status: build_status);
 
     fn parts(host: &Host) -> (HostName, &Meta) {
         (host.id.clone(), &host.meta)
@@ -22,6 +22,11 @@ impl Resource for wire::Host {
             .ok()?;
         Some(Host { id, meta, cluster, description: spec.description, maintenance: spec.maintenance })
     }
+}
+
+/// What is observed of a host, the fleet does not know.
+const fn build_status(_: &Host) -> Option<wire::HostStatus> {
+    None
 }
 
 fn build_spec(host: &Host) -> wire::HostSpec {

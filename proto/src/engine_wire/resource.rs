@@ -1,4 +1,4 @@
-//! What the six resources have in common, and where they differ.
+//! What the resources have in common, and where they differ.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub trait Resource: prost::Message + Default + Clone {
 
 /// Spells out what every resource's [`Resource`] says in the same words.
 macro_rules! shape {
-    ($kind:ident, $field:literal, $pattern:literal, $id:ty, $bound:pat => ($($part:ident),+), $build_spec:path $(, $observed:ident)?) => {
+    ($kind:ident, $field:literal, $pattern:literal, $id:ty, $bound:pat => ($($part:ident),+), $build_spec:path $(, $observed:ident: $build_observed:path)?) => {
         type Id = $id;
         type Entity = trestle_model::fleet::$kind;
         const FIELD: &'static str = $field;
@@ -75,7 +75,7 @@ macro_rules! shape {
                 update_time: common.update_time,
                 generation: common.generation,
                 spec: Some($build_spec(entity)),
-                $($observed: None,)?
+                $($observed: $build_observed(entity),)?
             }
         }
 

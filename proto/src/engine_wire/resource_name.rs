@@ -3,14 +3,17 @@
 //! *Source*: AIP-122.
 
 use trestle_model::fleet::EntityId;
-use trestle_model::{BadName, Code, Finding, Findings, HostName, NetworkName, ResourceId};
+use trestle_model::{BadName, Code, Finding, Findings, HostName, NetworkName, ResourceId, VmId};
 
 use super::Resource;
 use crate::form::{Form, quoted};
 
-const PATTERNS: &str = "clusters/{cluster}, networks/{network}, hosts/{host}, \
-    clusters/{cluster}/clusterNetworks/{network}, networks/{network}/vnicProfiles/{profile} or \
-    hosts/{host}/networkAttachments/{network}";
+const PATTERNS: &str = "clusters/{cluster}, networks/{network}, hosts/{host}, macPools/{pool}, vms/{vm}, \
+    clusters/{cluster}/clusterNetworks/{network}, networks/{network}/vnicProfiles/{profile}, \
+    hosts/{host}/networkAttachments/{network} or vms/{vm}/vnics/{vnic}";
+
+/// A UUID of no VM.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Reads the name of any resource; `field` is the path that it stands at.
 ///
@@ -78,9 +81,9 @@ pub(super) fn example_id<R: Resource>() -> Option<R::Id> {
     R::id_of(parse_name(&example(R::PATTERN), "").ok()?)
 }
 
-/// Makes a legal name of a pattern: without its braces, it is one.
+/// Makes a legal name of a pattern: without its braces, and with a UUID for a VM, it is one.
 fn example(pattern: &str) -> String {
-    pattern.replace(['{', '}'], "")
+    pattern.replace("{vm}", NOBODY).replace(['{', '}'], "")
 }
 
 fn read_name(form: &mut Form, text: &str, field: &str) -> Option<EntityId> {
@@ -108,6 +111,13 @@ fn read_name(form: &mut Form, text: &str, field: &str) -> Option<EntityId> {
             let host = segment(form, field, h, HostName::parse);
             let network = segment(form, field, n, NetworkName::parse);
             Some(EntityId::NetworkAttachment(host?, network?))
+        }
+        [Some("macPools"), Some(p), None, ..] => segment(form, field, p, ResourceId::parse).map(EntityId::MacPool),
+        [Some("vms"), Some(v), None, ..] => segment(form, field, v, VmId::parse).map(EntityId::Vm),
+        [Some("vms"), Some(v), Some("vnics"), Some(n), None] => {
+            let vm = segment(form, field, v, VmId::parse);
+            let vnic = segment(form, field, n, ResourceId::parse);
+            Some(EntityId::Vnic(vm?, vnic?))
         }
         _ => {
             form.note_all(other_kind(text, field, PATTERNS));

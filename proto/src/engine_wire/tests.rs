@@ -37,6 +37,9 @@ fn every_name_reads_back() {
         "clusters/c1/clusterNetworks/blue",
         "networks/blue/vnicProfiles/default",
         "hosts/h1/networkAttachments/blue",
+        "macPools/p",
+        "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f",
+        "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0",
     ] {
         assert_eq!(parse_name(name, "name").unwrap().to_string(), name);
     }
@@ -58,6 +61,11 @@ fn what_is_no_name_is_refused() {
         "hosts/h1/networks/blue",
         "hosts/under_score",
         "clusters/..",
+        "vms/web",
+        "vms/0190F3A2-7C11-7CC0-A3B7-6A1C0C5D9E4F",
+        "vms/{0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f}",
+        "vms/0190f3a27c117cc0a3b76a1c0c5d9e4f",
+        "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/",
     ] {
         assert_eq!(violations(parse_name(name, "name")), ["NAME_INVALID name"], "{name:?}");
     }
@@ -146,6 +154,59 @@ fn specs_are_checked() {
         violations(parse_new(Some(&attachment), "hosts/h1", "blue")),
         ["NAME_INVALID network_attachment.spec.nic"]
     );
+}
+
+#[test]
+fn macs_are_those_of_single_stations() {
+    let vnic = |mac: &str, extra: &[&str]| {
+        let extra_macs = extra.iter().map(|mac| (*mac).to_owned()).collect();
+        let spec = wire::VnicSpec { mac: mac.to_owned(), extra_macs, ..Default::default() };
+        let given = wire::Vnic { spec: Some(spec), ..Default::default() };
+        parse_new(Some(&given), "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f", "eth0")
+    };
+    let read = vnic("", &[]).unwrap();
+    assert_eq!((read.mac, read.pooled_mac, read.plugged, read.linked), (None, None, true, true));
+    for mac in ["01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "52:54:00"] {
+        assert_eq!(violations(vnic(mac, &[])), ["MAC_INVALID vnic.spec.mac"], "{mac}");
+    }
+    let own = "52:54:00:00:00:01";
+    assert_eq!(
+        violations(vnic(own, &["x", "52:54:00:00:00:02", own, "52:54:00:00:00:02"])),
+        [
+            "MAC_INVALID vnic.spec.extra_macs[0]",
+            "DUPLICATE vnic.spec.extra_macs[2]",
+            "DUPLICATE vnic.spec.extra_macs[3]"
+        ]
+    );
+}
+
+#[test]
+fn an_address_that_a_client_says_a_pool_gave_is_not_taken() {
+    let status = Some(wire::VnicStatus { mac: "52:54:00:00:00:01".to_owned() });
+    let given = wire::Vnic { status, ..Default::default() };
+    let read = parse_new(Some(&given), "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f", "eth0").unwrap();
+    assert_eq!(read.address(), None);
+}
+
+#[test]
+fn ranges_of_a_pool_are_checked_each() {
+    let range = |first: &str, last: &str| wire::MacRange { first: first.to_owned(), last: last.to_owned() };
+    let pool = |ranges| {
+        let spec = wire::MacPoolSpec { ranges, ..Default::default() };
+        parse_new(Some(&wire::MacPool { spec: Some(spec), ..Default::default() }), "", "p")
+    };
+    assert_eq!(violations(pool(Vec::new())), ["FIELD_MISSING mac_pool.spec.ranges"]);
+    let (low, high) = ("52:54:00:00:00:00", "52:54:00:00:00:ff");
+    assert_eq!(
+        violations(pool(vec![range(high, low), range(low, "x"), range("01:00:5e:00:00:00", "01:00:5e:00:00:ff")])),
+        [
+            "MAC_INVALID mac_pool.spec.ranges[0]",
+            "MAC_INVALID mac_pool.spec.ranges[1].last",
+            "MAC_INVALID mac_pool.spec.ranges[2].first",
+            "MAC_INVALID mac_pool.spec.ranges[2].last"
+        ]
+    );
+    assert_eq!(pool(vec![range(low, high)]).unwrap().ranges[0].size(), 256);
 }
 
 #[test]
@@ -319,7 +380,11 @@ fn an_etag_is_the_current_one_or_none() {
     assert_eq!(built.create_time, Some(prost_types::Timestamp { seconds: 1, nanos: 500_000_000 }));
     assert!(check_etag("", "etag", &id, &stored.meta).is_ok());
     assert!(check_etag("ff", "etag", &id, &stored.meta).is_ok());
-    assert_eq!(violations(check_etag("FE", "etag", &id, &stored.meta)), ["ETAG_MISMATCH etag"]);
+    let refusal = check_etag("FE", "etag", &id, &stored.meta).unwrap_err();
+    assert_eq!(refusal.etag.as_deref(), Some("ff"));
+    assert_eq!(crate::status::Refusal::from_status(&tonic::Status::from(&refusal)), refusal);
+    assert_eq!(check_etag("FE", "etag", &id, &Meta::default()).unwrap_err().etag, None);
+    assert_eq!(violations::<()>(Err(refusal.findings)), ["ETAG_MISMATCH etag"]);
 }
 
 #[test]
@@ -355,8 +420,11 @@ where
     R::Entity: PartialEq + std::fmt::Debug,
 {
     let given: R = sample::any_message(R::FULL_NAME, dice);
-    for parent in ["", "clusters/c", "networks/n", "hosts/h"] {
-        match parse_new(Some(&given), parent, "x") {
+    let vm = "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
+    for (parent, id) in
+        [("", "x"), ("", &vm[4..]), ("clusters/c", "x"), ("networks/n", "x"), ("hosts/h", "x"), (vm, "x")]
+    {
+        match parse_new(Some(&given), parent, id) {
             Ok(made) => prop_assert_eq!(merge(&made, &R::build(&made), mask(&["*"]).as_ref()), Ok(made)),
             Err(findings) => prop_assert!(!findings.0.is_empty() && findings.refuses(&[])),
         }
@@ -402,6 +470,24 @@ proptest! {
     fn a_network_attachment_reads_back(entity in sample::attachment(), dice in sample::dice()) {
         check_reads_back::<wire::NetworkAttachment>(&entity)?;
         check_survives::<wire::NetworkAttachment>(&dice, &entity)?;
+    }
+
+    #[test]
+    fn a_mac_pool_reads_back(entity in sample::mac_pool(), dice in sample::dice()) {
+        check_reads_back::<wire::MacPool>(&entity)?;
+        check_survives::<wire::MacPool>(&dice, &entity)?;
+    }
+
+    #[test]
+    fn a_vm_reads_back(entity in sample::vm(), dice in sample::dice()) {
+        check_reads_back::<wire::Vm>(&entity)?;
+        check_survives::<wire::Vm>(&dice, &entity)?;
+    }
+
+    #[test]
+    fn a_vnic_reads_back(entity in sample::vnic(), dice in sample::dice()) {
+        check_reads_back::<wire::Vnic>(&entity)?;
+        check_survives::<wire::Vnic>(&dice, &entity)?;
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::fleet::{GuestTagging, Meta, NetworkFilter, ProfileId, VnicProfile};
+use trestle_model::fleet::{GuestTagging, Meta, NetworkFilter, Passthrough, ProfileId, VnicAttachment, VnicProfile};
 use trestle_model::{BadName, Code, Finding, VlanId};
 
 use super::Resource;
 use super::resource::shape;
+use super::vnic::{build_profile, read_profile};
 use crate::engine::v1 as wire;
 use crate::engine::v1::network_filter::Choice;
 use crate::form::Form;
+use crate::host_wire::read_custom;
 
 impl Resource for wire::VnicProfile {
     shape!(
@@ -36,6 +38,11 @@ impl Resource for wire::VnicProfile {
             description: spec.description,
             filter: filter?,
             guest_tagging: guest_tagging?,
+            extra_macs_allowed: read_limit(form, spec.extra_macs_allowed),
+            attachment: read_attachment(form, spec.passthrough),
+            port_mirroring: spec.port_mirroring,
+            virtual_macs: spec.virtual_macs,
+            custom: read_custom(form, "vnic_profile.spec.custom", spec.custom.iter()),
         })
     }
 }
@@ -60,6 +67,23 @@ fn check_filter_name(name: &str) -> Result<(), BadName> {
         None if length > LIMIT => Err(BadName::TooLong { length, limit: LIMIT }),
         None => Ok(()),
     }
+}
+
+/// Reads how many extra MACs a vNIC may list: 0 to 1000.
+fn read_limit(form: &mut Form, limit: u32) -> u32 {
+    const MOST: u32 = 1000;
+    if limit > MOST {
+        let message = format!("{limit} extra MACs are allowed, at most {MOST} can be");
+        let finding = Finding::error(Code::TooLong, "vnic_profile.spec.extra_macs_allowed", message);
+        form.note(finding.remedy("lower the limit"));
+    }
+    limit
+}
+
+fn read_attachment(form: &mut Form, passthrough: Option<wire::Passthrough>) -> VnicAttachment {
+    let Some(passthrough) = passthrough else { return VnicAttachment::Bridge };
+    let failover = read_profile(form, "vnic_profile.spec.passthrough.failover", &passthrough.failover);
+    VnicAttachment::Passthrough(Passthrough { migratable: passthrough.migratable, failover })
 }
 
 fn read_tagging(form: &mut Form, tagging: &wire::GuestTagging) -> Option<GuestTagging> {
@@ -110,9 +134,21 @@ fn build_spec(profile: &VnicProfile) -> wire::VnicProfileSpec {
         GuestTagging::Any => (wire::TaggingMode::Any, Vec::new()),
         GuestTagging::Unspecified => (wire::TaggingMode::Unknown, Vec::new()),
     };
+    let passthrough = match &profile.attachment {
+        VnicAttachment::Bridge => None,
+        VnicAttachment::Passthrough(passthrough) => Some(wire::Passthrough {
+            migratable: passthrough.migratable,
+            failover: build_profile(passthrough.failover.as_ref()),
+        }),
+    };
     wire::VnicProfileSpec {
         description: profile.description.clone(),
         network_filter: choice.map(|choice| wire::NetworkFilter { choice: Some(choice) }),
         guest_tagging: Some(wire::GuestTagging { mode: mode.into(), vlan_ids }),
+        extra_macs_allowed: profile.extra_macs_allowed,
+        passthrough,
+        port_mirroring: profile.port_mirroring,
+        virtual_macs: profile.virtual_macs,
+        custom: profile.custom.clone(),
     }
 }

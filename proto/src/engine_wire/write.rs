@@ -9,6 +9,7 @@ use super::resource_name::{example_id, read_new};
 use super::{Resource, etag, mask, parse_name_of};
 use crate::form::{Form, quoted};
 use crate::host_wire::read_acknowledged;
+use crate::status::Refusal;
 
 /// The most bytes of a resource: far more than an honest one has, and few enough that a page of them fits a message.
 const LARGEST: usize = 64 * 1024;
@@ -70,13 +71,15 @@ pub fn merge<R: Resource>(
 
 /// Checks the etag that a write gives at `field`; an empty one is any.
 ///
-/// *Errors*: `ETAG_MISMATCH`.
-pub fn check_etag(given: &str, field: &str, id: &EntityId, meta: &Meta) -> Result<(), Findings> {
-    if given.is_empty() || given == etag(meta) {
+/// *Errors*: `ETAG_MISMATCH` with the current etag.
+pub fn check_etag(given: &str, field: &str, id: &EntityId, meta: &Meta) -> Result<(), Refusal> {
+    let current = etag(meta);
+    if given.is_empty() || given == current {
         return Ok(());
     }
     let finding = Finding::error(Code::EtagMismatch, field, "the resource was changed by somebody else meanwhile");
-    Err(Findings(vec![finding.about(id).remedy("read it again, and repeat the change on what it is now")]))
+    let finding = finding.about(id).remedy("read it again, and repeat the change on what it is now");
+    Err(Refusal::outdated(finding, current))
 }
 
 /// Reads the id that makes a write idempotent; an empty one is none.

@@ -3,10 +3,10 @@
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, GuestTagging, Host, Meta, Network, NetworkAttachment, NetworkFilter, SwitchType,
-    VnicProfile,
+    Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network, NetworkAttachment,
+    NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicProfile,
 };
-use trestle_model::{HostName, ResourceId};
+use trestle_model::{HostName, MacAddr, MacRange, ResourceId, VmId};
 use uuid::Uuid;
 
 use super::spec::{bridge_name, if_name, manager, mtu, network_name, vlan};
@@ -35,12 +35,17 @@ fn meta() -> impl Strategy<Value = Meta> {
 
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let switch_type = prop_oneof![Just(SwitchType::LinuxBridge), Just(SwitchType::Ovs)];
-    (id(), meta(), switch_type, ".{0,20}").prop_map(|(id, meta, switch_type, description)| Cluster {
-        id,
-        meta,
-        switch_type,
-        description,
-    })
+    let policy = prop_oneof![Just(MacConflictPolicy::Prevent), Just(MacConflictPolicy::Warn)];
+    (id(), meta(), switch_type, ".{0,20}", option::of(id()), policy).prop_map(
+        |(id, meta, switch_type, description, mac_pool, mac_conflict_policy)| Cluster {
+            id,
+            meta,
+            switch_type,
+            description,
+            mac_pool,
+            mac_conflict_policy,
+        },
+    )
 }
 
 pub(crate) fn network() -> impl Strategy<Value = Network> {
@@ -90,14 +95,96 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
         Just(GuestTagging::Any),
         Just(GuestTagging::Unspecified),
     ];
-    (id(), network_name(), meta(), ".{0,20}", filter, tagging).prop_map(
-        |(id, network, meta, description, filter, guest_tagging)| VnicProfile {
+    let passthrough = (any::<bool>(), option::of(profile_id()))
+        .prop_map(|(migratable, failover)| VnicAttachment::Passthrough(Passthrough { migratable, failover }));
+    let attachment = prop_oneof![Just(VnicAttachment::Bridge), passthrough];
+    let custom = proptest::collection::btree_map("[a-z]{1,8}", ".{0,8}", 0..3);
+    let more = (0..=1000_u32, attachment, any::<bool>(), any::<bool>(), custom);
+    (id(), network_name(), meta(), ".{0,20}", filter, tagging, more).prop_map(
+        |(id, network, meta, description, filter, guest_tagging, more)| {
+            let (extra_macs_allowed, attachment, port_mirroring, virtual_macs, custom) = more;
+            VnicProfile {
+                id,
+                network,
+                meta,
+                description,
+                filter,
+                guest_tagging,
+                extra_macs_allowed,
+                attachment,
+                port_mirroring,
+                virtual_macs,
+                custom,
+            }
+        },
+    )
+}
+
+fn profile_id() -> impl Strategy<Value = ProfileId> {
+    (network_name(), id())
+}
+
+/// Any station's address, by its number among those that begin with 52.
+fn mac() -> impl Strategy<Value = MacAddr> {
+    (0..1_u64 << 40).prop_map(|number| MacAddr::from_number((0x52 << 40) + number).unwrap())
+}
+
+pub(crate) fn mac_pool() -> impl Strategy<Value = MacPool> {
+    let range = (mac(), 0..1_u64 << 20).prop_map(|(first, more)| {
+        let last = MacAddr::from_number((first.number() + more).min((0x53 << 40) - 1)).unwrap();
+        MacRange::new(first, last).unwrap()
+    });
+    let ranges = proptest::collection::vec(range, 1..5);
+    (id(), meta(), ".{0,20}", ranges, any::<bool>()).prop_map(|(id, meta, description, ranges, allow_duplicates)| {
+        MacPool { id, meta, description, ranges, allow_duplicates }
+    })
+}
+
+fn vm_id() -> impl Strategy<Value = VmId> {
+    any::<u128>().prop_map(|number| VmId(Uuid::from_u128(number)))
+}
+
+pub(crate) fn vm() -> impl Strategy<Value = Vm> {
+    let nesting = prop_oneof![Just(Nesting::None), Just(Nesting::Routed), Just(Nesting::Bridged)];
+    (vm_id(), meta(), ".{0,9}", ".{0,9}", id(), option::of(host_name()), nesting, any::<bool>()).prop_map(
+        |(id, meta, display_name, description, cluster, host, nesting, bypasses_filters)| Vm {
             id,
-            network,
             meta,
+            display_name,
             description,
-            filter,
-            guest_tagging,
+            cluster,
+            host,
+            nesting,
+            bypasses_filters,
+        },
+    )
+}
+
+/// A vNIC without an address of a pool, which the wire does not take.
+pub(crate) fn vnic() -> impl Strategy<Value = Vnic> {
+    let model =
+        prop_oneof![Just(VnicModel::Virtio), Just(VnicModel::E1000e), Just(VnicModel::E1000), Just(VnicModel::Rtl8139)];
+    let macs = proptest::collection::btree_set(mac(), 1..4);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (vm_id(), id(), meta(), ".{0,9}", macs, option::of(profile_id()), model, any::<bool>(), flags).prop_map(
+        |(vm, id, meta, description, macs, profile, model, given, flags)| {
+            let mut macs = macs.into_iter();
+            let (plugged, linked, bypasses_filter, virtual_macs) = flags;
+            Vnic {
+                vm,
+                id,
+                meta,
+                description,
+                mac: macs.next().filter(|_| given),
+                pooled_mac: None,
+                profile,
+                model,
+                plugged,
+                linked,
+                extra_macs: macs.collect(),
+                bypasses_filter,
+                virtual_macs,
+            }
         },
     )
 }

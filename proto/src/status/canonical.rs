@@ -21,6 +21,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::Immutable
         | Code::PageInvalid
         | Code::TooLong
+        | Code::MacInvalid
         | Code::BridgelessWithoutSouthbound
         | Code::BridgeAttributeOnBridgeless
         | Code::BadAddress
@@ -91,6 +92,24 @@ pub const fn canonical(code: Code) -> Status {
         | Code::HostUnsupported
         | Code::MgmtBridgeChange
         | Code::BridgeOptsConflict
+        | Code::MacPoolOverlap
+        | Code::MacPoolExhausted
+        | Code::MacPoolLow
+        | Code::ExtraMacsOverLimit
+        | Code::FailoverInvalid
+        | Code::HostNotInCluster
+        | Code::NetworkNotOnHost
+        | Code::MacSpoofBypass
+        | Code::ExtraMacsUnsupported
+        | Code::GuestVlansUnsupported
+        | Code::PassthroughNotManaged
+        | Code::FailoverConflict
+        | Code::MirrorReducedView
+        | Code::NestedVirtNoNetwork
+        | Code::LivePortsPending
+        | Code::DuplicateMac
+        | Code::DuplicateMacPossible
+        | Code::VirtualMac
         | Code::StillManaged => Status::FailedPrecondition,
     }
 }

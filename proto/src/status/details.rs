@@ -25,6 +25,8 @@ const SHOWN_LIMIT: usize = 64;
 const MESSAGE_LIMIT: usize = 400;
 
 const DOMAIN: &str = "trestle.dev";
+/// In `ErrorInfo.metadata`: the current etag.
+const ETAG: &str = "etag";
 
 /// Builds the status of a refusal. Where there are too many findings for one status, the first are sent, and
 /// `ErrorInfo.metadata` says how many there are; `validate_only` answers with all of them.
@@ -81,6 +83,11 @@ pub fn reason_of(status: &GrpcStatus) -> Option<String> {
 pub fn retry_delay_of(status: &GrpcStatus) -> Option<Duration> {
     let retry = Details::of(status).all::<pb::RetryInfo>().into_iter().next()?;
     Duration::try_from(retry.retry_delay?).ok()
+}
+
+/// Reads the current etag of the resource that a write lost a race for; `None` where the server does not say.
+pub(super) fn etag_of(status: &GrpcStatus) -> Option<String> {
+    Details::of(status).all::<pb::ErrorInfo>().into_iter().next()?.metadata.remove(ETAG)
 }
 
 /// Makes a finding of a status that has nothing but a code and a message.
@@ -163,6 +170,7 @@ fn error_info(refusal: &Refusal, shown: usize) -> pb::ErrorInfo {
     if shown < refusal.findings.0.len() {
         say("findings_shown", shown.to_string());
     }
+    say(ETAG, refusal.etag.clone().unwrap_or_default());
     let Some(worst) = refusal.worst() else {
         return pb::ErrorInfo { reason: "UNKNOWN".to_owned(), domain: DOMAIN.to_owned(), metadata };
     };
@@ -195,6 +203,10 @@ fn resource_info(finding: &Finding) -> pb::ResourceInfo {
         Some("vnicProfiles") => "trestle.engine.v1.VnicProfile",
         Some("hosts") => "trestle.engine.v1.Host",
         Some("networkAttachments") => "trestle.engine.v1.NetworkAttachment",
+        Some("macPools") => "trestle.engine.v1.MacPool",
+        Some("vms") => "trestle.engine.v1.Vm",
+        Some("vnics") => "trestle.engine.v1.Vnic",
+        Some("stockFilters") => "trestle.engine.v1.StockFilter",
         _ => "",
     };
     pb::ResourceInfo {

@@ -77,8 +77,8 @@ fn refuses_a_document_that_is_no_resource() {
     check("kind: Network\nspec: {}\n", "fleet.yaml:1: name is missing");
     check(
         "kind: Bond\nname: bonds/b\n",
-        "fleet.yaml:1: bonds/b: kind: \"Bond\" is no kind of resource: it is one of Cluster, Network, ClusterNetwork, \
-         VnicProfile, Host, NetworkAttachment",
+        "fleet.yaml:1: bonds/b: kind: \"Bond\" is no kind of resource: it is one of MacPool, Cluster, Network, \
+         ClusterNetwork, VnicProfile, Host, NetworkAttachment, Vm, Vnic",
     );
     check(
         "kind: Network\nname: clusters/lab\n",

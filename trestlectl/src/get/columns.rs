@@ -3,7 +3,7 @@
 use prost_reflect::DynamicMessage;
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_filter::Choice;
-use trestle_proto::engine::v1::{SwitchType, TaggingMode};
+use trestle_proto::engine::v1::{SwitchType, TaggingMode, VnicModel};
 use trestle_proto::host::v1::{ipv4_config, ipv6_config};
 use trestle_proto::schema;
 
@@ -31,6 +31,14 @@ pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Fail
         }
         Kind::NetworkAttachment => {
             output::table(["NAME", "NIC", "ADDRESSES", "DEFAULT ROUTE"], resources.iter().map(network_attachment))
+        }
+        Kind::MacPool => {
+            output::table(["NAME", "RANGES", "FREE", "DUPLICATES", "DESCRIPTION"], resources.iter().map(mac_pool))
+        }
+        Kind::Vm => output::table(["NAME", "DISPLAY NAME", "CLUSTER", "HOST", "DESCRIPTION"], resources.iter().map(vm)),
+        Kind::Vnic => {
+            let heads = ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS"];
+            output::table(heads, resources.iter().map(vnic))
         }
     }
 }
@@ -99,9 +107,39 @@ fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
         ipv6_config::Method::AutoAndDhcp(_) => vec!["auto".to_owned(), "dhcpv6".to_owned()],
     });
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
-    let nic = if spec.nic.is_empty() { "-".to_owned() } else { spec.nic };
-    let addresses = if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") };
-    [name, nic, addresses, yes(spec.default_route)]
+    [name, dash(spec.nic), dash(addresses.join(",")), yes(spec.default_route)]
+}
+
+fn mac_pool(resource: &DynamicMessage) -> [String; 5] {
+    let wire::MacPool { name, spec, status, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let ranges: Vec<_> = spec.ranges.iter().map(|range| format!("{} to {}", range.first, range.last)).collect();
+    let free = status.map_or_else(|| "-".to_owned(), |status| format!("{} of {}", status.free, status.size));
+    [name, ranges.join("\n"), free, yes(spec.allow_duplicates), spec.description]
+}
+
+fn vm(resource: &DynamicMessage) -> [String; 5] {
+    let wire::Vm { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    [name, spec.display_name, spec.cluster, dash(spec.host), spec.description]
+}
+
+fn vnic(resource: &DynamicMessage) -> [String; 7] {
+    let wire::Vnic { name, spec, status, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    let model = match spec.model() {
+        VnicModel::Unspecified | VnicModel::Virtio => "virtio",
+        VnicModel::E1000e => "e1000e",
+        VnicModel::E1000 => "e1000",
+        VnicModel::Rtl8139 => "rtl8139",
+    };
+    let mac = dash(status.map(|status| status.mac).unwrap_or_default());
+    let (plugged, linked) = (yes(spec.plugged.unwrap_or(true)), yes(spec.linked.unwrap_or(true)));
+    [name, mac, dash(spec.profile), model.to_owned(), plugged, linked, dash(spec.extra_macs.join(","))]
+}
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 fn yes(value: bool) -> String {

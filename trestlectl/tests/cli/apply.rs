@@ -9,6 +9,7 @@ use crate::harness::{Running, run, run_in};
 
 const FLEET: &str = include_str!("../../../deploy/examples/fleet.yaml");
 const CONFLICT: &str = include_str!("../../../deploy/examples/conflict.yaml");
+const GUESTS: &str = include_str!("../../../deploy/examples/guests.yaml");
 
 fn server(running: &Running) -> String {
     format!("http://{}", running.address)
@@ -173,4 +174,25 @@ async fn all_calls_of_a_command_belong_to_one_trace() {
     let distinct: BTreeSet<_> = traces.iter().collect();
     assert!(traces.len() > 20 && traces[0].len() == 32, "{traces:?}");
     assert_eq!(distinct.len(), 1, "{distinct:?}");
+}
+
+#[tokio::test]
+async fn applies_what_guests_need_and_shows_it() {
+    const VNIC: &str = "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0";
+    let fleet = Fleet::new();
+    let engine = fleet.start().await;
+    assert_eq!(run(&server(&engine), &["apply", "-f", "-", "--no-wait"], FLEET).await.code, 0);
+    let applied = run(&server(&engine), &["apply", "-f", "-", "--no-wait"], GUESTS).await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let vm = VNIC.trim_end_matches("/vnics/eth0");
+    let expected = format!("macPools/lab created\nclusters/lab changed\n{vm} created\n{VNIC} created\n");
+    assert_eq!(applied.stdout, expected);
+
+    let shown = run(&server(&engine), &["get", "vnics", vm], "").await;
+    assert!(shown.stdout.contains(VNIC) && shown.stdout.contains("networks/blue/vnicProfiles/default"), "{shown:?}");
+    let yaml = run(&server(&engine), &["get", "vnic", VNIC, "-o", "yaml"], "").await;
+    let again = run(&server(&engine), &["apply", "-f", "-", "--no-wait"], &yaml.stdout).await;
+    assert_eq!((again.code, again.stdout), (0, format!("{VNIC} unchanged\n")));
+    let pools = run(&server(&engine), &["get", "macpools"], "").await;
+    assert!(pools.stdout.contains("52:54:00:10:00:00 to 52:54:00:10:ff:ff"), "{pools:?}");
 }

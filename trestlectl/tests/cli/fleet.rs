@@ -77,6 +77,9 @@ impl Fleet {
                 .with(Served::<3>(self.clone()))
                 .with(Served::<4>(self.clone()))
                 .with(Served::<5>(self.clone()))
+                .with(Served::<6>(self.clone()))
+                .with(Served::<7>(self.clone()))
+                .with(Served::<8>(self.clone()))
         })
         .await
     }
@@ -345,8 +348,8 @@ macro_rules! named {
     };
 }
 named! {
-    0 "ClusterService" 1 "NetworkService" 2 "ClusterNetworkService" 3 "VnicProfileService" 4 "HostService"
-    5 "NetworkAttachmentService"
+    0 "MacPoolService" 1 "ClusterService" 2 "NetworkService" 3 "ClusterNetworkService" 4 "VnicProfileService"
+    5 "HostService" 6 "NetworkAttachmentService" 7 "VmService" 8 "VnicService"
 }
 
 impl<const KIND: usize> Service<http::Request<Body>> for Served<KIND> {

@@ -1,30 +1,46 @@
-//! Rows 2, 5, 6 and 7: what guests may send. And the life cycle: when a profile may be weakened.
+//! Rows 2 and 5 to 11: what profiles let guests do. And the life cycle: when a profile may be weakened.
 
-use trestle_model::fleet::{EntityId, Fleet, GuestTagging, Network, VnicProfile};
-use trestle_model::{Code, Finding};
+use trestle_model::fleet::{
+    Cluster, EntityId, Fleet, GuestTagging, MacConflictPolicy, Network, Vnic, VnicAttachment, VnicProfile,
+};
+use trestle_model::{Code, Finding, Severity};
 
+use super::{Step, is_live};
 use crate::filter::stops_mac_spoofing;
-use crate::spot::{Spot, enumerate};
+use crate::spot::{Named, Spot, enumerate, profile_name};
 
 /// A freedom of guests that a managed MAC table cannot live with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Risk {
-    /// Row 2: sending with a foreign MAC.
+    /// Rows 2 and 11: sending with a foreign MAC.
     Spoofing,
-    /// Rows 5 and 6: tagging its own traffic.
+    /// Row 5: tagging its own traffic with any VLAN.
     Tagging,
+    /// Row 6: tagging it with some VLANs, which no agent can let through yet.
+    Vlans,
+}
+
+/// Whether profiles that let guests spoof get the default filter in the same write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// They stay as they are, and are in the way.
+    Leave,
+    /// They get it.
+    Profiles,
 }
 
 impl Risk {
-    const ALL: [Self; 2] = [Self::Spoofing, Self::Tagging];
+    const ALL: [Self; 3] = [Self::Spoofing, Self::Tagging, Self::Vlans];
 
-    fn is_in(self, profile: &VnicProfile) -> bool {
-        match self {
-            Self::Spoofing => !stops_mac_spoofing(&profile.filter),
-            Self::Tagging => match profile.guest_tagging {
-                GuestTagging::List(_) | GuestTagging::Any => true,
-                GuestTagging::None | GuestTagging::Unspecified => false,
-            },
+    pub(crate) fn is_in(self, profile: &VnicProfile) -> bool {
+        // What goes past the bridge meets no MAC table.
+        if profile.is_passthrough() {
+            return false;
+        }
+        match (self, &profile.guest_tagging) {
+            (Self::Spoofing, _) => !stops_mac_spoofing(&profile.filter),
+            (Self::Tagging, GuestTagging::Any) | (Self::Vlans, GuestTagging::List(_)) => true,
+            (Self::Tagging | Self::Vlans, _) => false,
         }
     }
 
@@ -32,6 +48,7 @@ impl Risk {
         match self {
             Self::Spoofing => Code::MacSpoofConflict,
             Self::Tagging => Code::GuestTaggingConflict,
+            Self::Vlans => Code::GuestVlansUnsupported,
         }
     }
 
@@ -39,7 +56,7 @@ impl Risk {
     pub(crate) const fn field(self) -> &'static str {
         match self {
             Self::Spoofing => "vnic_profile.spec.network_filter",
-            Self::Tagging => "vnic_profile.spec.guest_tagging",
+            Self::Tagging | Self::Vlans => "vnic_profile.spec.guest_tagging",
         }
     }
 
@@ -47,24 +64,33 @@ impl Risk {
         match self {
             Self::Spoofing => "send with a foreign MAC, which a managed MAC table never learns",
             Self::Tagging => "tag their own traffic, which a managed bridge drops",
+            Self::Vlans => "tag with some VLANs, which no agent can let through a managed bridge yet",
         }
     }
 
     const fn remedy(self) -> &'static str {
         match self {
             Self::Spoofing => "use the default filter, no-mac-spoofing, clean-traffic or clean-traffic-gateway",
-            Self::Tagging => "set the profile's guest tagging to none",
+            Self::Tagging | Self::Vlans => "set the profile's guest tagging to none",
         }
     }
 
-    /// Makes the error that `profile` meets on a managed `network`.
-    pub(crate) fn refusal(self, spot: &Spot, network: &Network) -> Finding {
+    /// How much it weighs on a managed `network`, `joining` being among its clusters, while no VM that runs is concerned.
+    pub(crate) fn severity(self, fleet: &Fleet, network: &Network, joining: Option<&Cluster>) -> Severity {
+        match self {
+            Self::Spoofing => severity_of_spoofing(fleet, network, joining),
+            Self::Tagging | Self::Vlans => Severity::Error,
+        }
+    }
+
+    /// Makes the finding that guests of one profile meet on a managed `network`.
+    pub(crate) fn refusal(self, severity: Severity, spot: &Spot, field: &str, network: &Network) -> Finding {
         let message = format!(
             "libvirt manages the MAC tables of network {}, and guests of this profile may {}",
             network.id,
             self.freedom()
         );
-        spot.error(self.code(), self.field(), message).related([name_of(network)]).remedy(self.remedy())
+        spot.finding(severity, self.code(), field, message).related([name_of(network)]).remedy(self.remedy())
     }
 }
 
@@ -73,12 +99,47 @@ pub(crate) fn risks(profile: &VnicProfile) -> impl Iterator<Item = Risk> {
     Risk::ALL.into_iter().filter(move |risk| risk.is_in(profile))
 }
 
-/// Rows 2, 5 and 6 for a `network` that is or becomes managed: one error a risk, naming the profiles.
-pub(crate) fn unsafe_profiles(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Vec<Finding> {
+/// How much a guest that may spoof weighs on a managed `network`, by the policies of the clusters that have it, `joining`
+/// among them: a warning only where every one of them wants it so.
+fn severity_of_spoofing(fleet: &Fleet, network: &Network, joining: Option<&Cluster>) -> Severity {
+    let is_other = |cluster: &&Cluster| joining.is_none_or(|joining| joining.id != cluster.id);
+    let clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
+    let mut clusters = clusters.filter(is_other).chain(joining).peekable();
+    let only_warns = clusters.peek().is_some()
+        && clusters.all(|cluster| match cluster.mac_conflict_policy {
+            MacConflictPolicy::Prevent => false,
+            MacConflictPolicy::Warn => true,
+        });
+    if only_warns { Severity::Warning } else { Severity::Error }
+}
+
+/// Rows 2, 5, 6, 11 and 18 for a `network` that is or becomes managed: one finding a risk, naming profiles and vNICs.
+pub(crate) fn unsafe_profiles(
+    fleet: &Fleet,
+    network: &Network,
+    joining: Option<&Cluster>,
+    (step, fix): (Step, Fix),
+    spot: &Spot,
+    field: &str,
+) -> Vec<Finding> {
     let finding = |risk: Risk| {
-        let names = profile_names(fleet, network, |profile| risk.is_in(profile));
+        if risk == Risk::Spoofing && fix == Fix::Profiles {
+            return None;
+        }
+        let profiles: Vec<&VnicProfile> =
+            fleet.profiles_of(&network.id).filter(|profile| risk.is_in(profile)).collect();
+        let names: Vec<String> = profiles.iter().map(|profile| profile_name(profile)).collect();
+        let severity = risk.severity(fleet, network, joining);
+        let live = severity == Severity::Warning && profiles.iter().any(|profile| is_used_live(fleet, profile));
+        let severity = if live { Severity::Error } else { severity };
+        if names.is_empty() || (severity == Severity::Warning && step == Step::Within) {
+            return None;
+        }
         let message = format!("guests of {} may {}", enumerate(&names), risk.freedom());
-        (!names.is_empty()).then(|| spot.error(risk.code(), field, message).related(names).remedy(risk.remedy()))
+        let message = if live { format!("{message}; some of them run") } else { message };
+        let users = Named::vnics(profiles.iter().flat_map(|profile| vnics_with(fleet, profile)));
+        let finding = spot.finding(severity, risk.code(), field, message);
+        Some(finding.related(names.into_iter().chain(users.names)).remedy(risk.remedy()))
     };
     Risk::ALL.into_iter().filter_map(finding).collect()
 }
@@ -95,29 +156,95 @@ pub(crate) fn tagging_unknown(fleet: &Fleet, network: &Network, spot: &Spot, fie
     })
 }
 
-/// Life cycle: a profile is weakened only after every host has reported its network unmanaged.
-pub(crate) fn still_managed(fleet: &Fleet, network: &Network, spot: &Spot, risk: Risk) -> Option<Finding> {
+/// Row 8 for a `network` that becomes managed: what goes past it.
+pub(crate) fn passthrough(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
+    let names = profile_names(fleet, network, |profile| match &profile.attachment {
+        VnicAttachment::Bridge => false,
+        VnicAttachment::Passthrough(passthrough) => passthrough.failover.is_none(),
+    });
+    let message = format!("guests of {} go past the bridge, and so past its MAC table", enumerate(&names));
+    (!names.is_empty()).then(|| spot.info(Code::PassthroughNotManaged, field, message).related(names))
+}
+
+/// Row 9 for a `network` that is or becomes managed: what fails over onto it.
+pub(crate) fn failing_over(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
+    let names: Vec<String> = fleet
+        .profiles_of(&network.id)
+        .flat_map(|profile| fleet.failing_over_to(&(profile.network.clone(), profile.id.clone())))
+        .map(profile_name)
+        .collect();
+    let message = format!("{} would fail over onto a bridge that has no entry for their MACs", enumerate(&names));
+    (!names.is_empty()).then(|| {
+        spot.error(Code::FailoverConflict, field, message)
+            .related(names)
+            .remedy("let the profiles fail over to another network")
+    })
+}
+
+/// Row 9 for a passthrough `profile`, at `field`.
+pub(crate) fn failover(fleet: &Fleet, profile: &VnicProfile, spot: &Spot, field: &str) -> Option<Finding> {
+    let (network, _) = profile.failover()?;
+    let network = fleet.networks().get(network).filter(|network| super::is_managed(network))?;
+    let message =
+        format!("libvirt manages the MAC tables of network {}, and has no entry for what fails over", network.id);
+    let finding = spot.error(Code::FailoverConflict, field, message).related([name_of(network)]);
+    Some(finding.remedy("fail over to a network that is not managed, or leave the failover out"))
+}
+
+/// Row 10 for a `network` that becomes managed, or a managed one that gets to a cluster.
+pub(crate) fn mirroring(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
+    let names = profile_names(fleet, network, |profile| profile.port_mirroring && !Risk::Spoofing.is_in(profile));
+    let message = format!("vNICs of {} will see only frames that reach the bridge's ports", enumerate(&names));
+    (!names.is_empty()).then(|| {
+        spot.warning(Code::MirrorReducedView, field, message)
+            .related(names)
+            .remedy("mirror on a network that is not managed, or acknowledge it")
+    })
+}
+
+/// Row 26 for a `network` that becomes managed: profiles that declare virtual MACs and allow no extra ones.
+pub(crate) fn virtual_macs_of_profiles(fleet: &Fleet, network: &Network) -> Vec<String> {
+    profile_names(fleet, network, |profile| {
+        profile.virtual_macs && profile.extra_macs_allowed == 0 && !profile.is_passthrough()
+    })
+}
+
+/// Life cycle: guests get a freedom only after every host has reported the network unmanaged.
+pub(crate) fn still_managed(
+    fleet: &Fleet,
+    network: &Network,
+    spot: &Spot,
+    field: &str,
+    freedom: &str,
+) -> Option<Finding> {
     let hosts: Vec<String> =
         fleet.hosts_managing(&network.id).into_iter().map(|host| EntityId::Host(host.clone()).to_string()).collect();
-    let message = format!(
-        "{} still report network {} as managed, and guests of this profile could {}",
-        enumerate(&hosts),
-        network.id,
-        risk.freedom()
-    );
+    let message =
+        format!("{} still report network {} as managed, and guests could {freedom}", enumerate(&hosts), network.id);
     (!hosts.is_empty()).then(|| {
-        spot.error(Code::StillManaged, risk.field(), message)
+        spot.error(Code::StillManaged, field, message)
             .related(hosts)
             .remedy("wait until the hosts have reported the network without MAC table management")
     })
 }
 
+impl Risk {
+    /// The same as [`still_managed`] for this freedom.
+    pub(crate) fn still_managed(self, fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
+        still_managed(fleet, network, spot, field, self.freedom())
+    }
+}
+
+fn is_used_live(fleet: &Fleet, profile: &VnicProfile) -> bool {
+    vnics_with(fleet, profile).any(|vnic| is_live(fleet, vnic))
+}
+
+fn vnics_with<'a>(fleet: &'a Fleet, profile: &VnicProfile) -> impl Iterator<Item = &'a Vnic> + use<'a> {
+    fleet.vnics_with(&(profile.network.clone(), profile.id.clone()))
+}
+
 fn profile_names(fleet: &Fleet, network: &Network, which: impl Fn(&VnicProfile) -> bool) -> Vec<String> {
-    fleet
-        .profiles_of(&network.id)
-        .filter(|profile| which(profile))
-        .map(|profile| EntityId::VnicProfile(profile.network.clone(), profile.id.clone()).to_string())
-        .collect()
+    fleet.profiles_of(&network.id).filter(|profile| which(profile)).map(profile_name).collect()
 }
 
 fn name_of(network: &Network) -> String {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, Meta, Mutation, Network,
-    NetworkAttachment, NetworkFilter, SwitchType, VnicProfile,
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
+    Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment,
+    VnicModel, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager,
-    MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin, ResourceId, Severity,
-    StaticIpv4, StaticIpv6, Support, Topology, VlanId,
+    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
+    MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin,
+    ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
+use trestle_rules::Fix;
 
 pub(crate) fn id(text: &str) -> ResourceId {
     ResourceId::parse(text).unwrap()
@@ -37,7 +39,14 @@ pub(crate) fn mtu(bytes: u32) -> Mtu {
 }
 
 pub(crate) fn cluster(name: &str) -> Cluster {
-    Cluster { id: id(name), meta: Meta::default(), switch_type: SwitchType::LinuxBridge, description: String::new() }
+    Cluster {
+        id: id(name),
+        meta: Meta::default(),
+        switch_type: SwitchType::LinuxBridge,
+        description: String::new(),
+        mac_pool: None,
+        mac_conflict_policy: MacConflictPolicy::Prevent,
+    }
 }
 
 pub(crate) fn network(name: &str) -> Network {
@@ -77,6 +86,75 @@ pub(crate) fn profile(network: &str, name: &str) -> VnicProfile {
         description: String::new(),
         filter: NetworkFilter::Default,
         guest_tagging: GuestTagging::None,
+        extra_macs_allowed: 0,
+        attachment: VnicAttachment::Bridge,
+        port_mirroring: false,
+        virtual_macs: false,
+        custom: BTreeMap::new(),
+    }
+}
+
+/// A profile past the bridge.
+pub(crate) fn passthrough(network: &str, name: &str, failover: Option<(&str, &str)>) -> VnicProfile {
+    let failover = failover.map(|(network, profile)| (network_name(network), id(profile)));
+    let attachment = VnicAttachment::Passthrough(Passthrough { migratable: true, failover });
+    VnicProfile { attachment, ..profile(network, name) }
+}
+
+pub(crate) fn mac(number: u64) -> MacAddr {
+    MacAddr::from_number(0x5254_0000_0000 + number).unwrap()
+}
+
+/// A pool of the addresses from `first` to `last`, as [`mac`] numbers them.
+pub(crate) fn pool(name: &str, first: u64, last: u64) -> MacPool {
+    MacPool {
+        id: id(name),
+        meta: Meta::default(),
+        description: String::new(),
+        ranges: vec![MacRange::new(mac(first), mac(last)).unwrap()],
+        allow_duplicates: false,
+    }
+}
+
+pub(crate) fn vm_id(number: u128) -> VmId {
+    VmId(uuid::Uuid::from_u128(number))
+}
+
+/// The name on the wire of a VM.
+pub(crate) fn vm_name(number: u128) -> String {
+    format!("vms/{}", vm_id(number))
+}
+
+/// A VM that does not run.
+pub(crate) fn vm(number: u128, cluster: &str) -> Vm {
+    Vm {
+        id: vm_id(number),
+        meta: Meta::default(),
+        display_name: String::new(),
+        description: String::new(),
+        cluster: id(cluster),
+        host: None,
+        nesting: Nesting::None,
+        bypasses_filters: false,
+    }
+}
+
+/// The vNIC `eth0` of a VM, plugged, with a MAC of its own.
+pub(crate) fn vnic(number: u128, network: &str, profile: &str) -> Vnic {
+    Vnic {
+        vm: vm_id(number),
+        id: id("eth0"),
+        meta: Meta::default(),
+        description: String::new(),
+        mac: Some(mac(u64::try_from(number).unwrap())),
+        pooled_mac: None,
+        profile: Some((network_name(network), id(profile))),
+        model: VnicModel::Virtio,
+        plugged: true,
+        linked: true,
+        extra_macs: Vec::new(),
+        bypasses_filter: false,
+        virtual_macs: false,
     }
 }
 
@@ -206,11 +284,8 @@ fn owned(names: &[&str]) -> Vec<String> {
 
 /// Evaluates and checks what every finding has: the change as its subject, a message, and the order.
 pub(crate) fn evaluate(fleet: &Fleet, mutation: &Mutation) -> Vec<Told> {
-    let subject = match mutation {
-        Mutation::Put(entity) => entity.id(),
-        Mutation::Delete(id) => id.clone(),
-    };
-    let findings = trestle_rules::evaluate(mutation, fleet);
+    let subject = mutation.id();
+    let findings = trestle_rules::propose(mutation.clone(), Fix::Leave, fleet).findings;
     assert_eq!(findings, findings.clone().sorted(), "the order is not stable");
     for finding in &findings.0 {
         assert_eq!(finding.subject, subject.to_string(), "{finding}");
@@ -227,6 +302,10 @@ pub(crate) fn evaluate(fleet: &Fleet, mutation: &Mutation) -> Vec<Told> {
 
 pub(crate) fn put(fleet: &Fleet, entity: Entity) -> Vec<Told> {
     evaluate(fleet, &Mutation::Put(entity))
+}
+
+pub(crate) fn info(code: Code, field: &str, related: &[&str]) -> Told {
+    Told { severity: Severity::Info, ..error(code, field, related) }
 }
 
 pub(crate) fn delete(fleet: &Fleet, id: EntityId) -> Vec<Told> {

@@ -4,6 +4,9 @@
 
 mod every_fleet;
 mod fixture;
+mod installed;
 mod matrix;
 mod reachable;
 mod still_managed;
+mod table;
+mod vnics;

@@ -1,17 +1,21 @@
 //! No sequence of accepted changes, whatever hosts report between them, reaches a fleet that contradicts itself.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, Mutation, Network, NetworkAttachment,
-    NetworkFilter, SwitchType, VnicProfile,
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, MacConflictPolicy, MacPool, Mutation,
+    Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicProfile,
 };
-use trestle_model::{BridgeOptions, Code, Feature, MacTableManager};
+use trestle_model::{BridgeOptions, Code, Feature, HostName, MacTableManager};
+use trestle_rules::Fix;
 
 use crate::fixture::{
-    attachment, capable, cluster, cluster_network, device, found, host, host_name, id, network, network_name, profile,
-    report, vlan, without,
+    attachment, capable, cluster, cluster_network, device, found, host, host_name, id, mac, network, network_name,
+    pool, profile, report, vlan, vm, vnic, without,
 };
 
 const CLUSTERS: [&str; 2] = ["main", "other"];
@@ -19,33 +23,187 @@ const NETWORKS: [&str; 3] = ["blue", "red", "green"];
 const PROFILES: [&str; 2] = ["guests", "open"];
 const HOSTS: [&str; 2] = ["h1", "h2"];
 const NICS: [&str; 2] = ["eth0", "eth1"];
+const POOLS: [&str; 2] = ["p", "q"];
+const VMS: std::ops::Range<u128> = 1..4;
+const VNICS: [&str; 2] = ["eth0", "eth1"];
 
 #[derive(Debug, Clone)]
 enum Happening {
-    Change(Mutation),
+    Change(Box<Mutation>),
     /// A host reports: whether it is capable, and the networks that it finds managed.
     Report(&'static str, bool, Vec<&'static str>),
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+/// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`.
+const TRIED: u64 = 20_000;
+/// How long a sequence is on average.
+const SEQUENCE: u64 = 40;
 
-    #[test]
-    fn accepted_changes_never_reach_a_contradiction(happenings in prop::collection::vec(happening(), 1..80)) {
-        let mut fleet = Fleet::default();
+#[test]
+fn accepted_changes_never_reach_a_contradiction() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let tried = number("TRESTLE_REACHABLE").unwrap_or(TRIED);
+    let seed = number("TRESTLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("TRESTLE_SEED={seed} TRESTLE_REACHABLE={tried}");
+    let cases = u32::try_from(tried.div_ceil(SEQUENCE)).unwrap();
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let (accepted, placed) = (Cell::new(0_u64), Cell::new(0_u64));
+    let sequences = prop::collection::vec(happening(), 1..80);
+    let outcome = runner.run(&(any::<bool>(), sequences), |(is_furnished, happenings)| {
+        let mut fleet = if is_furnished { furnished() } else { Fleet::default() };
         for happening in happenings {
-            match happening {
-                Happening::Report(host, capable, managed) => observe(&mut fleet, host, capable, &managed),
-                Happening::Change(mutation) => {
-                    // Every warning is acknowledged.
-                    if !trestle_rules::evaluate(&mutation, &fleet).refuses(Code::ALL) {
-                        fleet.apply(mutation);
-                    }
+            // What hosts report may give guests a freedom that nobody asked for; no accepted change does.
+            let before = match happening {
+                Happening::Report(host, capable, managed) => {
+                    observe(&mut fleet, host, capable, &managed);
+                    free_vnics(&fleet)
                 }
-            }
+                Happening::Change(mutation) => {
+                    let before = free_vnics(&fleet);
+                    // Every warning is acknowledged.
+                    let proposal = trestle_rules::propose(*mutation, Fix::Profiles, &fleet);
+                    if !proposal.findings.refuses(Code::ALL) {
+                        proposal.mutations.into_iter().for_each(|mutation| fleet.apply(mutation));
+                        accepted.set(accepted.get() + 1);
+                    }
+                    before
+                }
+            };
+            let grown: Vec<String> = free_vnics(&fleet).difference(&before).cloned().collect();
+            prop_assert_eq!(grown, Vec::<String>::new());
             prop_assert_eq!(contradictions(&fleet), Vec::<String>::new());
         }
+        placed.set(placed.get() + u64::try_from(fleet.vnics().len()).unwrap());
+        Ok(())
+    });
+    eprintln!("{} changes were accepted, {} vNICs stood at the ends", accepted.get(), placed.get());
+    outcome.unwrap();
+    assert!(accepted.get() > tried / 20 && placed.get() > tried / 400, "too little was reached");
+}
+
+/// A fleet in which every vNIC has somewhere to go.
+fn furnished() -> Fleet {
+    let mut fleet = Fleet::default();
+    let clusters = CLUSTERS.map(|name| Entity::Cluster(Cluster { mac_pool: Some(id("p")), ..cluster(name) }));
+    let networks = NETWORKS.map(|name| Entity::Network(network(name)));
+    let attached = CLUSTERS.iter().flat_map(|c| NETWORKS.map(|n| Entity::ClusterNetwork(cluster_network(c, n))));
+    let profiles = NETWORKS.iter().flat_map(|n| PROFILES.map(|p| Entity::VnicProfile(profile(n, p))));
+    let hosts = HOSTS.map(|name| Entity::Host(host(name, "main")));
+    let carried = HOSTS.iter().flat_map(|h| [("blue", "eth0"), ("red", "eth1")].map(|(n, nic)| attachment(h, n, nic)));
+    let entities = [Entity::MacPool(pool("p", 0, 9))].into_iter().chain(clusters).chain(networks).chain(attached);
+    let entities = entities.chain(profiles).chain(hosts).chain(carried.map(Entity::NetworkAttachment));
+    for entity in entities.chain(VMS.map(|number| Entity::Vm(vm(number, "main")))) {
+        assert!(trestle_rules::evaluate(&Mutation::Put(entity.clone()), &fleet).0.is_empty(), "{entity:?}");
+        fleet.apply(Mutation::Put(entity));
     }
+    fleet
+}
+
+/// vNICs that could spoof or tag where a host reports, or the fleet wants, that libvirt manages the MAC table; those whose
+/// clusters were told to warn only are left out, as far as the fleet wants it so.
+fn free_vnics(fleet: &Fleet) -> BTreeSet<String> {
+    let mut free = BTreeSet::new();
+    for vnic in fleet.vnics().values() {
+        let Some(profile) = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile)) else { continue };
+        let Some(network) = fleet.networks().get(&profile.network).filter(|_| !profile.is_passthrough()) else {
+            continue;
+        };
+        let observed = !fleet.hosts_managing(&network.id).is_empty();
+        if !is_managed(network) && !observed {
+            continue;
+        }
+        let mut clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
+        let warned = is_managed(network) && clusters.all(|c| c.mac_conflict_policy == MacConflictPolicy::Warn);
+        let past = vnic.bypasses_filter || fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.bypasses_filters);
+        let tags = matches!(profile.guest_tagging, GuestTagging::Any | GuestTagging::List(_));
+        for (is_free, freedom) in [(!stops(profile) && !warned, "spoofs"), (past, "is past its filter"), (tags, "tags")]
+        {
+            if is_free {
+                free.insert(format!("{}/{} {freedom}", vnic.vm, vnic.id));
+            }
+        }
+    }
+    free
+}
+
+fn is_managed(network: &Network) -> bool {
+    network.vm_network && network.mac_table_manager == MacTableManager::Libvirt
+}
+
+fn stops(profile: &VnicProfile) -> bool {
+    match &profile.filter {
+        NetworkFilter::Default => true,
+        NetworkFilter::None => false,
+        NetworkFilter::Named(name) => name == "clean-traffic",
+    }
+}
+
+/// What must never be of VMs, vNICs and pools.
+fn contradictions_of_vms(fleet: &Fleet) -> Vec<String> {
+    let mut found = Vec::new();
+    let (mut pooled, mut plugged) = (BTreeSet::new(), BTreeSet::new());
+    for vm in fleet.vms().values() {
+        let name = format!("VM {}", vm.id);
+        let Some(cluster) = fleet.clusters().get(&vm.cluster) else {
+            found.push(format!("{name} has no cluster"));
+            continue;
+        };
+        let host = vm.host.as_ref().map(|host| fleet.hosts().get(host));
+        if host.is_some_and(|host| host.is_none_or(|host| host.cluster != vm.cluster)) {
+            found.push(format!("{name} is on a host elsewhere"));
+        }
+        let pool = cluster.mac_pool.as_ref().map(|pool| fleet.mac_pools().get(pool));
+        if pool == Some(None) {
+            found.push(format!("cluster {} has no pool", cluster.id));
+        }
+        for vnic in fleet.vnics_of(vm.id) {
+            let name = format!("vNIC {} of {name}", vnic.id);
+            if vnic.address().is_none() {
+                found.push(format!("{name} has no address"));
+            }
+            if let Some(Some(pool)) = pool
+                && !pool.allow_duplicates
+                && !vnic.addresses().all(|mac| pooled.insert((&pool.id, mac)))
+            {
+                found.push(format!("{name} has a MAC that is in its pool twice"));
+            }
+            let Some((network, profile)) = &vnic.profile else { continue };
+            if !fleet.profiles().contains_key(&(network.clone(), profile.clone())) {
+                found.push(format!("{name} has no profile"));
+            }
+            if !fleet.cluster_networks().contains_key(&(vm.cluster.clone(), network.clone())) {
+                found.push(format!("{name} is on a network of another cluster"));
+            }
+            let carried = |host: &HostName| fleet.attachments().contains_key(&(host.clone(), network.clone()));
+            if vnic.plugged && vm.host.as_ref().is_some_and(|host| !carried(host)) {
+                found.push(format!("{name} is plugged where its network is not"));
+            }
+            let managed = fleet.networks().get(network).is_some_and(is_managed);
+            let passes_by =
+                fleet.profiles().get(&(network.clone(), profile.clone())).is_some_and(|p| p.is_passthrough());
+            if vnic.plugged && managed && !passes_by && !vnic.addresses().all(|mac| plugged.insert((network, mac))) {
+                found.push(format!("{name} has a MAC that is plugged twice on a managed network"));
+            }
+        }
+    }
+    for profile in fleet.profiles().values() {
+        let target = profile.failover().map(|target| (target, fleet.profiles().get(target)));
+        match target {
+            Some((_, Some(onto))) if onto.is_passthrough() => {
+                found.push(format!("{} fails over to itself", profile.id))
+            }
+            Some((target, Some(_))) if fleet.networks().get(&target.0).is_some_and(is_managed) => {
+                found.push(format!("{} fails over onto a managed network", profile.id));
+            }
+            Some((_, None)) => found.push(format!("{} fails over to nothing", profile.id)),
+            Some((_, Some(_))) | None => {}
+        }
+    }
+    found
 }
 
 fn observe(fleet: &mut Fleet, name: &str, is_capable: bool, managed: &[&str]) {
@@ -59,19 +217,18 @@ fn observe(fleet: &mut Fleet, name: &str, is_capable: bool, managed: &[&str]) {
 /// What must never be, found the slow way: by looking at everything.
 fn contradictions(fleet: &Fleet) -> Vec<String> {
     let mut found = Vec::new();
-    let managed = |network: &Network| network.vm_network && network.mac_table_manager == MacTableManager::Libvirt;
+    let warned = |network: &Network| {
+        let mut clusters =
+            fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster)).peekable();
+        clusters.peek().is_none() || clusters.all(|cluster| cluster.mac_conflict_policy == MacConflictPolicy::Warn)
+    };
     for profile in fleet.profiles().values() {
         let name = format!("profile {} of {}", profile.id, profile.network);
         match fleet.networks().get(&profile.network) {
             None => found.push(format!("{name} has no network")),
             Some(network) if !network.vm_network => found.push(format!("{name} has no bridge")),
-            Some(network) if managed(network) => {
-                let stops = match &profile.filter {
-                    NetworkFilter::Default => true,
-                    NetworkFilter::None => false,
-                    NetworkFilter::Named(name) => name == "clean-traffic",
-                };
-                if !stops {
+            Some(network) if is_managed(network) && !profile.is_passthrough() => {
+                if !stops(profile) && !warned(network) {
                     found.push(format!("{name} spoofs"));
                 }
                 if matches!(profile.guest_tagging, GuestTagging::Any | GuestTagging::List(_)) {
@@ -85,7 +242,7 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
         let name = format!("network {network} in cluster {cluster}");
         match (fleet.clusters().get(cluster), fleet.networks().get(network)) {
             (Some(cluster), Some(network)) => {
-                if managed(network) && cluster.switch_type == SwitchType::Ovs {
+                if is_managed(network) && cluster.switch_type == SwitchType::Ovs {
                     found.push(format!("{name} is managed in an OVS cluster"));
                 }
             }
@@ -97,6 +254,7 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
         }
     }
     found.extend(contradictions_on_hosts(fleet));
+    found.extend(contradictions_of_vms(fleet));
     found
 }
 
@@ -135,8 +293,8 @@ fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
 fn happening() -> impl Strategy<Value = Happening> {
     let reports = prop::sample::subsequence(NETWORKS.to_vec(), 0..=1);
     prop_oneof![
-        6 => entity().prop_map(|entity| Happening::Change(Mutation::Put(entity))),
-        1 => entity().prop_map(|entity| Happening::Change(Mutation::Delete(entity.id()))),
+        6 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Put(entity)))),
+        1 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Delete(entity.id())))),
         1 => (one_of(&HOSTS), any::<bool>(), reports).prop_map(|(host, able, on)| Happening::Report(host, able, on)),
     ]
 }
@@ -149,12 +307,22 @@ fn entity() -> impl Strategy<Value = Entity> {
         3 => a_profile().prop_map(Entity::VnicProfile),
         1 => a_host().prop_map(Entity::Host),
         3 => an_attachment().prop_map(Entity::NetworkAttachment),
+        1 => a_pool().prop_map(Entity::MacPool),
+        2 => a_vm().prop_map(Entity::Vm),
+        5 => a_vnic().prop_map(Entity::Vnic),
     ]
 }
 
 fn a_cluster() -> impl Strategy<Value = Cluster> {
     let types = prop_oneof![3 => Just(SwitchType::LinuxBridge), 1 => Just(SwitchType::Ovs)];
-    (one_of(&CLUSTERS), types).prop_map(|(name, switch_type)| Cluster { switch_type, ..cluster(name) })
+    let pools = prop_oneof![2 => one_of(&POOLS).prop_map(Some), 1 => Just(None)];
+    let policies = prop_oneof![2 => Just(MacConflictPolicy::Prevent), 1 => Just(MacConflictPolicy::Warn)];
+    (one_of(&CLUSTERS), types, pools, policies).prop_map(|(name, switch_type, pool, mac_conflict_policy)| Cluster {
+        switch_type,
+        mac_pool: pool.map(id),
+        mac_conflict_policy,
+        ..cluster(name)
+    })
 }
 
 fn a_network() -> impl Strategy<Value = Network> {
@@ -200,8 +368,52 @@ fn a_profile() -> impl Strategy<Value = VnicProfile> {
         1 => Just(GuestTagging::Any),
         1 => Just(GuestTagging::Unspecified),
     ];
-    (one_of(&NETWORKS), one_of(&PROFILES), filters, tagging).prop_map(|(network, name, filter, guest_tagging)| {
-        VnicProfile { filter, guest_tagging, ..profile(network, name) }
+    let failover = prop::option::of((one_of(&NETWORKS), one_of(&PROFILES)));
+    let attachments = prop_oneof![
+        4 => Just(VnicAttachment::Bridge),
+        1 => failover.prop_map(|failover| {
+            let failover = failover.map(|(network, profile)| (network_name(network), id(profile)));
+            VnicAttachment::Passthrough(Passthrough { migratable: true, failover })
+        }),
+    ];
+    (one_of(&NETWORKS), one_of(&PROFILES), filters, tagging, attachments, 0..2_u32).prop_map(
+        |(network, name, filter, guest_tagging, attachment, extra_macs_allowed)| VnicProfile {
+            filter,
+            guest_tagging,
+            attachment,
+            extra_macs_allowed,
+            ..profile(network, name)
+        },
+    )
+}
+
+fn a_pool() -> impl Strategy<Value = MacPool> {
+    (0..POOLS.len(), 0..4_u64, any::<bool>()).prop_map(|(number, first, allow_duplicates)| {
+        let first = u64::try_from(number).unwrap() * 3 + first;
+        MacPool { allow_duplicates, ..pool(POOLS[number], first, first + 2) }
+    })
+}
+
+fn a_vm() -> impl Strategy<Value = Vm> {
+    let hosts = prop_oneof![1 => Just(None), 1 => one_of(&HOSTS).prop_map(Some)];
+    (VMS, one_of(&CLUSTERS), hosts, prop::bool::weighted(0.1)).prop_map(|(number, cluster, host, bypasses_filters)| {
+        Vm { host: host.map(host_name), bypasses_filters, ..vm(number, cluster) }
+    })
+}
+
+fn a_vnic() -> impl Strategy<Value = Vnic> {
+    let macs = prop_oneof![2 => Just(None), 1 => (0..12_u64).prop_map(|number| Some(mac(number)))];
+    let places = prop::option::weighted(0.9, (one_of(&NETWORKS), one_of(&PROFILES)));
+    let extra = prop::collection::vec((0..12_u64).prop_map(mac), 0..2);
+    let flags = (prop::bool::weighted(0.8), prop::bool::weighted(0.1));
+    (VMS, one_of(&VNICS), macs, places, extra, flags).prop_map(|(number, name, mac, place, extra_macs, flags)| Vnic {
+        id: id(name),
+        mac,
+        profile: place.map(|(network, profile)| (network_name(network), id(profile))),
+        plugged: flags.0,
+        bypasses_filter: flags.1,
+        extra_macs: extra_macs.into_iter().filter(|extra| Some(*extra) != mac).collect(),
+        ..vnic(number, "blue", "guests")
     })
 }
 

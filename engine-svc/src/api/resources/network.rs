@@ -26,7 +26,7 @@ standard_service! {
     get_network GetNetworkRequest GetNetworkResponse;
     list_networks ListNetworksRequest ListNetworksResponse;
     create_network CreateNetworkRequest CreateNetworkResponse;
-    update_network UpdateNetworkRequest UpdateNetworkResponse;
+    update_network UpdateNetworkRequest UpdateNetworkResponse with fix_profiles;
     delete_network DeleteNetworkRequest DeleteNetworkResponse;
     and {}
 }

@@ -12,8 +12,8 @@ use trestle_model::HostName;
 use trestle_model::fleet::{Entity, Fleet, Mutation};
 
 use super::tables::{
-    self, ByName, CLUSTER_NETWORKS, CLUSTERS, FENCING_EPOCH, FORMAT, HOSTS, NETWORK_ATTACHMENTS, NETWORKS, OBSERVED,
-    REVISION, STATE, VNIC_PROFILES,
+    self, ByName, CLUSTER_NETWORKS, CLUSTERS, FENCING_EPOCH, FORMAT, HOSTS, MAC_POOLS, NETWORK_ATTACHMENTS, NETWORKS,
+    OBSERVED, REVISION, STATE, VMS, VNIC_PROFILES, VNICS,
 };
 use super::{Contents, Ledger};
 use crate::error::{Cause, OpenError};
@@ -115,7 +115,9 @@ fn format(database: &Database) -> Result<Option<u64>, Cause> {
 /// Makes the tables where they are missing, and counts the opening.
 fn prepare(database: &Database) -> Result<(), Cause> {
     let transaction: WriteTransaction = database.begin_write()?;
-    for table in [CLUSTERS, NETWORKS, CLUSTER_NETWORKS, VNIC_PROFILES, HOSTS, NETWORK_ATTACHMENTS, OBSERVED] {
+    let desired =
+        [CLUSTERS, NETWORKS, CLUSTER_NETWORKS, VNIC_PROFILES, HOSTS, NETWORK_ATTACHMENTS, MAC_POOLS, VMS, VNICS];
+    for table in desired.into_iter().chain([OBSERVED]) {
         transaction.open_table(table)?;
     }
     transaction.open_table(tables::EVENTS)?;
@@ -139,6 +141,9 @@ fn read_all(database: &Database) -> Result<Contents, Cause> {
     read_kind(&transaction, VNIC_PROFILES, &mut fleet, Entity::VnicProfile)?;
     read_kind(&transaction, HOSTS, &mut fleet, Entity::Host)?;
     read_kind(&transaction, NETWORK_ATTACHMENTS, &mut fleet, Entity::NetworkAttachment)?;
+    read_kind(&transaction, MAC_POOLS, &mut fleet, Entity::MacPool)?;
+    read_kind(&transaction, VMS, &mut fleet, Entity::Vm)?;
+    read_kind(&transaction, VNICS, &mut fleet, Entity::Vnic)?;
     for row in transaction.open_table(OBSERVED)?.iter()? {
         let (host, bytes) = row?;
         let key = format!("the report of host {}", host.value());

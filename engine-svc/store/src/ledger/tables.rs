@@ -23,6 +23,9 @@ pub(super) const CLUSTER_NETWORKS: ByName = TableDefinition::new("cluster_networ
 pub(super) const VNIC_PROFILES: ByName = TableDefinition::new("vnic_profiles");
 pub(super) const HOSTS: ByName = TableDefinition::new("hosts");
 pub(super) const NETWORK_ATTACHMENTS: ByName = TableDefinition::new("network_attachments");
+pub(super) const MAC_POOLS: ByName = TableDefinition::new("mac_pools");
+pub(super) const VMS: ByName = TableDefinition::new("vms");
+pub(super) const VNICS: ByName = TableDefinition::new("vnics");
 /// What hosts last reported, by the host's name.
 pub(super) const OBSERVED: ByName = TableDefinition::new("observed");
 /// Events by revision.
@@ -41,6 +44,9 @@ pub(super) const fn of(id: &EntityId) -> ByName {
         EntityId::VnicProfile(..) => VNIC_PROFILES,
         EntityId::Host(_) => HOSTS,
         EntityId::NetworkAttachment(..) => NETWORK_ATTACHMENTS,
+        EntityId::MacPool(_) => MAC_POOLS,
+        EntityId::Vm(_) => VMS,
+        EntityId::Vnic(..) => VNICS,
     }
 }
 
@@ -53,5 +59,8 @@ pub(super) fn encode(entity: &Entity) -> Result<Vec<u8>, serde_json::Error> {
         Entity::VnicProfile(entity) => frame::encode(entity),
         Entity::Host(entity) => frame::encode(entity),
         Entity::NetworkAttachment(entity) => frame::encode(entity),
+        Entity::MacPool(entity) => frame::encode(entity),
+        Entity::Vm(entity) => frame::encode(entity),
+        Entity::Vnic(entity) => frame::encode(entity),
     }
 }

@@ -10,8 +10,8 @@ use trestle_store::{Change, Committed, Decision, Event, RequestIdReused, Store, 
 use uuid::Uuid;
 
 use crate::fixture::{
-    NOW_MS, UID, cluster, cluster_id, commit, decision, delete, everything, host, host_name, one_of_each, put, record,
-    requested, write,
+    NOW_MS, UID, cluster, cluster_id, commit, decision, delete, everything, host, host_name, id, mac, mac_pool,
+    one_of_each, put, record, requested, vnic, write,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -65,6 +65,7 @@ contract! {
     ignores_reports_of_unknown_hosts
     forgets_a_removed_hosts_report
     concurrent_writers_lose_nothing
+    takes_macs_of_vnics_from_pools_and_gives_them_back
 }
 
 fn starts_empty(store: &Store) {
@@ -77,13 +78,28 @@ fn keeps_every_kind_of_entity(store: &Store) {
     let mutations = one_of_each().into_iter().map(Mutation::Put).collect();
     let committed = commit(store, write(), mutations).unwrap();
     assert_eq!((committed.revision, committed.replayed), (1, false));
-    assert_eq!(committed.entities.len(), 6);
+    assert_eq!(committed.entities.len(), 9);
     assert_eq!(store.read(everything), committed.entities);
     for id in committed.entities.iter().rev().map(Entity::id) {
         delete(store, id);
     }
     assert_eq!(store.read(everything), []);
-    assert_eq!(store.revision(), 7);
+    assert_eq!(store.revision(), 10);
+}
+
+fn takes_macs_of_vnics_from_pools_and_gives_them_back(store: &Store) {
+    let lowest = || store.read(|fleet| (fleet.free_mac(&id("p"), &[]), fleet.free_macs(&id("p"))));
+    put(store, vnic(1, "eth0", 0));
+    put(store, mac_pool("p"));
+    assert_eq!(lowest(), (Some(mac(1)), 255));
+    put(store, vnic(1, "eth1", 1));
+    assert_eq!(lowest(), (Some(mac(2)), 254));
+    delete(store, vnic(1, "eth0", 0).id());
+    assert_eq!(lowest(), (Some(mac(0)), 255));
+    put(store, vnic(1, "eth1", 7));
+    assert_eq!(lowest(), (Some(mac(0)), 255));
+    delete(store, vnic(1, "eth1", 7).id());
+    assert_eq!(lowest(), (Some(mac(0)), 256));
 }
 
 fn fills_in_the_common_part(store: &Store) {

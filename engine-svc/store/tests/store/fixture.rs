@@ -1,14 +1,15 @@
 //! Entities and writes with nothing remarkable about them.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, Meta, Mutation, Network, NetworkAttachment,
-    SwitchType, VnicProfile,
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool, Meta, Mutation,
+    Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
-    MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
+    BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo, MacAddr,
+    MacRange, MacTableManager, Mtu, NetworkName, ResourceId, VlanId, VmId,
 };
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use uuid::Uuid;
@@ -30,6 +31,8 @@ pub(crate) fn cluster(name: &str, description: &str) -> Entity {
         meta: Meta::default(),
         switch_type: SwitchType::LinuxBridge,
         description: description.to_owned(),
+        mac_pool: None,
+        mac_conflict_policy: MacConflictPolicy::Prevent,
     })
 }
 
@@ -80,6 +83,62 @@ pub(crate) fn profile(network: &str, name: &str) -> Entity {
         description: String::new(),
         filter: trestle_model::fleet::NetworkFilter::Named("clean-traffic".to_owned()),
         guest_tagging: trestle_model::fleet::GuestTagging::List(vec![VlanId::try_from(7).unwrap()]),
+        extra_macs_allowed: 2,
+        attachment: VnicAttachment::Passthrough(Passthrough { migratable: true, failover: None }),
+        port_mirroring: false,
+        virtual_macs: true,
+        custom: BTreeMap::from([("queues".to_owned(), "4".to_owned())]),
+    })
+}
+
+pub(crate) fn mac(number: u64) -> MacAddr {
+    MacAddr::from_number(0x5254_0000_0000 + number).unwrap()
+}
+
+/// A pool of 256 addresses.
+pub(crate) fn mac_pool(name: &str) -> Entity {
+    Entity::MacPool(MacPool {
+        id: id(name),
+        meta: Meta::default(),
+        description: String::new(),
+        ranges: vec![MacRange::new(mac(0), mac(255)).unwrap()],
+        allow_duplicates: false,
+    })
+}
+
+pub(crate) fn vm_id(number: u128) -> VmId {
+    VmId(Uuid::from_u128(number))
+}
+
+pub(crate) fn vm(number: u128, cluster: &str) -> Entity {
+    Entity::Vm(Vm {
+        id: vm_id(number),
+        meta: Meta::default(),
+        display_name: format!("vm {number}"),
+        description: String::new(),
+        cluster: id(cluster),
+        host: Some(host_name("h1")),
+        nesting: Nesting::Routed,
+        bypasses_filters: false,
+    })
+}
+
+/// A vNIC with an address that a pool gave.
+pub(crate) fn vnic(number: u128, name: &str, pooled: u64) -> Entity {
+    Entity::Vnic(Vnic {
+        vm: vm_id(number),
+        id: id(name),
+        meta: Meta::default(),
+        description: String::new(),
+        mac: None,
+        pooled_mac: Some(mac(pooled)),
+        profile: Some((NetworkName::parse("blue").unwrap(), id("guests"))),
+        model: VnicModel::E1000e,
+        plugged: true,
+        linked: false,
+        extra_macs: vec![mac(1000 + pooled)],
+        bypasses_filter: false,
+        virtual_macs: false,
     })
 }
 
@@ -104,6 +163,9 @@ pub(crate) fn one_of_each() -> Vec<Entity> {
         profile("blue", "guests"),
         host("h1", "main"),
         attachment("h1", "blue"),
+        mac_pool("p"),
+        vm(1, "main"),
+        vnic(1, "eth0", 0),
     ]
 }
 
@@ -164,5 +226,9 @@ pub(crate) fn everything(fleet: &Fleet) -> Vec<Entity> {
     let profiles = fleet.profiles().values().cloned().map(Entity::VnicProfile);
     let hosts = fleet.hosts().values().cloned().map(Entity::Host);
     let attachments = fleet.attachments().values().cloned().map(Entity::NetworkAttachment);
-    clusters.chain(networks).chain(cluster_networks).chain(profiles).chain(hosts).chain(attachments).collect()
+    let pools = fleet.mac_pools().values().cloned().map(Entity::MacPool);
+    let vms = fleet.vms().values().cloned().map(Entity::Vm);
+    let vnics = fleet.vnics().values().cloned().map(Entity::Vnic);
+    let desired = clusters.chain(networks).chain(cluster_networks).chain(profiles).chain(hosts).chain(attachments);
+    desired.chain(pools).chain(vms).chain(vnics).collect()
 }

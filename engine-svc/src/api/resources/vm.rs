@@ -1,0 +1,32 @@
+//! Virtual machines.
+
+use std::collections::BTreeMap;
+
+use tonic::{Request, Response, Status};
+use trestle_model::VmId;
+use trestle_model::fleet::{Fleet, Vm as Entity};
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::vm_service_server::VmService;
+
+use crate::api::standard::standard_service;
+use crate::api::{Api, Collection};
+
+/// Serves `VmService`.
+#[derive(Debug, Clone)]
+pub struct Vms(pub Api);
+
+impl Collection for wire::Vm {
+    fn map(fleet: &Fleet) -> &BTreeMap<VmId, Entity> {
+        fleet.vms()
+    }
+}
+
+standard_service! {
+    VmService for Vms, Vm as vm in vms, id vm_id, parent [];
+    get_vm GetVmRequest GetVmResponse;
+    list_vms ListVmsRequest ListVmsResponse;
+    create_vm CreateVmRequest CreateVmResponse;
+    update_vm UpdateVmRequest UpdateVmResponse;
+    delete_vm DeleteVmRequest DeleteVmResponse;
+    and {}
+}

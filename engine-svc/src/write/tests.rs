@@ -1,0 +1,106 @@
+//! The matrix once more, as clients meet it: a write to a store, asked to validate only, and in earnest.
+
+use trestle_model::fleet::{Fleet, Mutation};
+use trestle_model::{Code, Findings, Severity};
+use trestle_rules::Fix;
+use trestle_store::{Decision, Store, Write};
+use uuid::Uuid;
+
+use super::{Wish, Writer};
+
+#[path = "../../rules/tests/rules/fixture.rs"]
+#[expect(dead_code, reason = "the rules' own tests use the rest of it")]
+mod fixture;
+#[path = "../../rules/tests/rules/table.rs"]
+mod table;
+
+use table::{Cell, cells, not_held};
+
+#[test]
+fn every_cell_of_the_matrix_holds_for_writes_and_refusals_write_nothing() {
+    let mut wrong = Vec::new();
+    for cell in cells() {
+        let store = store_of(&cell);
+        wrong.extend(validated_only(&cell, &store));
+        wrong.extend(in_earnest(&cell, &store));
+    }
+    for line in not_held() {
+        eprintln!("not held: {line}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn store_of(cell: &Cell) -> Store {
+    let store = Store::in_memory().unwrap();
+    let write = Write { request: None, now_ms: 1, uid: Uuid::from_u128(1), actor: "test".to_owned() };
+    let mutations = cell.entities.iter().cloned().map(Mutation::Put).collect();
+    let decided = store.transact(write, |_| Ok::<_, ()>(Decision { mutations, findings: Findings::default() }));
+    decided.unwrap();
+    if let Some((host, record)) = &cell.record {
+        store.record(host, record.clone()).unwrap();
+    }
+    store
+}
+
+/// Findings are in the answer, and nothing is written, whatever they are.
+fn validated_only(cell: &Cell, store: &Store) -> Option<String> {
+    let before = state(store);
+    let written = write(cell, store, true, &[]).unwrap();
+    let moved = (state(store) != before).then(|| format!("{}: validating wrote", cell.place));
+    cell.differs(&written.findings.0).or(moved)
+}
+
+/// What is refused writes nothing; what is only warned of is written once it is acknowledged.
+fn in_earnest(cell: &Cell, store: &Store) -> Option<String> {
+    let before = state(store);
+    let findings = match write(cell, store, false, &[]) {
+        Ok(written) if written.findings.0.iter().all(|finding| finding.severity == Severity::Info) => written.findings,
+        Ok(_) => return Some(format!("{}: was written without an acknowledgement", cell.place)),
+        Err(refusal) if state(store) != before => return Some(format!("{}: wrote and refused: {refusal}", cell.place)),
+        Err(refusal) => refusal.findings,
+    };
+    if let Some(difference) = cell.differs(&findings.0) {
+        return Some(difference);
+    }
+    let is_error = findings.0.iter().any(|finding| finding.severity == Severity::Error);
+    match (write(cell, store, false, Code::ALL), is_error) {
+        (Ok(written), false) => {
+            let kept = store.read(|fleet| fleet.entity(&cell.change.id()));
+            (written.entity != kept).then(|| format!("{}: what was written is not kept", cell.place))
+        }
+        (Err(_), true) if state(store) == before => None,
+        (outcome, _) => Some(format!("{}: acknowledged, it ended as {outcome:?}", cell.place)),
+    }
+}
+
+fn write(cell: &Cell, store: &Store, only: bool, acknowledge: &[Code]) -> Result<super::Written, super::Refusal> {
+    let wish = Wish {
+        actor: "test".to_owned(),
+        request: None,
+        validate_only: only,
+        acknowledge: acknowledge.to_vec(),
+        fix: Fix::Leave,
+    };
+    let writer = Writer::new(store.clone(), Default::default(), Default::default());
+    let change = cell.change.clone();
+    writer.write_blocking(wish, |_: &Fleet| Ok(change))
+}
+
+/// Everything that a write may change: the revision, the events, and the entities by their names.
+fn state(store: &Store) -> (u64, usize, String) {
+    let entities = store.read(|fleet| {
+        format!(
+            "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+            fleet.clusters(),
+            fleet.networks(),
+            fleet.cluster_networks(),
+            fleet.profiles(),
+            fleet.hosts(),
+            fleet.attachments(),
+            fleet.mac_pools(),
+            fleet.vms(),
+            fleet.vnics()
+        )
+    });
+    (store.revision(), store.events(0, usize::MAX).unwrap().len(), entities)
+}
