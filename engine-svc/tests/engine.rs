@@ -3,12 +3,14 @@
 
 mod engine {
     pub(crate) mod api;
+    pub(crate) mod benchmark;
     pub(crate) mod harness;
     pub(crate) mod hostile;
     pub(crate) mod peers;
     #[path = "../../../serve/tests/server/pki.rs"]
     #[expect(dead_code, reason = "the authority of the server's own tests, of which these need a part")]
     pub(crate) mod pki;
+    pub(crate) mod races;
     pub(crate) mod raw;
     pub(crate) mod sessions;
     pub(crate) mod vnics;
