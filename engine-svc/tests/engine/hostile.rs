@@ -11,9 +11,11 @@ use trestle_proto::session::v1::agent_message::Kind as AgentKind;
 use trestle_proto::session::v1::{AgentMessage, Hello};
 
 use super::harness::{Agent, PATIENCE, Running};
-use super::raw::{self, Method};
+use super::raw::{self, Ends, Method};
 
 const CONNECT: &str = "/trestle.session.v1.AgentSession/Connect";
+/// How long a stream that does not end is listened to.
+const MOMENT: Duration = Duration::from_millis(300);
 const TEXTS: [&str; 30] = [
     "",
     "lab",
@@ -129,15 +131,25 @@ impl Dice {
     }
 }
 
-/// Calls a method, and returns how it ended, or `Ok` for what had not ended after a moment.
+/// Calls a method, and returns how it ended: every call is answered, and only a stream that lasts as long as its client
+/// may be open still after a moment, which is `Ok`.
 async fn outcome(engine: &Running, method: &Method, messages: Vec<Vec<u8>>) -> Code {
+    let called = raw::call(engine.connection.clone(), &method.path, messages);
+    let called = tokio::time::timeout(PATIENCE, called).await;
+    let called = called.unwrap_or_else(|_| panic!("{} is not answered", method.path));
     let heard = async {
-        let mut answers = raw::call(engine.connection.clone(), &method.path, messages).await?;
+        let mut answers = called?;
         while answers.message().await?.is_some() {}
         Ok::<_, tonic::Status>(())
     };
-    let ended = tokio::time::timeout(Duration::from_millis(300), heard).await;
-    let code = ended.map_or(Code::Ok, |ended| ended.map_or_else(|status| status.code(), |()| Code::Ok));
+    let ended = match method.ends {
+        Ends::ByItself => {
+            let ended = tokio::time::timeout(PATIENCE, heard).await;
+            ended.unwrap_or_else(|_| panic!("{} never ends", method.path))
+        }
+        Ends::WithTheClient => tokio::time::timeout(MOMENT, heard).await.unwrap_or(Ok(())),
+    };
+    let code = ended.map_or_else(|status| status.code(), |()| Code::Ok);
     assert!(!matches!(code, Code::Internal | Code::Unknown | Code::DataLoss), "{}: {code:?}", method.path);
     code
 }

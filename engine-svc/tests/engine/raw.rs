@@ -10,6 +10,16 @@ use trestle_serve::Connection;
 pub(crate) struct Method {
     pub(crate) path: String,
     pub(crate) input: MessageDescriptor,
+    pub(crate) ends: Ends,
+}
+
+/// When a call is over whose client has said all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Soon.
+    ByItself,
+    /// When the client goes: it is told of changes until then.
+    WithTheClient,
 }
 
 /// Returns the methods that the engine serves.
@@ -22,6 +32,10 @@ pub(crate) fn methods() -> Vec<Method> {
         .map(|method| Method {
             path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
             input: method.input(),
+            ends: match (method.is_client_streaming(), method.is_server_streaming()) {
+                (false, true) => Ends::WithTheClient,
+                (true | false, _) => Ends::ByItself,
+            },
         })
         .collect()
 }
