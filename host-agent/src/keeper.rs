@@ -160,9 +160,11 @@ impl<H: Site> Keeper<H> {
             }
             None => case.in_order(now),
         });
-        for (thing, loss) in lost {
-            warn!(thing = %thing, lost = %listing(&loss), "drift found");
-            self.cases.insert(thing, Case::new(loss, now));
+        self.cases.extend(lost.into_iter().map(|(thing, loss)| (thing, Case::new(loss, now))));
+        for (thing, case) in &mut self.cases {
+            if let Some(loss) = case.announced(now) {
+                warn!(thing = %thing, lost = %listing(loss), "drift found");
+            }
         }
     }
 

@@ -22,6 +22,9 @@ use crate::target::KindTarget;
 use crate::validation::{bond_surroundings, function_obstacle, missing_nic, surroundings};
 use crate::{Drift, Plan, Snapshot, Target, steps_towards};
 
+/// How many ports of one network a repair's findings tell one by one.
+const PORTS_TOLD: usize = 8;
+
 /// What a part of a host's configuration is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -104,7 +107,34 @@ pub fn repair_plan(running: &HostConfig, observed: &HostState, things: &BTreeSet
     let steps = steps_towards(&target, observed);
     let snapshot = Snapshot::of(observed, &target);
     let desired = HostConfig { baselines: baselines(running, running, observed), ..running.clone() };
-    Plan { findings: Findings(lost.iter().map(Loss::finding).collect()), steps, target, snapshot, desired }
+    Plan { findings: told(&lost), steps, target, snapshot, desired }
+}
+
+/// Says what was lost: each thing, but of the ports of a network no more than [`PORTS_TOLD`], and how many more.
+///
+/// What says it is kept with the repair, and all guests of a network may lose their entries at once.
+fn told(lost: &[Loss]) -> Findings {
+    let mut findings = Vec::new();
+    let mut ports = BTreeMap::<&NetworkName, usize>::new();
+    for loss in lost {
+        if let Subject::Port { network, .. } = &loss.thing.subject {
+            let count = ports.entry(network).or_default();
+            *count += 1;
+            if *count > PORTS_TOLD {
+                continue;
+            }
+        }
+        findings.push(loss.finding());
+    }
+    for (network, more) in
+        ports.into_iter().filter_map(|(network, count)| Some((network, count.checked_sub(PORTS_TOLD)?)))
+    {
+        if more > 0 {
+            let message = format!("{}: and {more} more ports", DriftKind::MacTables);
+            findings.push(Finding::info(Code::DriftFound, "", message).about(Subject::Network(network.clone())));
+        }
+    }
+    Findings(findings)
 }
 
 /// A configuration on a host that may lack some of what it needs.

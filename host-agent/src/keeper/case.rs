@@ -40,6 +40,8 @@ pub(super) struct Case {
     /// What was lost when the case was suspended.
     suspended: Option<Vec<Drift>>,
     company: Company,
+    /// When the loss is told of in the log; `None` where it was.
+    announced_at: Option<Instant>,
 }
 
 /// With which others a thing is repaired.
@@ -60,7 +62,14 @@ impl Case {
             trouble: String::new(),
             suspended: None,
             company: Company::All,
+            announced_at: Some(not_before),
         }
+    }
+
+    /// Returns what is lost, once, as soon as it counts as lost.
+    pub(super) fn announced(&mut self, now: Instant) -> Option<&Loss> {
+        let loss = self.loss.as_ref()?;
+        self.announced_at.take_if(|at| *at <= now).map(|_| loss)
     }
 
     /// Notes that the thing is lost.

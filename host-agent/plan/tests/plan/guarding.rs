@@ -244,3 +244,23 @@ async fn a_bridge_that_is_made_anew_is_made_whole() {
     assert!(blue.bridge().unwrap().vlan_filtering, "{blue:?}");
     assert!(!scene.link("bond0").port.unwrap().learning);
 }
+
+#[tokio::test]
+async fn of_many_ports_some_are_told_of_and_the_others_counted() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        for guest in 10..30 {
+            let (domain, tap) = (format!("more{guest}"), format!("vnet{guest}"));
+            world.start_guest(&domain, &format!("52:54:00:00:01:{guest}"), &tap, "blue", None);
+        }
+    });
+    let things = things(&scene);
+    assert_eq!(things.len(), 20);
+    let plan = repair_plan(&scene.running, &scene.host.state(), &things);
+    let told: Vec<&str> = plan.findings.0.iter().map(|finding| finding.subject.as_str()).collect();
+    assert_eq!((told.len(), told[0]), (9, "port vnet10 of network blue"));
+    let last = plan.findings.0.last().unwrap();
+    assert_eq!((last.subject.as_str(), last.message.as_str()), ("network blue", "mac_tables: and 12 more ports"));
+    scene.perform(&plan.steps).await;
+    assert_eq!(lost(&scene), [""; 0], "all of them are repaired");
+}

@@ -1,7 +1,7 @@
 use trestle_model::MacTableManager;
 use trestle_plan::PortChange;
 
-use super::super::case::{PORT_CALM, PORT_GRACE};
+use super::super::case::{Case, PORT_CALM, PORT_GRACE};
 use super::*;
 
 /// A stage whose bridge green has a MAC table that libvirt manages, and two guests.
@@ -115,4 +115,15 @@ async fn all_ports_come_back_in_one_transaction() {
     assert_eq!(subjects, ["port vnet1 of network green", "port vnet2 of network green"]);
     assert_eq!(past[0].request.changes.len(), 1, "{past:#?}");
     assert_eq!(past[1].report.findings[0].subject, "network green");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_is_told_of_once_and_not_before_it_counts_as_lost() {
+    let subject = Subject::Port { network: name("green"), tap: device("vnet1") };
+    let loss = Loss { thing: Thing { subject, kind: DriftKind::MacTables }, drift: Vec::new(), obstacle: None };
+    let now = Instant::now();
+    let mut case = Case::new(loss, now);
+    assert!(case.announced(now + PORT_GRACE / 2).is_none());
+    assert!(case.announced(now + PORT_GRACE).is_some());
+    assert!(case.announced(now + PORT_GRACE * 2).is_none());
 }
