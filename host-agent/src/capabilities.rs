@@ -50,6 +50,7 @@ pub(crate) fn of(
         persistent_hash,
         resolver: ResolverReport {
             nameservers: survey.state.resolver.in_force(),
+            search_domains: survey.state.resolver.search_in_force(),
             keeper: survey.state.resolver.keeper.clone(),
             mechanism: survey.state.resolver.mechanism(),
         },

@@ -9,6 +9,7 @@
 //! | observer | ends, and with it all watches | none: it looks again |
 //! | keeper | ends after the repair that it waits for | none: it looks again |
 //! | leases | ends after all others | none: it tries again |
+//! | routers | ends after all others | none: it listens again |
 //! | carriers | ends after all others | none: leases are renewed by time alone |
 //! | neighbors | ends | none: it listens again |
 //!
@@ -20,7 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use trestle_dhcp::Dhcp;
+use trestle_dhcp::{Dhcp, RouterEars, Routers};
 use trestle_netlink::{ConnectError, Kernel};
 use trestle_proto::FILE_DESCRIPTOR_SET;
 use trestle_serve::deadline::Limits;
@@ -107,7 +108,9 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let dhcp = Dhcp::new(identity(&journal).await?, journal.contents().leases.clone());
     let bus = Bus::default();
     let resolver = NameServers::new(Resolver::new(config.resolv_conf.clone(), bus.clone()), journal.clone());
-    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal.clone());
+    let (routers, router_ears) = hear_routers();
+    let (leases, settlement) =
+        Leases::new(dhcp.clone(), routers, Kernel::connect()?, resolver.clone(), journal.clone())?;
     let carriers = Carriers::new(dhcp.clone(), Kernel::connect()?)?;
     let options = libvirt_options(&config);
     let (lldp, ears) = neighbors::open()?;
@@ -132,6 +135,14 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
         carriers.run(token).await;
         Ok(())
     });
+
+    if let Some(ears) = router_ears {
+        let token = kept_until.clone();
+        keeping.spawn(async move {
+            ears.run(token).await;
+            Ok(())
+        });
+    }
 
     // Cancel safety: an interrupted recovery is owed again at the next start.
     let recovered = tokio::select! {
@@ -161,6 +172,17 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
         libvirt.shutdown().await;
     }
     failed.or(ended).map_or(Ok(()), Err)
+}
+
+/// Opens what hears IPv6 routers; a host on which nobody can hear them has none, and works.
+fn hear_routers() -> (Routers, Option<RouterEars>) {
+    match Routers::open() {
+        Ok((routers, ears)) => (routers, Some(ears)),
+        Err(fault) => {
+            warn!(error = %fault, "routers of IPv6 are not heard: the kernel lacks it, or the agent CAP_NET_RAW");
+            (Routers::deaf(), None)
+        }
+    }
 }
 
 /// Returns the host's identity for DHCPv6, made where there is none yet.

@@ -18,15 +18,14 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
-use trestle_model::{
-    Fence, HostConfig, KeptLease, NameServer, Outcome, SetupRequest, TransactionId, TransactionReport,
-};
+use trestle_model::{Fence, HostConfig, KeptLease, Outcome, SetupRequest, TransactionId, TransactionReport};
 use trestle_plan::PlannedStep;
 use trestle_plan::transaction::Record;
 use trestle_telemetry::chain;
 use uuid::Uuid;
 
 use crate::digest;
+use crate::nameservers::LeasedNames;
 
 mod archive;
 mod error;
@@ -65,20 +64,9 @@ pub struct Contents {
     /// DHCP leases, ordered; those that are over may be among them.
     #[serde(default)]
     pub leases: Vec<KeptLease>,
-    /// What a lease has put in the place of the host's name servers.
+    /// What leases and routers have put in the place of the host's name servers.
     #[serde(default)]
     pub leased_names: Option<LeasedNames>,
-}
-
-/// Name servers of a lease in the resolver's file, and what the file was without them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeasedNames {
-    /// The name servers, in order.
-    pub servers: Vec<NameServer>,
-    /// The file's text beneath; `None` where there was no file.
-    pub beneath: Option<String>,
-    /// The file's text with them.
-    pub written: String,
 }
 
 /// A transaction that has begun and not ended.

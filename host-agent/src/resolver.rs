@@ -8,7 +8,8 @@ mod resolved;
 
 use std::path::PathBuf;
 
-use trestle_model::ResolverState;
+use nix::net::if_::if_nametoindex;
+use trestle_model::{IfName, ResolverState};
 use trestle_plan::{ObserveError, ResolverStep};
 
 use self::file::Found;
@@ -55,6 +56,11 @@ impl Resolver {
             }
             ResolverStep::SetLink { link, names } => resolved::set(&self.bus, &link, &names).await,
         }
+    }
+
+    /// Tells whether there is a device of the name, which alone systemd-resolved can be told of.
+    pub fn knows(link: &IfName) -> bool {
+        if_nametoindex(link.as_str()).is_ok()
     }
 
     async fn blocking<T: Send + 'static>(

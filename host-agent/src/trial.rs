@@ -249,6 +249,7 @@ pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
         default_route: false,
         routes: Vec::new(),
         nameservers: Vec::new(),
+        search_domains: Vec::new(),
         port_isolation: false,
         host_qos: None,
         custom: BTreeMap::new(),

@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_secs(180);
 const SOCKET: &str = "unix:/run/trestle/host-agent.sock";
 const SETUP: &str = "trestle.host.v1.HostAgent/SetupNetworks";
-/// The far end of `eth1`'s cable: a name server that knows one name.
+/// The far end of `eth1`'s cable: a name server that knows one name, and a DHCP server.
 const FAR: &str = "ip netns exec peer sh -ec '
     ip address add 192.0.2.53/24 dev wire1
     dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --bind-interfaces --listen-address=192.0.2.53 \
-        --address=/lab.example/192.0.2.99 --pid-file= >/run/far.log 2>&1 &'";
+        --address=/lab.example/192.0.2.99 --pid-file= --dhcp-range=192.0.2.100,192.0.2.150,1h --no-ping \
+        --dhcp-option=option:router,192.0.2.53 --dhcp-option=option:domain-search,lab.example \
+        --dhcp-leasefile=/run/far.leases >/run/far.log 2>&1 &'";
 /// A hook that tries what its sandbox must not let it do, and says in its refusal what came of it.
 const HOOK: &str = r#"#!/usr/bin/python3
 import json, os, socket, sys
@@ -149,6 +151,7 @@ async fn the_units_bring_networks_up_before_guests_and_name_servers_into_systemd
     host.machine.wait_until(&host.ctl("capabilities --fields boot_id")?, LIMIT).await?;
 
     name_servers_are_systemd_resolveds(&host).await.context("name servers")?;
+    names_of_a_lease_are_systemd_resolveds(&host).await.context("name servers of a lease")?;
     a_hook_is_asked_in_its_sandbox(&host).await.context("the hook")?;
     other_daemons_keep_their_devices(&host).await.context("other daemons")?;
     guests_come_after_their_networks(&mut host).await.context("the reboot")
@@ -200,6 +203,39 @@ async fn name_servers_are_systemd_resolveds(host: &Host) -> Result<()> {
     let refused = host.set_up(&blue("192.0.2.54"), "--check none").await?.expect_err("nobody could set them");
     ensure!(refused.contains("RESOLVER_KEPT"), "{refused}");
     host.run("systemctl unmask --runtime systemd-resolved; systemctl start systemd-resolved").await?;
+    Ok(())
+}
+
+async fn names_of_a_lease_are_systemd_resolveds(host: &Host) -> Result<()> {
+    let told = "192.0.2.53 lab.example ~.";
+    let until = "resolvectl domain blue | grep -q lab.example && resolvectl dns blue | grep -q 192.0.2.53";
+    // An earlier owner's name servers are out of force meanwhile, and others' never touched.
+    let leased = json!({"networks": [{"name": "blue", "nic": "eth1", "defaultRoute": true, "ipv4": {"dhcp": {}}}]});
+    host.unconfirmed(&leased).await?;
+    ensure!(host.names("blue").await? == "192.0.2.53 ~.", "{}", host.names("blue").await?);
+    host.must_set_up(&leased, "--check none").await?;
+    host.machine.wait_until(until, LIMIT).await?;
+    ensure!(host.names("blue").await? == told, "{}", host.names("blue").await?);
+    ensure!(host.names("eth2").await? == "198.51.100.53 corp.example", "{}", host.names("eth2").await?);
+    let resolver = host.capabilities("resolver").await?["resolver"].clone();
+    ensure!(resolver["nameservers"] == json!(["192.0.2.53"]), "{resolver}");
+    ensure!(resolver["searchDomains"] == json!(["lab.example"]), "{resolver}");
+    // The C library searches a short name there.
+    host.machine.wait_until("getent ahostsv4 host | grep -q '^192.0.2.99 '", LIMIT).await?;
+    ensure!(
+        host.must_set_up(&leased, "--check none").await?.contains("unchanged"),
+        "the lease's names are a difference"
+    );
+
+    // What is lost comes back, and the next agent goes on with it.
+    host.run("resolvectl revert blue && systemctl restart trestle-host-agent").await?;
+    host.machine.wait_until(until, LIMIT).await?;
+    // A change that names its own and is not confirmed leaves them as they were.
+    host.unconfirmed(&blue("192.0.2.54")).await?;
+    host.machine.wait_until(until, LIMIT).await?;
+    ensure!(host.names("blue").await? == told, "{}", host.names("blue").await?);
+    host.must_set_up(&blue("192.0.2.53"), "--check none --commit").await?;
+    ensure!(host.names("blue").await? == "192.0.2.53 ~.", "{}", host.names("blue").await?);
     Ok(())
 }
 

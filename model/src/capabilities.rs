@@ -69,6 +69,9 @@ pub struct Capabilities {
 pub struct ResolverReport {
     /// The name servers, in the order in which they are asked; none where somebody else keeps them.
     pub nameservers: Vec<String>,
+    /// The domains in which short names are searched, in order; none where somebody else keeps them.
+    #[serde(default)]
+    pub search_domains: Vec<String>,
     /// Who else keeps them, for people; `None` where a network may name them.
     pub keeper: Option<String>,
     /// Through what a network's name servers are set; `None` where somebody else keeps them.
@@ -197,6 +200,20 @@ pub struct NicReport {
     /// What is done about that, by kind.
     #[serde(default)]
     pub repairs: Vec<Repair>,
+    /// Whether the host has it.
+    #[serde(default)]
+    pub presence: Presence,
+}
+
+/// Whether a host has a NIC that is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It has.
+    #[default]
+    Present,
+    /// It has not: only what is to be set on it is known, and the rest says nothing.
+    Missing,
 }
 
 /// What a NIC's hardware and its driver tell; each is none where they do not.

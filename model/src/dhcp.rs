@@ -36,6 +36,9 @@ pub struct DhcpClientSpec {
     /// Whether the lease's name servers become the host's: the network owns the default route, and names none itself.
     #[serde(default)]
     pub nameservers: bool,
+    /// Whether the lease's search domains become the host's: the network owns the default route, and names none itself.
+    #[serde(default)]
+    pub search_domains: bool,
 }
 
 /// A DHCP client as it is.

@@ -9,6 +9,7 @@
 pub mod fleet;
 
 mod address;
+mod advertisement;
 mod autoconf;
 mod bond;
 mod bridge;
@@ -37,6 +38,7 @@ mod state;
 mod statistics;
 
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
+pub use advertisement::{Advertised, RouterPreference};
 pub use autoconf::{AcceptRa, AddrGenMode, Ipv6Autoconf};
 pub use bond::{
     BadBondOption, Bond, BondMode, BondOption, BondOptions, BondPort, BondPortLink, BondSpec, Lacp, Settable,
@@ -44,8 +46,8 @@ pub use bond::{
 pub use bridge::{BridgeNumber, BridgeNumbers, BridgeOption, BridgeOptions, BridgeSpec, Contradiction, same_time};
 pub use capabilities::{
     BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
-    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, ResolverReport, UncommittedChange,
-    VlanReport,
+    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, Presence, ResolverReport,
+    UncommittedChange, VlanReport,
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
@@ -67,7 +69,10 @@ pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, 
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use qos::{BadRate, BitRate, Egress, HostQos, Shaping, TrafficClass};
 pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, NicChange, Scope, SetupOptions, SetupRequest};
-pub use resolver::{BadNameServer, LinkDomain, LinkNames, LinkServer, NameServer, ResolverMechanism, ResolverState};
+pub use resolver::{
+    BadNameServer, BadSearchDomain, LinkDomain, LinkNames, LinkServer, NameServer, ResolverMechanism, ResolverNames,
+    ResolverState, SearchDomain,
+};
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, StaticRoute, VlanId};
+use crate::{
+    BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, ResolverNames, SearchDomain,
+    StaticRoute, VlanId,
+};
 
 /// A network on a host, described whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,10 @@ pub struct NetworkSpec {
     /// Name servers of the host, in order; empty keeps what the host has. Only with the default route.
     #[serde(default)]
     pub nameservers: Vec<NameServer>,
+    /// Domains in which the host searches short names, in order; empty keeps what the host has. Only with the default
+    /// route.
+    #[serde(default)]
+    pub search_domains: Vec<SearchDomain>,
     /// Whether guests' ports are isolated from one another.
     #[serde(default)]
     pub port_isolation: bool,
@@ -91,6 +98,11 @@ impl NetworkSpec {
     /// Tells whether libvirt is to manage a MAC table here: asked for, and there is a bridge.
     pub const fn is_managed(&self) -> bool {
         matches!((&self.topology, self.mac_table_manager), (Topology::Bridged(_), MacTableManager::Libvirt))
+    }
+
+    /// Returns what the network says of the host's resolver.
+    pub fn resolver_names(&self) -> ResolverNames {
+        ResolverNames { servers: self.nameservers.clone(), search: self.search_domains.clone() }
     }
 
     /// Returns the device below the bridge: the VLAN device or the southbound itself.

@@ -103,6 +103,9 @@ pub struct VirtualFunction {
     pub driver: Option<String>,
     /// Its device in the host's network namespace.
     pub device: Option<IfName>,
+    /// Devices that stand on that, in whichever namespace, ordered: a guest's macvtap, a VLAN, a bridge that it is a port of.
+    #[serde(default)]
+    pub uppers: Vec<String>,
 }
 
 /// A NIC's rings, in descriptors.
@@ -234,12 +237,13 @@ impl VirtualFunctions {
 }
 
 impl VirtualFunction {
-    /// The driver by which a guest, or another program beside the kernel, has a function.
+    /// The driver by which guests have a function as a rule.
     pub const GUESTS_DRIVER: &str = "vfio-pci";
 
-    /// Tells whether a guest has it.
-    pub fn is_passed_on(&self) -> bool {
-        self.driver.as_deref() == Some(Self::GUESTS_DRIVER)
+    /// Tells whether somebody else has it: a driver, and no device of the host's. It is a guest's, a program's beside the
+    /// kernel, or its device is in another network namespace.
+    pub const fn is_passed_on(&self) -> bool {
+        self.driver.is_some() && self.device.is_none()
     }
 }
 

@@ -1,4 +1,6 @@
-//! Name servers, and where programs find them: in a file, or through systemd-resolved.
+//! Name servers and search domains, and where programs find them: in a file, or through systemd-resolved.
+
+mod search;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::IfName;
+
+pub use search::{BadSearchDomain, SearchDomain};
 
 /// Says why a name server is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +37,15 @@ pub struct NameServer {
     zone: Option<IfName>,
 }
 
+/// What programs resolve names with. What is empty is not said: the host keeps what it has of that.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResolverNames {
+    /// Name servers, best first.
+    pub servers: Vec<NameServer>,
+    /// Domains in which short names are searched, in order.
+    pub search: Vec<SearchDomain>,
+}
+
 /// The host's resolver configuration: `resolv.conf`, or what systemd-resolved has where it keeps that file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ResolverState {
@@ -40,9 +53,13 @@ pub struct ResolverState {
     pub keeper: Option<String>,
     /// The file's text; `None` where there is none, or where somebody else keeps it.
     pub text: Option<String>,
-    /// The name servers that leases have put in the place of those in the text, for as long as they are in force.
+    /// The name servers that leases and routers have put in the place of the configured ones, for as long as they are in
+    /// force.
     #[serde(default)]
     pub leased: Vec<NameServer>,
+    /// The search domains that leases and routers have put in the place of the configured ones.
+    #[serde(default)]
+    pub leased_search: Vec<SearchDomain>,
     /// What systemd-resolved asks through each device that has something of its own; `None` where it does not keep the name
     /// servers, or does not answer.
     #[serde(default)]
@@ -100,19 +117,48 @@ impl NameServer {
     }
 }
 
+impl ResolverNames {
+    /// Tells whether nothing is said.
+    pub const fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.search.is_empty()
+    }
+}
+
 impl LinkNames {
-    /// Returns what a device has whose name servers are asked for all names.
+    /// Returns what a device has whose name servers are asked for all names, and whose domains are searched.
     ///
     /// *Source*: `Domains=` in `systemd.network(5)`: the routing-only domain `~.` outweighs every other device's default.
-    pub fn for_all_names(servers: &[NameServer]) -> Self {
+    pub fn for_all_names(names: &ResolverNames) -> Self {
         let server = |server: &NameServer| LinkServer { address: server.address, port: 0, name: String::new() };
         let everything = LinkDomain { domain: ".".to_owned(), route_only: true };
-        Self { servers: servers.iter().map(server).collect(), domains: vec![everything] }
+        let searched = names.search.iter().map(searched);
+        Self { servers: names.servers.iter().map(server).collect(), domains: searched.chain([everything]).collect() }
+    }
+
+    /// Returns the same with these names in the place of those that it has; what they do not say stays.
+    #[must_use]
+    pub fn with(&self, names: &ResolverNames) -> Self {
+        let given = Self::for_all_names(names);
+        let servers = if names.servers.is_empty() { self.servers.clone() } else { given.servers };
+        let is_for_all = |domain: &&LinkDomain| domain.domain == "." && domain.route_only;
+        let mut domains: Vec<LinkDomain> = if names.search.is_empty() {
+            self.domains.iter().filter(|domain| !is_for_all(domain)).cloned().collect()
+        } else {
+            names.search.iter().map(searched).collect()
+        };
+        let of_all = if names.servers.is_empty() { &self.domains } else { &given.domains };
+        domains.extend(of_all.iter().find(is_for_all).cloned());
+        Self { servers, domains }
     }
 
     /// Tells whether its name servers are asked for all names.
     pub fn are_for_all(&self) -> bool {
         self.domains.iter().any(|domain| domain.domain == "." && domain.route_only)
+    }
+
+    /// Tells whether it says nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.domains.is_empty()
     }
 }
 
@@ -126,9 +172,15 @@ impl ResolverState {
         }
     }
 
-    /// Returns the name servers that programs ask: those of leases, else those that are configured.
+    /// Returns the name servers that programs ask: those of leases and routers, else those that are configured.
     pub fn in_force(&self) -> Vec<String> {
         if self.leased.is_empty() { self.nameservers() } else { self.leased.iter().map(ToString::to_string).collect() }
+    }
+
+    /// Returns the domains that programs search: those of leases and routers, else those that are configured.
+    pub fn search_in_force(&self) -> Vec<String> {
+        let leased = &self.leased_search;
+        if leased.is_empty() { self.search() } else { leased.iter().map(ToString::to_string).collect() }
     }
 
     /// Returns the name servers that are configured, in order; one that is written in another way is told as the model
@@ -137,31 +189,37 @@ impl ResolverState {
     /// *Shape*: of systemd-resolved, those that are asked for all names, else those of all devices.
     pub fn nameservers(&self) -> Vec<String> {
         if let Some(links) = &self.links {
-            let exclusive = links.values().any(LinkNames::are_for_all);
-            let asked = links.iter().filter(|(_, names)| names.are_for_all() || !exclusive);
-            return asked.flat_map(|(link, names)| names.servers.iter().map(|server| server.text_on(link))).collect();
+            return asked(links).flat_map(|(link, names)| names.servers.iter().map(|s| s.text_on(link))).collect();
         }
         let given = self.text.iter().flat_map(|text| text.lines()).filter_map(nameserver);
         given.map(|text| NameServer::from_str(text).map_or_else(|_| text.to_owned(), |s| s.to_string())).collect()
     }
 
-    /// Returns the text with these name servers in the place of the old ones, and every other line as it is.
-    pub fn with_nameservers(&self, servers: &[NameServer]) -> String {
-        let lines: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
-        let mut text = String::new();
-        let mut pending = Some(lines);
-        for line in self.text.iter().flat_map(|text| text.split_inclusive('\n')) {
-            if nameserver(line).is_some() {
-                text.extend(pending.take());
-            } else {
-                text.push_str(line);
-            }
+    /// Returns the search domains that are configured, in order, as the model writes them.
+    ///
+    /// *Shape*: of systemd-resolved, those of the devices whose name servers are told; of the file, those of the last line
+    /// that gives some, which outweighs the others.
+    pub fn search(&self) -> Vec<String> {
+        let written = |text: &str| text.parse().map_or_else(|_| text.to_owned(), |d: SearchDomain| d.to_string());
+        if let Some(links) = &self.links {
+            let domains = asked(links).flat_map(|(_, names)| &names.domains).filter(|domain| !domain.route_only);
+            return domains.map(|domain| written(&domain.domain)).collect();
         }
-        if let Some(lines) = pending {
-            if !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(&lines);
+        let last = self.text.iter().flat_map(|text| text.lines()).filter_map(search_list).next_back();
+        last.into_iter().flat_map(str::split_whitespace).map(written).collect()
+    }
+
+    /// Returns the text with these names in the place of the old ones, and every other line as it is; what is not said
+    /// stays, too.
+    pub fn with_names(&self, names: &ResolverNames) -> String {
+        let mut text = self.text.clone().unwrap_or_default();
+        if !names.search.is_empty() {
+            let domains: Vec<&str> = names.search.iter().map(SearchDomain::as_str).collect();
+            text = replaced(&text, |line| search_list(line).is_some(), format!("search {}\n", domains.join(" ")));
+        }
+        if !names.servers.is_empty() {
+            let lines = names.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+            text = replaced(&text, |line| nameserver(line).is_some(), lines);
         }
         text
     }
@@ -217,6 +275,45 @@ impl fmt::Display for NameServer {
     }
 }
 
+/// Returns what systemd-resolved has for the devices whose name servers are asked for all names, else for all devices.
+fn asked(links: &BTreeMap<IfName, LinkNames>) -> impl Iterator<Item = (&IfName, &LinkNames)> {
+    let exclusive = links.values().any(LinkNames::are_for_all);
+    links.iter().filter(move |(_, names)| names.are_for_all() || !exclusive)
+}
+
+fn searched(domain: &SearchDomain) -> LinkDomain {
+    LinkDomain { domain: domain.to_string(), route_only: false }
+}
+
+/// Returns a text with `lines` where the first of the old ones stood, else at the end, and without the old ones.
+fn replaced(before: &str, is_old: impl Fn(&str) -> bool, lines: String) -> String {
+    let mut text = String::new();
+    let mut pending = Some(lines);
+    for line in before.split_inclusive('\n') {
+        if is_old(line) {
+            text.extend(pending.take());
+        } else {
+            text.push_str(line);
+        }
+    }
+    if let Some(lines) = pending {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&lines);
+    }
+    text
+}
+
+/// Returns the search list that a line of the file gives.
+///
+/// *Source*: `resolv.conf(5)`: `domain` gives a list of one.
+fn search_list(line: &str) -> Option<&str> {
+    ["search", "domain"]
+        .into_iter()
+        .find_map(|keyword| line.strip_prefix(keyword).filter(|rest| rest.starts_with([' ', '\t'])))
+}
+
 /// Returns the name server that a line of the file gives.
 ///
 /// *Source*: `resolv.conf(5)`: the keyword begins in the first column, and white space follows.
@@ -266,7 +363,7 @@ mod tests {
             (Some("nameservers 1\n"), format!("nameservers 1\n{new}")),
         ] {
             let state = ResolverState { text: before.map(str::to_owned), ..ResolverState::default() };
-            let text = state.with_nameservers(&servers);
+            let text = state.with_names(&ResolverNames { servers: servers.to_vec(), search: Vec::new() });
             assert_eq!(text, after);
             let state = ResolverState { text: Some(text), ..ResolverState::default() };
             assert_eq!(state.nameservers(), ["192.0.2.53", "2001:db8::53"]);
@@ -276,11 +373,54 @@ mod tests {
     #[test]
     fn of_systemd_resolved_those_asked_for_all_names_count() {
         let [eth0, eth1] = ["eth0", "eth1"].map(|name| IfName::parse(name).unwrap());
-        let usual = LinkNames { domains: Vec::new(), ..LinkNames::for_all_names(&["192.0.2.1".parse().unwrap()]) };
+        let names = |server: &str| ResolverNames { servers: vec![server.parse().unwrap()], search: Vec::new() };
+        let usual = LinkNames { domains: Vec::new(), ..LinkNames::for_all_names(&names("192.0.2.1")) };
         let mut links = BTreeMap::from([(eth0, usual)]);
         let state = |links: &BTreeMap<_, _>| ResolverState { links: Some(links.clone()), ..ResolverState::default() };
         assert_eq!(state(&links).nameservers(), ["192.0.2.1"]);
-        links.insert(eth1, LinkNames::for_all_names(&["fe80::1%eth1".parse().unwrap()]));
+        links.insert(eth1, LinkNames::for_all_names(&names("fe80::1%eth1")));
         assert_eq!(state(&links).nameservers(), ["fe80::1%eth1"]);
+    }
+
+    #[test]
+    fn search_domains_take_the_place_of_those_that_count() {
+        let names = ResolverNames {
+            servers: Vec::new(),
+            search: vec!["corp.example".parse().unwrap(), "lab".parse().unwrap()],
+        };
+        for (before, was, after) in [
+            (None, vec![], "search corp.example lab\n"),
+            (
+                Some("domain example.org\nnameserver 192.0.2.1\nsearch a.example B.example.\n"),
+                vec!["a.example", "b.example"],
+                "search corp.example lab\nnameserver 192.0.2.1\n",
+            ),
+            (Some("searching x"), vec![], "searching x\nsearch corp.example lab\n"),
+        ] {
+            let state = ResolverState { text: before.map(str::to_owned), ..ResolverState::default() };
+            assert_eq!(state.search(), was);
+            let text = state.with_names(&names);
+            assert_eq!(text, after);
+            let state = ResolverState { text: Some(text), ..ResolverState::default() };
+            assert_eq!(state.search(), ["corp.example", "lab"]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_of_a_device_stays() {
+        let names = |servers: &[&str], search: &[&str]| ResolverNames {
+            servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+            search: search.iter().map(|domain| domain.parse().unwrap()).collect(),
+        };
+        let has = LinkNames::for_all_names(&names(&["192.0.2.1"], &["a.example"]));
+        for (given, expected) in [
+            (names(&[], &[]), "192.0.2.1 for a.example, ~."),
+            (names(&["192.0.2.2"], &[]), "192.0.2.2 for a.example, ~."),
+            (names(&[], &["b.example"]), "192.0.2.1 for b.example, ~."),
+            (names(&["192.0.2.2"], &["b.example"]), "192.0.2.2 for b.example, ~."),
+        ] {
+            assert_eq!(has.with(&given).to_string(), expected);
+        }
+        assert_eq!(LinkNames::default().with(&names(&[], &["b.example"])).to_string(), "none for b.example");
     }
 }

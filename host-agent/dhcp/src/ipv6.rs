@@ -151,6 +151,7 @@ mod tests {
             default_route: false,
             source_table: None,
             nameservers: false,
+            search_domains: false,
         }
     }
 

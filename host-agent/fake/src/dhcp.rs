@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Net};
-use trestle_model::{DhcpClient, DhcpClientSpec, DhcpState, IfName, IpFamily, Lease, NameServer, ResolverState};
-use trestle_plan::{DhcpStep, KernelStep, leased_nameservers, meaning};
+use trestle_model::{
+    DhcpClient, DhcpClientSpec, DhcpState, HostConfig, IfName, IpFamily, Lease, ResolverNames, ResolverState,
+};
+use trestle_plan::{DhcpStep, KernelStep, meaning, names_meant};
 
 use crate::kernel::Kernel;
 
@@ -92,9 +94,10 @@ impl Dhcp {
         }
     }
 
-    /// Returns the name servers of leases that are the host's, where nobody else keeps them.
-    pub(crate) fn nameservers(&self, resolver: &ResolverState) -> Vec<NameServer> {
-        if resolver.keeper.is_some() { Vec::new() } else { leased_nameservers(&self.clients) }
+    /// Returns the names of leases that are the host's, where nobody else keeps them.
+    pub(crate) fn names(&self, resolver: &ResolverState) -> ResolverNames {
+        let meant = names_meant(&self.clients, &HostConfig::default(), &[]).filter(|_| resolver.keeper.is_none());
+        meant.map(|meant| meant.names).unwrap_or_default()
     }
 
     fn ask(&mut self, spec: &DhcpClientSpec, kernel: &mut Kernel) {

@@ -83,11 +83,18 @@ impl World {
         self
     }
 
-    /// Gives a NIC a virtual function that a guest has.
+    /// Gives a NIC a virtual function that a guest, or another program, has by a driver.
     #[must_use]
-    pub fn passed_on_function(mut self, nic: &str) -> Self {
-        let driver = Some(VirtualFunction::GUESTS_DRIVER.to_owned());
-        self.functions(nic).push(VirtualFunction { driver, ..VirtualFunction::default() });
+    pub fn passed_on_function(mut self, nic: &str, driver: &str) -> Self {
+        self.functions(nic).push(VirtualFunction { driver: Some(driver.to_owned()), ..VirtualFunction::default() });
+        self
+    }
+
+    /// Puts a device that the model does not know, such as a guest's macvtap, on the last virtual function of a NIC.
+    #[must_use]
+    pub fn upper_of_function(mut self, nic: &str, upper: &str) -> Self {
+        let last = self.functions(nic).last_mut().expect("a function that was added");
+        last.uppers.push(upper.to_owned());
         self
     }
 
@@ -359,10 +366,11 @@ impl World {
 
     /// Returns what an observation returns.
     pub(crate) fn state(&self) -> HostState {
+        let leased = self.dhcp.names(&self.resolver);
         let mut state = HostState {
             kernel: self.kernel.state.clone(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
-            resolver: ResolverState { leased: self.dhcp.nameservers(&self.resolver), ..self.resolver.clone() },
+            resolver: ResolverState { leased: leased.servers, leased_search: leased.search, ..self.resolver.clone() },
             managers: self.managers.clone(),
             features: self.features.clone(),
             dhcp: self.dhcp.clients.clone(),

@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use trestle_model::{IfName, VirtualFunction, VirtualFunctions};
 
+const UPPER: &str = "upper_";
+
 /// Reads a NIC's virtual functions below `sys`; none of what cannot have any.
 pub(crate) fn read(sys: &Path, name: &IfName, index: u32) -> Option<VirtualFunctions> {
     let device = device(sys, name, index)?;
@@ -46,7 +48,19 @@ fn function(folder: &Path) -> VirtualFunction {
     let device = fs::read_dir(folder.join("net")).ok().and_then(|mut devices| devices.next());
     let device = device.and_then(Result::ok).and_then(|entry| IfName::parse(entry.file_name().to_str()?).ok());
     let last_of = |path: &Path| Some(fs::canonicalize(path).ok()?.file_name()?.to_str()?.to_owned());
-    VirtualFunction { bus_address: last_of(folder), driver: last_of(&folder.join("driver")), device }
+    let uppers = device.as_ref().map(|device| uppers(&folder.join("net").join(device.as_str()))).unwrap_or_default();
+    VirtualFunction { bus_address: last_of(folder), driver: last_of(&folder.join("driver")), device, uppers }
+}
+
+/// Returns the names of what stands on a device, whichever kind it is.
+///
+/// *Source*: `__netdev_adjacent_dev_insert` in the kernel's `net/core/dev.c`: a link `upper_NAME` in the device's folder.
+fn uppers(device: &Path) -> Vec<String> {
+    let entries = fs::read_dir(device).into_iter().flatten().filter_map(Result::ok);
+    let upper = |entry: fs::DirEntry| Some(entry.file_name().to_str()?.strip_prefix(UPPER)?.to_owned());
+    let mut uppers: Vec<String> = entries.filter_map(upper).collect();
+    uppers.sort();
+    uppers
 }
 
 fn number<T: FromStr>(path: &Path) -> Option<T> {
@@ -59,7 +73,8 @@ mod tests {
 
     use super::*;
 
-    /// Makes a folder like `/sys` with a physical function that has two of seven, one of them a guest's.
+    /// Makes a folder like `/sys` with a physical function that has four of seven: a guest's, a program's, and one that a
+    /// guest's macvtap stands on.
     fn sys() -> tempfile::TempDir {
         let sys = tempfile::tempdir().unwrap();
         let folder = |path: &str| {
@@ -71,13 +86,16 @@ mod tests {
         fs::write(class.join("ifindex"), "2\n").unwrap();
         symlink(&pf, class.join("device")).unwrap();
         fs::write(pf.join("sriov_totalvfs"), "7\n").unwrap();
-        fs::write(pf.join("sriov_numvfs"), "2\n").unwrap();
-        for (number, driver) in [(0, "igbvf"), (1, "vfio-pci")] {
+        fs::write(pf.join("sriov_numvfs"), "4\n").unwrap();
+        for (number, driver) in [(0, "igbvf"), (1, "vfio-pci"), (2, "uio_pci_generic"), (3, "igbvf")] {
             let function = folder(&format!("devices/0000:01:10.{number}"));
             symlink(folder(&format!("drivers/{driver}")), function.join("driver")).unwrap();
             symlink(&function, pf.join(format!("virtfn{number}"))).unwrap();
         }
         folder("devices/0000:01:10.0/net/eth5");
+        for upper in ["upper_macvtap0", "upper_br0", "lower_x", "queues"] {
+            folder(&format!("devices/0000:01:10.3/net/eth6/{upper}"));
+        }
         folder("class/net/lo");
         sys
     }
@@ -90,11 +108,15 @@ mod tests {
     fn reads_each_function_with_its_driver_and_its_device() {
         let sys = sys();
         let vfs = read(sys.path(), &name("eth0"), 2).unwrap();
-        assert_eq!((vfs.most, vfs.count()), (7, 2));
-        let [one, other] = vfs.functions.as_slice() else { panic!("{vfs:?}") };
+        assert_eq!((vfs.most, vfs.count()), (7, 4));
+        let [one, other, uio, carrying] = vfs.functions.as_slice() else { panic!("{vfs:?}") };
         assert_eq!((one.bus_address.as_deref(), one.driver.as_deref()), (Some("0000:01:10.0"), Some("igbvf")));
         assert_eq!((one.device.clone(), other.device.clone()), (Some(name("eth5")), None));
-        assert!(other.is_passed_on() && !one.is_passed_on());
+        assert!(other.is_passed_on() && uio.is_passed_on() && !one.is_passed_on());
+        assert_eq!(
+            (one.uppers.len(), carrying.uppers.as_slice()),
+            (0, ["br0", "macvtap0"].map(str::to_owned).as_slice())
+        );
     }
 
     #[test]
@@ -110,10 +132,10 @@ mod tests {
     fn writes_a_number_once() {
         let sys = sys();
         let file = sys.path().join("devices/0000:01:00.0/sriov_numvfs");
-        set(sys.path(), &name("eth0"), 2, 2).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "2\n");
-        fs::write(&file, "").unwrap();
         set(sys.path(), &name("eth0"), 2, 4).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "4");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "4\n");
+        fs::write(&file, "").unwrap();
+        set(sys.path(), &name("eth0"), 2, 2).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "2");
     }
 }

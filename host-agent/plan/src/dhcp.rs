@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_model::{
     AcceptRa, Address, AddressOrigin, DhcpClient, DhcpClientSpec, HostConfig, HostState, IfName, IpFamily, Ipv4Config,
-    Lease, NameServer, NetworkSpec, Route, Rule,
+    Lease, NetworkSpec, ResolverNames, Route, Rule,
 };
 
 use crate::composition::{SOURCE_PRIORITY, any};
@@ -35,8 +35,8 @@ pub struct LeaseMeaning {
     pub routes: Vec<Route>,
     /// Rules by which what leaves from the address goes by its network's own gateway.
     pub rules: Vec<Rule>,
-    /// Name servers that become the host's, best first.
-    pub nameservers: Vec<NameServer>,
+    /// Name servers and search domains that become the host's, best first.
+    pub names: ResolverNames,
 }
 
 /// Returns what a client's lease means for the kernel; `None` without a lease.
@@ -56,18 +56,13 @@ pub fn meaning(client: &DhcpClient) -> Option<LeaseMeaning> {
         no_prefix_route: false,
     };
     let (routes, rules) = (routes(&client.spec, lease), rules(&client.spec, lease));
-    Some(LeaseMeaning { address, routes, rules, nameservers: nameservers(&client.spec, lease) })
+    Some(LeaseMeaning { address, routes, rules, names: names(&client.spec, lease) })
 }
 
-/// Returns the name servers that the leases of all clients mean for the host, as many as resolvers look at.
-pub fn leased_nameservers(clients: &[DhcpClient]) -> Vec<NameServer> {
-    let mut servers: Vec<NameServer> = Vec::new();
-    for server in clients.iter().filter_map(meaning).flat_map(|meant| meant.nameservers) {
-        if servers.len() < NameServer::LIMIT && !servers.contains(&server) {
-            servers.push(server);
-        }
-    }
-    servers
+/// Returns the names that leases mean for the host, each client's with its device.
+pub(crate) fn leased_names(clients: &[DhcpClient]) -> impl Iterator<Item = (IfName, ResolverNames)> {
+    let meant = clients.iter().filter_map(|client| Some((client.spec.link.clone(), meaning(client)?.names)));
+    meant.filter(|(_, names)| !names.is_empty())
 }
 
 /// Returns what of `target` waits for a server or a router: the devices whose default route is to come with a lease or
@@ -145,9 +140,10 @@ pub(crate) fn clients(spec: &NetworkSpec) -> Vec<DhcpClientSpec> {
         family,
         segment: segment.clone(),
         default_route: spec.default_route,
-        // The gateway of IPv6 is a router's, which the kernel puts into the main table or nowhere.
+        // The gateway of IPv6 is a router's, and what it means is told by its advertisements.
         source_table: source_table.filter(|_| family == IpFamily::Ipv4),
         nameservers: spec.default_route && spec.nameservers.is_empty(),
+        search_domains: spec.default_route && spec.search_domains.is_empty(),
     };
     let mut clients = Vec::new();
     if spec.ipv4 == Ipv4Config::Dhcp {
@@ -211,14 +207,16 @@ fn rules(spec: &DhcpClientSpec, lease: &Lease) -> Vec<Rule> {
     source_table(spec, lease).map(rule).into_iter().collect()
 }
 
-/// Returns the name servers of a lease that can be asked; an IPv6 link-local one is on the client's link.
-fn nameservers(spec: &DhcpClientSpec, lease: &Lease) -> Vec<NameServer> {
+/// Returns the names of a lease that are legal and not the network's own affair; an IPv6 link-local server is on the
+/// client's link.
+fn names(spec: &DhcpClientSpec, lease: &Lease) -> ResolverNames {
     let named = |server: &IpAddr| match server {
         IpAddr::V6(address) if address.is_unicast_link_local() => format!("{address}%{}", spec.link).parse().ok(),
         IpAddr::V4(_) | IpAddr::V6(_) => server.to_string().parse().ok(),
     };
-    let given = lease.nameservers.iter().filter(|_| spec.nameservers);
-    given.filter_map(named).collect()
+    let servers = lease.nameservers.iter().filter(|_| spec.nameservers).filter_map(named).collect();
+    let domains = lease.search.iter().filter(|_| spec.search_domains);
+    ResolverNames { servers, search: domains.filter_map(|domain| domain.parse().ok()).collect() }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use std::borrow::Borrow;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, IfName, LibvirtNetwork,
-    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverState, Route, Rule, same_time,
+    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverNames, ResolverState, Route, Rule,
+    same_time,
 };
 
 pub(crate) use self::bond::{active_change, bond_change};
@@ -191,8 +192,8 @@ pub(crate) fn client_change<C: Borrow<DhcpClientSpec>>(target: &DhcpTarget, has:
 /// keeps the name servers, or where they were kept otherwise before.
 pub(crate) fn resolver_change(target: &ResolverTarget, is: &ResolverState) -> Vec<ResolverStep> {
     match (is.mechanism(), &target.names) {
-        (Some(ResolverMechanism::File), NamesTarget::Naming { servers, .. }) if names(servers) != is.nameservers() => {
-            vec![ResolverStep::Write { text: Some(is.with_nameservers(servers)) }]
+        (Some(ResolverMechanism::File), NamesTarget::Naming { names, .. }) if !are_in(names, is) => {
+            vec![ResolverStep::Write { text: Some(is.with_names(names)) }]
         }
         (Some(ResolverMechanism::File), NamesTarget::AsBefore(before))
             if before.links.is_none() && before.text != is.text =>
@@ -210,7 +211,9 @@ pub(crate) fn resolver_change(target: &ResolverTarget, is: &ResolverState) -> Ve
 fn link_change(target: &NamesTarget, link: &IfName, is: &ResolverState) -> Option<ResolverStep> {
     let has = is.links.as_ref().and_then(|links| links.get(link)).cloned().unwrap_or_default();
     let names = match target {
-        NamesTarget::Naming { servers, device, .. } if device == link => LinkNames::for_all_names(servers),
+        NamesTarget::Naming { names, device, .. } if device == link && names.servers.is_empty() => has.with(names),
+        NamesTarget::Naming { names, device, .. } if device == link => LinkNames::for_all_names(names),
+        NamesTarget::Naming { names, .. } if names.servers.is_empty() => return None,
         NamesTarget::Naming { .. } | NamesTarget::NotThrough(_) if has.are_for_all() => LinkNames::default(),
         NamesTarget::Naming { .. } | NamesTarget::NotThrough(_) => return None,
         NamesTarget::AsBefore(before) => before.links.as_ref()?.get(link)?.clone(),
@@ -218,8 +221,12 @@ fn link_change(target: &NamesTarget, link: &IfName, is: &ResolverState) -> Optio
     (names != has).then(|| ResolverStep::SetLink { link: link.clone(), names })
 }
 
-fn names(servers: &[NameServer]) -> Vec<String> {
-    servers.iter().map(ToString::to_string).collect()
+/// Tells whether a file says these names; what they do not say may be anything.
+fn are_in(names: &ResolverNames, is: &ResolverState) -> bool {
+    let texts = |given: &[NameServer]| given.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let domains: Vec<String> = names.search.iter().map(ToString::to_string).collect();
+    (names.servers.is_empty() || texts(&names.servers) == is.nameservers())
+        && (domains.is_empty() || domains == is.search())
 }
 
 /// Returns the forwarding entry that has to go, or the one that has to come; `None` where nothing differs.
@@ -264,6 +271,11 @@ pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) 
     differing
 }
 
+/// Tells whether a router advertised a route.
+pub(crate) const fn is_advertised(route: &Route) -> bool {
+    route.protocol == PROTOCOL_ADVERTISED
+}
+
 /// Tells whether a route is a default route of the host.
 pub(crate) fn is_default(route: &Route) -> bool {
     route.is_main() && route.destination.prefix_len() == 0
@@ -276,10 +288,11 @@ pub(crate) fn is_same_path(one: &Route, other: &Route) -> bool {
 }
 
 /// Tells whether a route comes and goes by itself: the kernel made it for an address, a router advertised it, or it is
-/// one of a lease in force.
+/// one of a lease in force, or of a router in its network's own table.
 pub(crate) fn is_automatic(route: &Route, link: &Link) -> bool {
     match (route.protocol, route.destination) {
         (PROTOCOL_ADVERTISED, _) => true,
+        (LEASE_PROTOCOL, IpNet::V6(_)) if Route::SOURCE_TABLES.contains(&route.table) => true,
         (LEASE_PROTOCOL, _) => link.addresses.iter().any(|address| address.origin == AddressOrigin::Dhcp),
         (PROTOCOL_KERNEL, IpNet::V6(_)) => route.metric == METRIC_IPV6_PREFIX,
         (PROTOCOL_KERNEL, IpNet::V4(_)) => {

@@ -66,7 +66,13 @@ pub(crate) fn verify_on(target: &Target, census: &Census<'_>) -> Vec<Drift> {
         match step {
             ResolverStep::Write { text } => {
                 let wanted = ResolverState { text, ..ResolverState::default() };
-                drift.note(Object::Resolver, "name servers", servers(&wanted), servers(resolver));
+                let searched_alike = wanted.search() == resolver.search();
+                if searched_alike || wanted.nameservers() != resolver.nameservers() {
+                    drift.note(Object::Resolver, "name servers", servers(&wanted), servers(resolver));
+                }
+                if !searched_alike {
+                    drift.note(Object::Resolver, "search domains", search(&wanted), search(resolver));
+                }
             }
             ResolverStep::SetLink { link, names } => {
                 let has = resolver.links.iter().find_map(|links| links.get(&link)).cloned().unwrap_or_default();
@@ -402,6 +408,11 @@ fn servers(resolver: &ResolverState) -> String {
         (Some(_), true) => "none".to_owned(),
         (Some(_), false) => servers.join(", "),
     }
+}
+
+fn search(resolver: &ResolverState) -> String {
+    let domains = resolver.search();
+    if domains.is_empty() { "none".to_owned() } else { domains.join(" ") }
 }
 
 fn route_text(route: &Route) -> String {

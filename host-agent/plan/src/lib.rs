@@ -15,6 +15,7 @@ pub mod target;
 pub mod transaction;
 pub mod undo;
 
+mod advertised;
 mod census;
 mod composition;
 mod dhcp;
@@ -30,8 +31,9 @@ mod step;
 mod steps;
 mod validation;
 
+pub use advertised::{NamesMeant, Steering, attended, names_meant, steering};
 pub use composition::compose;
-pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, leased_nameservers, meaning, missing_leases, resumption};
+pub use dhcp::{LEASE_PROTOCOL, LeaseMeaning, meaning, missing_leases, resumption};
 pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use keeping::{Loss, Subject, Thing, losses, repair_plan};

@@ -169,6 +169,7 @@ pub fn merge(running: &HostConfig, request: &SetupRequest) -> HostConfig {
             entry.spec.default_route = false;
             // They belong to the default route, and the host keeps them until somebody names others.
             entry.spec.nameservers.clear();
+            entry.spec.search_domains.clear();
         }
     }
     if let Some(fence) = request.options.fence {

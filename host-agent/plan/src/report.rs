@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use trestle_model::{
-    BridgeReport, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, LldpNeighbor, MacTableReport,
-    NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, Owner, PortReport, Route,
-    VlanReport,
+    BridgeReport, Egress, FdbState, GuestPort, HostConfig, HostState, IfName, Link, LinkKind, LldpNeighbor,
+    MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware, NicReport, NicState,
+    Owner, PortReport, Presence, Route, VlanReport,
 };
 
 pub use self::bond::bond_reports;
@@ -26,7 +26,8 @@ pub fn network_reports(config: &HostConfig, observed: &HostState) -> Vec<Network
     config.networks.values().map(|entry| network_report(config, entry, &ground)).collect()
 }
 
-/// Reports the devices that a network can stand on, ordered by name.
+/// Reports the devices that a network can stand on, ordered by name; those that are missing and that something is to be
+/// set on come last.
 ///
 /// `hardware` is what hardware and drivers tell, and `neighbors` what those on the wire do, as far as it was read.
 pub fn nic_reports(
@@ -38,7 +39,27 @@ pub fn nic_reports(
     let census = Census::of(observed);
     let ground = Ground::of(config, &census);
     let nics = observed.kernel.links.values().filter(|link| is_hardware(&link.kind));
-    nics.map(|link| NicReport {
+    let missing = config.nics.iter().filter(|(name, _)| !observed.kernel.links.contains_key(*name));
+    let missing = missing.map(|(name, entry)| NicReport {
+        name: name.clone(),
+        mac: None,
+        permanent_mac: None,
+        mtu: Mtu::ETHERNET,
+        max_mtu: None,
+        up: false,
+        carrier: false,
+        master: None,
+        addresses: Vec::new(),
+        hardware: NicHardware::default(),
+        lldp_neighbors: Vec::new(),
+        egress: Egress::default(),
+        configured: Some(entry.clone()),
+        settings: NicState::default(),
+        drift: settings_drift(config, &ground, name),
+        repairs: Vec::new(),
+        presence: Presence::Missing,
+    });
+    let present = nics.map(|link| NicReport {
         name: link.name.clone(),
         mac: link.mac,
         permanent_mac: link.permanent_mac,
@@ -55,8 +76,9 @@ pub fn nic_reports(
         settings: link.settings.clone(),
         drift: settings_drift(config, &ground, &link.name),
         repairs: Vec::new(),
-    })
-    .collect()
+        presence: Presence::Present,
+    });
+    present.chain(missing).collect()
 }
 
 /// Returns what of a NIC's settings differs from what Trestle is told; what was not read is no difference.

@@ -43,6 +43,7 @@ pub fn net(network: &str) -> Net {
         default_route: false,
         routes: Vec::new(),
         nameservers: Vec::new(),
+        search_domains: Vec::new(),
         port_isolation: false,
         host_qos: None,
         custom: BTreeMap::new(),
@@ -143,6 +144,13 @@ impl Net {
     #[must_use]
     pub fn nameserver(mut self, server: &str) -> Self {
         self.0.nameservers.push(server.parse().expect(LEGAL));
+        self
+    }
+
+    /// Adds a search domain.
+    #[must_use]
+    pub fn search(mut self, domain: &str) -> Self {
+        self.0.search_domains.push(domain.parse().expect(LEGAL));
         self
     }
 

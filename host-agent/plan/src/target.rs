@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NameServer, NicValues,
-    ResolverState, Route, Rule, Shaping, VlanId,
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NicValues,
+    ResolverNames, ResolverState, Route, Rule, Shaping, VlanId,
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};
@@ -211,8 +211,8 @@ pub struct ResolverTarget {
 pub enum NamesTarget {
     /// These, in this order. Every other line of `resolv.conf` stays as it is.
     Naming {
-        /// The name servers.
-        servers: Vec<NameServer>,
+        /// The name servers and search domains.
+        names: ResolverNames,
         /// The device through which systemd-resolved asks them, for all names.
         device: IfName,
         /// Other devices of Trestle's networks: what an earlier owner of the default route left there for all names goes.

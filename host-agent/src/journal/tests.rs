@@ -7,6 +7,7 @@ use trestle_plan::transaction::Phase;
 use uuid::Uuid;
 
 use super::*;
+use crate::nameservers::LeasedPlace;
 use crate::trial::{BOUND, reopen};
 
 /// Set in a child process: the folder that it writes until it is killed.
@@ -101,8 +102,8 @@ fn whole_change() -> Change {
         leases: Some(vec![lease()]),
         leased_names: Some(Some(LeasedNames {
             servers: vec!["192.0.2.53".parse().unwrap()],
-            beneath: None,
-            written: "nameserver 192.0.2.53\n".to_owned(),
+            search: Vec::new(),
+            place: LeasedPlace::File { beneath: None, written: "nameserver 192.0.2.53\n".to_owned() },
         })),
         durability: Durability::Disk,
     }

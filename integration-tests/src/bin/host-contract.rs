@@ -13,7 +13,7 @@ use host_agent::nameservers::NameServers;
 use host_agent::resolver::{RESOLV_CONF, Resolver};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use trestle_dhcp::Dhcp;
+use trestle_dhcp::{Dhcp, Routers};
 use trestle_model::IfName;
 use trestle_netlink::Kernel;
 use trestle_plan::contract::{self, Verdict};
@@ -31,7 +31,8 @@ async fn main() -> Result<ExitCode> {
     let dhcp = Dhcp::new(Uuid::new_v4(), Vec::new());
     let journal = Journal::open(folder.path()).await?;
     let resolver = NameServers::new(Resolver::new(RESOLV_CONF.into(), Bus::default()), journal.clone());
-    let (leases, settlement) = Leases::new(dhcp.clone(), Kernel::connect()?, resolver.clone(), journal);
+    let (leases, settlement) =
+        Leases::new(dhcp.clone(), Routers::deaf(), Kernel::connect()?, resolver.clone(), journal)?;
     let mut keeping = JoinSet::new();
     keeping.spawn(leases.run(CancellationToken::new()));
     let host = RealHost::connect(release.trim().to_owned(), Some(libvirt), dhcp, settlement, resolver).await?;

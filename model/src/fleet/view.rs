@@ -443,6 +443,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         default_route: attachment.default_route,
         routes: Vec::new(),
         nameservers: Vec::new(),
+        search_domains: Vec::new(),
         port_isolation: false,
         host_qos: None,
         custom: BTreeMap::new(),

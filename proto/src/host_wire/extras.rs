@@ -1,8 +1,8 @@
-//! What of a network is kept for others: name servers for the host's programs, custom values for hooks.
+//! What of a network is kept for others: name servers and search domains for the host's programs, custom values for hooks.
 
 use std::collections::BTreeMap;
 
-use trestle_model::{Code, Finding, NameServer};
+use trestle_model::{Code, Finding, NameServer, SearchDomain};
 
 use crate::form::{Form, quoted};
 
@@ -33,6 +33,31 @@ pub(crate) fn read_nameservers(form: &mut Form, path: &str, given: &[String]) ->
     if given.len() > NameServer::LIMIT {
         let message =
             format!("{} name servers are given, and programs look at {} only", given.len(), NameServer::LIMIT);
+        form.note(Finding::error(Code::TooLong, path, message).remedy("leave the last ones out"));
+    }
+    read
+}
+
+/// Reads search domains, and notes every violation under its own path.
+pub(crate) fn read_search_domains(form: &mut Form, path: &str, given: &[String]) -> Vec<SearchDomain> {
+    let mut read: Vec<SearchDomain> = Vec::new();
+    for (position, text) in given.iter().enumerate() {
+        let path = format!("{path}[{position}]");
+        match text.parse::<SearchDomain>() {
+            Ok(domain) if read.contains(&domain) => {
+                let finding = Finding::error(Code::Duplicate, path, format!("search domain {domain} is given twice"));
+                form.note(finding.remedy("give each search domain once"));
+            }
+            Ok(domain) => read.push(domain),
+            Err(bad) => {
+                let finding = Finding::error(Code::NameInvalid, path, format!("search domain {} {bad}", quoted(text)));
+                form.note(finding.remedy("write it as lab.example"));
+            }
+        }
+    }
+    if given.len() > SearchDomain::LIMIT {
+        let message =
+            format!("{} search domains are given, and programs look at {} only", given.len(), SearchDomain::LIMIT);
         form.note(Finding::error(Code::TooLong, path, message).remedy("leave the last ones out"));
     }
     read

@@ -7,7 +7,7 @@ use trestle_model::{
 
 use super::{
     build_ipv4, build_ipv6, build_options, build_qos, build_routes, read_custom, read_ipv4, read_ipv6,
-    read_nameservers, read_options, read_qos, read_routes,
+    read_nameservers, read_options, read_qos, read_routes, read_search_domains,
 };
 use crate::form::Form;
 use crate::host::v1 as wire;
@@ -64,10 +64,15 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
     }
     let routes = read_routes(form, &format!("{path}.routes"), &network.routes);
     let nameservers = read_nameservers(form, &format!("{path}.nameservers"), &network.nameservers);
-    if !network.nameservers.is_empty() && !network.default_route {
-        let message = "name servers are given for a network that does not own the default route";
-        let finding = Finding::error(Code::NameserversOffDefaultRoute, format!("{path}.nameservers"), message);
-        form.note(finding.remedy("claim default_route, or leave the name servers out"));
+    let search_domains = read_search_domains(form, &format!("{path}.search_domains"), &network.search_domains);
+    let given = [
+        ("nameservers", "name servers", network.nameservers.is_empty()),
+        ("search_domains", "search domains", network.search_domains.is_empty()),
+    ];
+    for (name, what, _) in given.into_iter().filter(|(_, _, is_empty)| !is_empty && !network.default_route) {
+        let message = format!("{what} are given for a network that does not own the default route");
+        let finding = Finding::error(Code::NameserversOffDefaultRoute, format!("{path}.{name}"), message);
+        form.note(finding.remedy(format!("claim default_route, or leave the {what} out")));
     }
     let host_qos = read_qos(form, &format!("{path}.host_qos"), network.host_qos.as_ref());
     let custom = read_custom(form, &format!("{path}.custom"), network.custom.iter());
@@ -92,6 +97,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         default_route: network.default_route,
         routes,
         nameservers,
+        search_domains,
         port_isolation: network.port_isolation,
         host_qos,
         custom,
@@ -126,6 +132,7 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         port_isolation: spec.port_isolation,
         host_qos: spec.host_qos.as_ref().map(build_qos),
         custom: spec.custom.clone().into_iter().collect(),
+        search_domains: spec.search_domains.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -97,7 +97,8 @@ fn read_function(form: &mut Form, path: &str, function: &wire::VirtualFunctionRe
     let told = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let device = told(&function.device)
         .and_then(|name| form.name(&format!("{path}.device"), &name, Code::NameInvalid, IfName::parse));
-    VirtualFunction { bus_address: told(&function.bus_address), driver: told(&function.driver), device }
+    let (bus_address, driver) = (told(&function.bus_address), told(&function.driver));
+    VirtualFunction { bus_address, driver, device, uppers: function.upper_devices.clone() }
 }
 
 fn build_function(function: &VirtualFunction) -> wire::VirtualFunctionReport {
@@ -105,6 +106,7 @@ fn build_function(function: &VirtualFunction) -> wire::VirtualFunctionReport {
         bus_address: function.bus_address.clone().unwrap_or_default(),
         driver: function.driver.clone().unwrap_or_default(),
         device: function.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+        upper_devices: function.uppers.clone(),
     }
 }
 

@@ -10,9 +10,9 @@ use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
     DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, GuestPort, IfName, IpFamily,
     KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
-    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Repair, RepairState,
-    RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange,
-    VirtualFunction, VirtualFunctions, VlanId, VlanReport,
+    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Presence, Repair,
+    RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
+    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -118,6 +118,7 @@ fn client() -> impl Strategy<Value = DhcpClient> {
             default_route,
             source_table: (!default_route).then_some(0x4000_0007),
             nameservers: default_route,
+            search_domains: default_route,
         }
     });
     let state = select(vec![DhcpState::Searching, DhcpState::Verifying, DhcpState::Bound, DhcpState::Renewing]);
@@ -236,6 +237,7 @@ fn nic() -> impl Strategy<Value = NicReport> {
                 settings,
                 drift,
                 repairs,
+                presence: if up { Presence::Present } else { Presence::Missing },
             },
         )
 }
@@ -249,6 +251,7 @@ fn set() -> impl Strategy<Value = (Option<NicEntry>, NicState, Vec<String>, Vec<
     let features = proptest::collection::btree_map(feature_name(), feature, 0..3);
     let text = || option::of("[a-z0-9:.]{1,12}");
     let function = (text(), text(), option::of(if_name())).prop_map(|(bus_address, driver, device)| VirtualFunction {
+        uppers: driver.iter().cloned().collect(),
         bus_address,
         driver,
         device,
@@ -394,6 +397,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 persistent_hash: text(7),
                 resolver: ResolverReport {
                     nameservers: vec![text(0)],
+                    search_domains: vec![text(1)],
                     keeper: Some(text(1)).filter(|text| !text.is_empty()),
                     mechanism: [None, Some(ResolverMechanism::File), Some(ResolverMechanism::SystemdResolved)]
                         [usize::from(dirty) + usize::from(connected)],

@@ -178,6 +178,9 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                     }),
                 };
                 let nameservers = if default_route { servers } else { Vec::new() };
+                let searched = ["lab.example".parse().unwrap(), "example.org".parse().unwrap()];
+                let search_domains =
+                    searched.into_iter().take(if default_route { nameservers.len() } else { 0 }).collect();
                 let port_isolation = port_isolation && matches!(topology, Topology::Bridged(_));
                 let vlan = vlan.filter(|_| nic.is_some());
                 // Every other name is a bond's.
@@ -197,6 +200,7 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                     default_route,
                     routes,
                     nameservers,
+                    search_domains,
                     port_isolation,
                     host_qos,
                     custom,

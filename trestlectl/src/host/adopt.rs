@@ -102,8 +102,8 @@ struct Below {
 
 /// Finds what the bridge stands on.
 fn below(capabilities: &Capabilities, bridge: &BridgeDevice, uplink: Option<&str>) -> Result<Below, Failure> {
-    let nics =
-        capabilities.nics.iter().map(|nic| (&nic.name, Below { nic: Some(nic.name.clone()), ..Below::default() }));
+    let nics = capabilities.nics.iter().filter(|nic| !nic.missing);
+    let nics = nics.map(|nic| (&nic.name, Below { nic: Some(nic.name.clone()), ..Below::default() }));
     let vlans = capabilities.vlans.iter().map(|vlan| {
         let (nic, device) = (Some(vlan.base.clone()), Some(vlan.name.clone()));
         (&vlan.name, Below { nic, vlan_id: Some(vlan.vlan_id), device })

@@ -43,10 +43,11 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
         let heads = ["NETWORK", "DEVICE", "BRIDGED", "MTU", "MACS BY LIBVIRT", "ADDRESSES", "DRIFT"];
         output::table(heads, capabilities.networks.iter().map(network))?;
     }
-    if !capabilities.nics.is_empty() {
+    let present: Vec<_> = capabilities.nics.iter().filter(|nic| !nic.missing).collect();
+    if !present.is_empty() {
         output::data("")?;
         let heads = ["NIC", "MAC", "MTU", "UP", "CARRIER", "MBIT/S", "DRIVER", "BUS", "MASTER", "WIRED TO"];
-        output::table(heads, capabilities.nics.iter().map(device))?;
+        output::table(heads, present.into_iter().map(device))?;
     }
     let tuned: Vec<_> = capabilities.nics.iter().filter_map(nic::row).collect();
     if !tuned.is_empty() {

@@ -233,6 +233,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         default_route: false,
         routes: Vec::new(),
         nameservers: Vec::new(),
+        search_domains: Vec::new(),
         port_isolation: false,
         host_qos: None,
         custom: BTreeMap::new(),

@@ -28,6 +28,7 @@ fn spec(name: &str) -> NetworkSpec {
         default_route: false,
         routes: Vec::new(),
         nameservers: Vec::new(),
+        search_domains: Vec::new(),
         port_isolation: false,
         host_qos: None,
         custom: BTreeMap::new(),

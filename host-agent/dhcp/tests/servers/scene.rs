@@ -123,7 +123,15 @@ impl Drop for Server {
 
 pub(crate) fn spec(family: IpFamily) -> DhcpClientSpec {
     let link = IfName::parse("v0").unwrap();
-    DhcpClientSpec { segment: link.clone(), link, family, default_route: true, source_table: None, nameservers: false }
+    DhcpClientSpec {
+        segment: link.clone(),
+        link,
+        family,
+        default_route: true,
+        source_table: None,
+        nameservers: false,
+        search_domains: false,
+    }
 }
 
 /// Begins with the leases of an earlier run.

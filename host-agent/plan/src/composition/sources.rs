@@ -44,10 +44,12 @@ impl Composition<'_> {
     }
 }
 
-/// Tells whether a network has a table of its own; one by DHCP has it as soon as a lease brings a gateway.
+/// Tells whether a network has a table of its own; one by DHCP has it as soon as a lease brings a gateway, one that hears
+/// routers as soon as there is one.
 pub(crate) fn is_source_routed(spec: &NetworkSpec) -> bool {
     let (ipv4, ipv6) = gateways(spec);
-    !spec.default_route && (ipv4.is_some() || ipv6.is_some() || spec.ipv4 == Ipv4Config::Dhcp)
+    let comes_by_itself = spec.ipv4 == Ipv4Config::Dhcp || spec.ipv6.hears_routers();
+    !spec.default_route && (ipv4.is_some() || ipv6.is_some() || comes_by_itself)
 }
 
 /// Returns the routes of a network's own table; none where it has none.

@@ -13,6 +13,7 @@ pub(super) async fn clients_come_and_go<H: Host>(bench: &Bench<'_, H>) -> Result
         default_route,
         source_table: None,
         nameservers: false,
+        search_domains: false,
     };
     let stop = |link: &IfName| DhcpStep::Stop { link: link.clone(), family: IpFamily::Ipv4 };
     let (nic, other) = (&bench.nic, &bench.other_nic);

@@ -4,8 +4,15 @@ use super::*;
 
 fn client(default_route: bool, lease: Lease) -> DhcpClient {
     let (link, segment) = (IfName::parse("blue").unwrap(), IfName::parse("eth0").unwrap());
-    let spec =
-        DhcpClientSpec { link, family: IpFamily::Ipv4, segment, default_route, source_table: None, nameservers: false };
+    let spec = DhcpClientSpec {
+        link,
+        family: IpFamily::Ipv4,
+        segment,
+        default_route,
+        source_table: None,
+        nameservers: false,
+        search_domains: false,
+    };
     DhcpClient { spec, state: DhcpState::Bound, lease: Some(lease), problem: None }
 }
 
@@ -74,20 +81,31 @@ fn a_network_off_the_default_route_answers_through_the_leases_own_gateway() {
 }
 
 #[test]
-fn name_servers_of_all_leases_are_as_many_as_resolvers_look_at() {
-    let given = |servers: &[&str]| {
-        let mut client = client(true, lease("192.0.2.50/24", &[], &[]));
-        client.spec.nameservers = true;
-        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
-        client.lease = client.lease.map(|lease| Lease { nameservers: servers, ..lease });
-        client
+fn names_of_leases_are_those_that_are_legal_and_left_to_them() {
+    let texts = |client: &DhcpClient| {
+        let all = leased_names(std::slice::from_ref(client));
+        let texts = all.flat_map(|(link, names)| {
+            let servers: Vec<String> = names.servers.iter().map(ToString::to_string).collect();
+            let search: Vec<String> = names.search.iter().map(ToString::to_string).collect();
+            [link.to_string(), servers.join(" "), search.join(" ")]
+        });
+        texts.collect::<Vec<_>>().join(" | ")
     };
-    let (four, six) = (given(&["192.0.2.1", "0.0.0.0", "192.0.2.2"]), given(&["fe80::1", "192.0.2.1", "2001:db8::1"]));
-    let texts: Vec<String> = leased_nameservers(&[four, six]).iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["192.0.2.1", "192.0.2.2", "fe80::1%blue"]);
-    let mut silent = given(&["192.0.2.1"]);
-    silent.spec.nameservers = false;
-    assert_eq!(leased_nameservers(&[silent]), []);
+    let mut client = client(true, lease("192.0.2.50/24", &[], &[]));
+    client.lease = client.lease.map(|lease| Lease {
+        nameservers: ["192.0.2.1", "0.0.0.0", "fe80::1"].map(|server| server.parse().unwrap()).to_vec(),
+        search: ["LAB.example.", "not a domain"].map(str::to_owned).to_vec(),
+        ..lease
+    });
+    for (nameservers, search_domains, expected) in [
+        (true, true, "blue | 192.0.2.1 fe80::1%blue | lab.example"),
+        (true, false, "blue | 192.0.2.1 fe80::1%blue | "),
+        (false, true, "blue |  | lab.example"),
+        (false, false, ""),
+    ] {
+        (client.spec.nameservers, client.spec.search_domains) = (nameservers, search_domains);
+        assert_eq!(texts(&client), expected);
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub fn kinds() -> Vec<Kind> {
         kind("change the number of virtual functions", [other().set()], []).with_nics([set_vfs("eth0", 2)], [set_vfs("eth0", 3)]),
         kind("return a NIC to what it was", [other().set()], []).with_nics([set_nic("eth1", None, None, &[("rx-gro", false)])], [unset_nic("eth1")]),
         kind("set name servers", [], [addressed().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route().nameserver("192.0.2.53").set()]),
+        kind("set search domains", [], [addressed().ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route().search("lab.example").search("example.org").set()]),
         kind("move the default route", [routed().set(), other().set()], [claiming().set()]),
         kind("move a network to another NIC", [addressed().set()], [addressed().on("eth1").set()]),
         kind("tag a network", [other().set()], [other().vlan(10).set()]),

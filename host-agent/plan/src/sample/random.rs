@@ -253,6 +253,9 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
             if gated {
                 network = network.nameserver(&format!("10.{number}.0.53"));
             }
+            if routed {
+                network = network.search(&format!("net{number}.example"));
+            }
         }
         let ipv6 = if mtu < 1280 { Ipv6::None } else { ipv6 };
         let speaks_ipv6 = !matches!(ipv6, Ipv6::None);

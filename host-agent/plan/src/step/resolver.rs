@@ -38,11 +38,13 @@ impl fmt::Display for ResolverStep {
             Self::Write { text } => text.clone(),
             Self::SetLink { link, names } => return write!(f, "set name servers of {link} to {names}"),
         };
-        let servers = ResolverState { text, ..ResolverState::default() }.nameservers();
+        let state = ResolverState { text, ..ResolverState::default() };
+        let (servers, search) = (state.nameservers(), state.search());
         if servers.is_empty() {
-            f.write_str("set no name servers")
+            f.write_str("set no name servers")?;
         } else {
-            write!(f, "set name servers to {}", servers.join(", "))
+            write!(f, "set name servers to {}", servers.join(", "))?;
         }
+        if search.is_empty() { Ok(()) } else { write!(f, " and search {}", search.join(", ")) }
     }
 }

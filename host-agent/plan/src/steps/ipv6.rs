@@ -1,10 +1,10 @@
 //! IPv6 of a device: whether it has it, and what of routers it hears.
 
-use trestle_model::IfName;
+use trestle_model::{AddressOrigin, IfName};
 
 use super::Draft;
-use crate::difference::autoconf_change;
-use crate::target::LinkWanted;
+use crate::difference::{autoconf_change, is_advertised};
+use crate::target::{LinkWanted, MasterTarget};
 use crate::{AutoconfChange, KernelStep};
 
 impl Draft<'_> {
@@ -45,6 +45,35 @@ impl Draft<'_> {
             let step = KernelStep::SetAutoconf { link: name.clone(), change };
             self.plan_kernel(step, &wanted.why, "autoconfiguration differs");
         }
+    }
+
+    /// Tells whether a bridge has something of routers, and moves to another segment.
+    ///
+    /// *Shape*: an uplink that leaves it is the sign; a guest's port is none.
+    pub(super) fn is_to_hear_other_routers(&self, name: &IfName, wanted: &LinkWanted) -> bool {
+        let Some(link) = self.now.link(name).filter(|link| link.bridge().is_some() && !link.ipv6_disabled) else {
+            return false;
+        };
+        let has_address = link.addresses.iter().any(|address| address.origin == AddressOrigin::Auto);
+        let has_route = self.now.routes(name).iter().any(is_advertised);
+        if wanted.ipv6_disabled != Some(false) || !(has_address || has_route) {
+            return false;
+        }
+        let is_uplink = |port: &IfName| self.now.link(port).and_then(|port| port.master.as_ref()) == Some(name);
+        let leaves = |wanted: &LinkWanted| match &wanted.master {
+            MasterTarget::PortOf(master) => master != name,
+            MasterTarget::Free => true,
+            MasterTarget::Leave => false,
+        };
+        let moved = self.target.present().filter(|(_, wanted)| leaves(wanted)).map(|(port, _)| port);
+        moved.chain(self.target.absent().map(|(port, _)| port)).any(is_uplink)
+    }
+
+    /// Takes what routers of a segment have brought away, and with it what the kernel knows of them: switched on again, it
+    /// asks those of the new one.
+    pub(super) fn forget_routers(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let step = KernelStep::SetIpv6Disabled { link: name.clone(), disabled: true };
+        self.plan_kernel(step, &wanted.why, "routers of another segment are to be heard");
     }
 
     pub(super) fn switch_ipv6(&mut self, name: &IfName, wanted: &LinkWanted) {

@@ -309,6 +309,8 @@ impl<'a> Draft<'a> {
             }
             if wanted.ipv6_disabled == Some(true) {
                 self.switch_ipv6(name, wanted);
+            } else if self.is_to_hear_other_routers(name, wanted) {
+                self.forget_routers(name, wanted);
             }
         }
     }

@@ -229,9 +229,10 @@ fn default_route(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings:
 
 /// Finds who else keeps the name servers. A restore does not ask: it brings the network up without them.
 fn resolver(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
-    if let Some(keeper) = rivals.census.state.resolver.keeper.as_ref().filter(|_| !spec.nameservers.is_empty()) {
+    if let Some(keeper) = rivals.census.state.resolver.keeper.as_ref().filter(|_| !spec.resolver_names().is_empty()) {
         let message = format!("the host's name servers are kept by another: {keeper}");
-        let finding = error(spec, Code::ResolverKept, field, "nameservers", message);
+        let name = if spec.nameservers.is_empty() { "search_domains" } else { "nameservers" };
+        let finding = error(spec, Code::ResolverKept, field, name, message);
         findings.push(finding.remedy("configure them there and leave them out here, or make resolv.conf a plain file"));
     }
 }

@@ -1,6 +1,6 @@
 //! Virtual functions that would go: the kernel takes another number only from none, so every change removes all.
 
-use trestle_model::{AddressOrigin, Code, Finding, HostConfig, HostState, IfName, LinkKind};
+use trestle_model::{AddressOrigin, Code, Finding, HostConfig, HostState, IfName, LinkKind, VirtualFunction};
 
 /// Returns what keeps a NIC from having `count` virtual functions: those that it has, where something uses one.
 pub(crate) fn obstacle(nic: &IfName, count: u32, configs: &[&HostConfig], state: &HostState) -> Option<Finding> {
@@ -9,11 +9,16 @@ pub(crate) fn obstacle(nic: &IfName, count: u32, configs: &[&HostConfig], state:
     for (number, function) in vfs.functions.iter().enumerate() {
         if function.is_passed_on() {
             let address = function.bus_address.as_deref().unwrap_or("somewhere");
-            users.push(format!("a guest, of function {number} at {address}"));
+            let who = match function.driver.as_deref() {
+                Some(driver) if driver != VirtualFunction::GUESTS_DRIVER => format!("whoever has it by {driver}"),
+                Some(_) | None => "a guest".to_owned(),
+            };
+            users.push(format!("{who}, of function {number} at {address}"));
         }
         if let Some(device) = &function.device {
             users.extend(users_of(device, configs, state));
         }
+        users.extend(function.uppers.iter().map(|upper| format!("device {upper}")));
     }
     if users.is_empty() {
         return None;

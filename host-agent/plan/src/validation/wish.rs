@@ -51,10 +51,14 @@ fn gateways(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
 }
 
 fn nameservers(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
-    if !spec.nameservers.is_empty() && !spec.default_route {
-        let message = "name servers are given for a network that does not own the default route";
-        let finding = error(spec, Code::NameserversOffDefaultRoute, field, "nameservers", message);
-        findings.push(finding.remedy("claim the default route, or leave the name servers out"));
+    let given = [
+        ("nameservers", "name servers", spec.nameservers.is_empty()),
+        ("search_domains", "search domains", spec.search_domains.is_empty()),
+    ];
+    for (name, what, _) in given.into_iter().filter(|(_, _, is_empty)| !is_empty && !spec.default_route) {
+        let message = format!("{what} are given for a network that does not own the default route");
+        let finding = error(spec, Code::NameserversOffDefaultRoute, field, name, message);
+        findings.push(finding.remedy(format!("claim the default route, or leave the {what} out")));
     }
 }
 

@@ -116,3 +116,23 @@ async fn a_default_router_that_has_to_come_is_waited_for() {
     let plan = scene.apply(&request([with_gateway.set()])).await;
     assert_eq!(missing_leases(&plan.target, &scene.host.state()), []);
 }
+
+#[tokio::test]
+async fn a_bridge_that_moves_to_another_segment_hears_the_routers_there_and_back() {
+    let world =
+        World::default().nic("eth0").nic("eth1").router("eth0", "2001:db8:9::/64").router("eth1", "2001:db8:8::/64");
+    let mut scene = Scene::new(world);
+    let on = |nic: &str| request([net("mgmt").on(nic).ipv6_by(Ipv6Config::Auto).set()]);
+    scene.apply(&on("eth0")).await;
+    assert!(advertised(&scene, "mgmt").0[0].starts_with("2001:db8:9:"));
+    let plan = scene.apply(&on("eth1")).await;
+    let made = advertised(&scene, "mgmt").0;
+    assert!(made.len() == 1 && made[0].starts_with("2001:db8:8:"), "{made:?} by {}", lines(&plan.steps));
+    assert!(scene.plan(&on("eth1")).steps.is_empty());
+    undo(&scene, &plan).await;
+    let made = advertised(&scene, "mgmt").0;
+    assert!(made.len() == 1 && made[0].starts_with("2001:db8:9:"), "{made:?}");
+    // What stays on its segment keeps its addresses, whoever else joins or leaves.
+    let tuned = scene.apply(&request([net("mgmt").on("eth0").ipv6_by(Ipv6Config::Auto).mtu(1400).set()])).await;
+    assert!(!lines(&tuned.steps).contains("IPv6"), "{}", lines(&tuned.steps));
+}

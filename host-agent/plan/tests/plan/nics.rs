@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_fake_host::World;
-use trestle_model::{Code, LinkKind, NicChange, NicSpec, NicState, Offload, RingSizes, SetupRequest};
+use trestle_model::{Code, LinkKind, NicChange, NicSpec, NicState, Offload, Presence, RingSizes, SetupRequest};
 use trestle_plan::sample::{Change, request as changes, set_nic, set_vfs, unset_nic};
 use trestle_plan::{
     KernelStep, Thing, losses, nic_reports, plan, repair_plan, restore_plan, steps_towards, undo_target, verify,
@@ -98,8 +98,13 @@ async fn virtual_functions_that_are_used_keep_their_number() {
         assert_eq!(found, [(Code::VfsInUse, "nics[0].sriov_vfs")]);
         assert_eq!(findings[0].related, expected);
     };
-    used(world().passed_on_function("eth0"), request([set_vfs("eth0", 2)]), &["a guest, of function 0 at somewhere"]);
+    let passed_on = |driver: &str| world().passed_on_function("eth0", driver);
+    used(passed_on("vfio-pci"), request([set_vfs("eth0", 2)]), &["a guest, of function 0 at somewhere"]);
+    let others = ["whoever has it by uio_pci_generic, of function 0 at somewhere"];
+    used(passed_on("uio_pci_generic"), request([set_vfs("eth0", 2)]), &others);
     let with_device = || world().virtual_function("eth0", "eth0v0");
+    let tapped = with_device().upper_of_function("eth0", "macvtap0");
+    used(tapped, request([set_vfs("eth0", 0)]), &["device macvtap0"]);
     let bridged = with_device().foreign_bridge("br9").port("br9", "eth0v0");
     used(bridged, request([set_vfs("eth0", 0)]), &["device br9"]);
     used(with_device().foreign_vlan("eth0v0.7", "eth0v0", 7), request([set_vfs("eth0", 0)]), &["device eth0v0.7"]);
@@ -119,7 +124,8 @@ async fn virtual_functions_that_are_used_keep_their_number() {
 async fn virtual_functions_that_a_guest_has_are_neither_restored_nor_kept() {
     let mut scene = Scene::new(world());
     scene.apply(&request([set_vfs("eth0", 4)])).await;
-    let other = Scene { host: Scene::new(world().passed_on_function("eth0")).host, running: scene.running.clone() };
+    let other =
+        Scene { host: Scene::new(world().passed_on_function("eth0", "vfio-pci")).host, running: scene.running.clone() };
     let restoration = restore_plan(&other.running, &other.host.state());
     let skipped: Vec<_> = restoration.skipped.iter().map(|found| (found.code, found.subject.as_str())).collect();
     assert_eq!((skipped, lines(&restoration.steps).as_str()), (vec![(Code::VfsInUse, "eth0")], ""));
@@ -204,4 +210,16 @@ async fn what_somebody_alters_is_told_and_comes_back() {
     // What Trestle was not told of is left as others have set it.
     assert_eq!(lines(&repair.steps), "set rings of eth0: rx 512");
     assert_eq!(things(&scene), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn what_is_to_be_set_on_a_missing_nic_is_told_of() {
+    let mut scene = Scene::new(world());
+    scene.apply(&request([set_vfs("eth0", 2)])).await;
+    let gone = Scene::new(World::default().nic("eth7")).host.state();
+    let reports = nic_reports(&scene.running, &gone, &Default::default(), &Default::default());
+    let told: Vec<_> = reports.iter().map(|report| (report.name.as_str(), report.presence)).collect();
+    assert_eq!(told, [("eth7", Presence::Present), ("eth0", Presence::Missing)]);
+    let vfs = reports[1].configured.as_ref().map(|entry| entry.spec.vfs);
+    assert_eq!((vfs, reports[1].drift.len()), (Some(Some(2)), 1), "{:?}", reports[1].drift);
 }

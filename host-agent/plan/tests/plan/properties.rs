@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use trestle_fake_host::World;
-use trestle_model::{AcceptRa, FdbEntry, FdbState, GuestInterface, HostState, IfName, LinkNames, MacAddr};
+use trestle_model::{
+    AcceptRa, FdbEntry, FdbState, GuestInterface, HostState, IfName, LinkNames, MacAddr, ResolverNames,
+};
 use trestle_plan::sample::random::{Meddling, Nic, Round, meddlings, nics, rounds};
 use trestle_plan::sample::{Change, acceptable, untouched};
 use trestle_plan::{
@@ -60,7 +62,8 @@ fn world(nics: Vec<Nic>) -> World {
             world = world.foreign_vlan(&format!("lan{number}"), &name, 99);
         }
     }
-    let before = LinkNames::for_all_names(&["192.0.2.53".parse().unwrap()]);
+    let names = ResolverNames { servers: vec!["192.0.2.53".parse().unwrap()], search: Vec::new() };
+    let before = LinkNames::for_all_names(&names);
     if resolved { world.resolved("eth0", before) } else { world }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trestle_fake_host::World;
-use trestle_model::{Code, LinkNames};
+use trestle_model::{Code, LinkNames, ResolverNames};
 use trestle_plan::{network_reports, plan, steps_towards, undo_target};
 
 use super::scene::{Net, Scene, if_name, lines, net, remove, request};
@@ -55,8 +55,8 @@ async fn a_name_server_that_somebody_changed_is_drift() {
 #[tokio::test]
 async fn systemd_resolved_is_told_for_the_networks_device_and_undone_device_by_device() {
     let named = |servers: &[&str]| {
-        let servers: Vec<_> = servers.iter().map(|server| server.parse().unwrap()).collect();
-        LinkNames::for_all_names(&servers)
+        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        LinkNames::for_all_names(&ResolverNames { servers, search: Vec::new() })
     };
     let foreign = LinkNames { domains: Vec::new(), ..named(&["198.51.100.53"]) };
     let mut scene = Scene::new(World::default().nic("eth0").nic("eth1").resolved("eth1", foreign.clone()));
@@ -88,20 +88,53 @@ async fn systemd_resolved_is_told_for_the_networks_device_and_undone_device_by_d
     assert_eq!(links(&scene), told);
 }
 
+#[tokio::test]
+async fn search_domains_are_set_beside_name_servers_or_alone_and_given_back() {
+    let mut scene = Scene::new(world());
+    let plan = scene.apply(&request([blue().search("lab.example").search("corp.example").set()])).await;
+    assert_eq!(text(&scene), "# mine\nnameserver 198.51.100.53\nsearch lab.example corp.example\n");
+    let undone = scene.fork();
+    undone.perform(&steps_towards(&undo_target(&plan.snapshot), &undone.host.state())).await;
+    assert_eq!(text(&undone), BEFORE);
+    let wanted = request([blue().nameserver("192.0.2.53").search("lab.example").set()]);
+    scene.apply(&wanted).await;
+    assert_eq!(text(&scene), "# mine\nnameserver 192.0.2.53\nsearch lab.example\n");
+    scene.host.change(|world| *world = world.clone().resolv_conf("nameserver 192.0.2.53\nsearch other.example\n"));
+    let drift = network_reports(&scene.running, &scene.host.state()).remove(0).drift;
+    assert_eq!(drift, ["resolver search domains: expected lab.example, is other.example"]);
+    assert_eq!(scene.plan(&wanted).steps.len(), 1);
+
+    // systemd-resolved is told of them with the device's name servers; alone they leave those as they are.
+    let mut scene = Scene::new(World::default().nic("eth0").resolved("eth0", LinkNames::default()));
+    let told = |scene: &Scene| scene.host.state().resolver.links.unwrap().get(&if_name("blue")).unwrap().to_string();
+    scene.apply(&request([blue().nameserver("192.0.2.53").search("lab.example").set()])).await;
+    assert_eq!(told(&scene), "192.0.2.53 for lab.example, ~.");
+    let alone = request([blue().search("corp.example").set()]);
+    scene.apply(&alone).await;
+    assert_eq!(told(&scene), "192.0.2.53 for corp.example, ~.");
+    assert!(scene.plan(&alone).steps.is_empty());
+}
+
 #[test]
 fn refuses_name_servers_off_the_default_route_and_those_of_another_keeper() {
     let named = || blue().nameserver("192.0.2.53");
     let mut off = named();
     off.0.default_route = false;
+    let mut searching = blue().search("lab.example");
+    let kept = || world().resolver_kept("systemd-resolved");
+    let kept_search = (kept(), searching.clone(), Code::ResolverKept, "search_domains");
+    searching.0.default_route = false;
     let cases = [
-        (world(), off, Code::NameserversOffDefaultRoute),
-        (world().resolver_kept("systemd-resolved"), named(), Code::ResolverKept),
+        (world(), off, Code::NameserversOffDefaultRoute, "nameservers"),
+        (world(), searching, Code::NameserversOffDefaultRoute, "search_domains"),
+        (kept(), named(), Code::ResolverKept, "nameservers"),
+        kept_search,
     ];
-    for (world, network, code) in cases {
+    for (world, network, code, field) in cases {
         let scene = Scene::new(world);
         let findings = plan(&request([network.set()]), &scene.running, &scene.host.state()).unwrap_err();
         let found: Vec<_> = findings.0.iter().map(|finding| (finding.code, finding.field.as_str())).collect();
-        assert_eq!(found, [(code, "networks[0].nameservers")]);
+        assert_eq!(found, [(code, format!("networks[0].{field}").as_str())]);
     }
 }
 

@@ -3,7 +3,7 @@
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, IfName,
     KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner,
-    PortReport, Route, Support, UncommittedChange, VlanReport,
+    PortReport, Presence, Route, Support, UncommittedChange, VlanReport,
 };
 
 use super::super::bridge::build_numbers;
@@ -35,6 +35,7 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         vlans: report.vlans.iter().map(build_vlan_device).collect(),
         resolver: Some(wire::ResolverReport {
             nameservers: report.resolver.nameservers.clone(),
+            search_domains: report.resolver.search_domains.clone(),
             keeper: report.resolver.keeper.clone().unwrap_or_default(),
             mechanism: daemons::build_mechanism(report.resolver.mechanism).into(),
         }),
@@ -238,6 +239,7 @@ pub(in crate::host_wire) fn build_nic(nic: &NicReport) -> wire::NicReport {
         settings: build_settings(&nic.settings),
         drift: nic.drift.clone(),
         repairs: nic.repairs.iter().map(keeping::build).collect(),
+        missing: nic.presence == Presence::Missing,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads the devices of a report: NICs, bridges and VLAN devices.
 
 use trestle_model::{
-    BridgeReport, Code, Duplex, NicEntry, NicHardware, NicReport, NicValues, Origin, Owner, VlanReport,
+    BridgeReport, Code, Duplex, NicEntry, NicHardware, NicReport, NicValues, Origin, Owner, Presence, VlanReport,
 };
 
 use super::super::nic::{read_nic_spec, read_settings};
@@ -54,6 +54,7 @@ pub(super) fn read_nic(form: &mut Form, path: &str, nic: &wire::NicReport) -> Op
         settings: read_settings(form, &format!("{path}.settings"), nic.settings.as_ref()),
         drift: nic.drift.clone(),
         repairs: keeping::read_all(&nic.repairs),
+        presence: if nic.missing { Presence::Missing } else { Presence::Present },
         name: name?,
     })
 }

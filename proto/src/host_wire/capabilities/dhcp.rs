@@ -29,6 +29,7 @@ pub(super) fn build_client(client: &DhcpClient) -> wire::DhcpReport {
         problem: client.problem.clone().unwrap_or_default(),
         source_table: client.spec.source_table,
         nameservers: client.spec.nameservers,
+        search_domains: client.spec.search_domains,
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn read_client(form: &mut Form, path: &str, client: &wire::DhcpReport
         default_route: client.default_route,
         source_table: client.source_table,
         nameservers: client.nameservers,
+        search_domains: client.search_domains,
     };
     Some(DhcpClient { spec, state: state?, lease, problem })
 }

@@ -49,6 +49,7 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
         persistent_hash: report.persistent_hash.clone(),
         resolver: ResolverReport {
             nameservers: resolver.nameservers,
+            search_domains: resolver.search_domains,
             keeper: Some(resolver.keeper).filter(|keeper| !keeper.is_empty()),
             mechanism: form.known("resolver.mechanism", resolver.mechanism).and_then(daemons::read_mechanism),
         },

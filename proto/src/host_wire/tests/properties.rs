@@ -136,6 +136,7 @@ fn every_fault_of_name_servers_and_custom_values_is_told_at_its_field() {
     let servers = |servers: &[&str]| servers.iter().map(|text| (*text).to_owned()).collect();
     let bad = wire::Network {
         nameservers: servers(&["192.0.2.53", "192.0.2.53", "fe80::53", "dns.example"]),
+        search_domains: servers(&["lab.example", "LAB.example.", "two words", "a", "b", "c", "d"]),
         port_isolation: true,
         bridged: Some(false),
         custom: [("a key".to_owned(), String::new()), ("long".to_owned(), "x".repeat(1025))].into(),
@@ -150,6 +151,10 @@ fn every_fault_of_name_servers_and_custom_values_is_told_at_its_field() {
         "DUPLICATE networks[0].nameservers[1]",
         "BAD_ADDRESS networks[0].nameservers[2]",
         "BAD_ADDRESS networks[0].nameservers[3]",
+        "TOO_LONG networks[0].search_domains",
+        "NAMESERVERS_OFF_DEFAULT_ROUTE networks[0].search_domains",
+        "DUPLICATE networks[0].search_domains[1]",
+        "NAME_INVALID networks[0].search_domains[2]",
         "BRIDGE_ATTRIBUTE_ON_BRIDGELESS networks[0].port_isolation",
     ];
     for fault in expected {
