@@ -44,14 +44,15 @@ pub struct Lab {
     _seat: Option<File>,
 }
 
-/// What `integration-tests/lab/prepare` made: the kernel, and the layer of files that machines booted by systemd see over
-/// the shared root.
+/// What `integration-tests/lab/prepare` made: the kernel, the layer of files that machines booted by systemd see over
+/// the shared root, and what guests boot that answer.
 #[derive(Debug)]
 struct Kernel {
     image: PathBuf,
     initramfs: PathBuf,
     modules: PathBuf,
     layer: PathBuf,
+    guest: PathBuf,
 }
 
 impl Lab {
@@ -147,8 +148,9 @@ async fn take_seat() -> Result<File> {
 }
 
 async fn prepare() -> Result<Kernel> {
-    let [image, initramfs, modules, layer] = answer_of(&[], &["KERNEL", "INITRAMFS", "MODULES", "LAYER"]).await?;
-    Ok(Kernel { image, initramfs, modules, layer })
+    let keys = ["KERNEL", "INITRAMFS", "MODULES", "LAYER", "GUEST"];
+    let [image, initramfs, modules, layer, guest] = answer_of(&[], &keys).await?;
+    Ok(Kernel { image, initramfs, modules, layer, guest })
 }
 
 /// Runs the `prepare` script, which does nothing when all is there, and returns the paths that it names.

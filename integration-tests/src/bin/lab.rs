@@ -1,13 +1,15 @@
 //! The lab from the command line, and the responder that every lab machine runs.
 //!
 //! `lab exec SCRIPT` boots a machine, runs a script in it and ends with its exit code; `lab shell` takes scripts line by
-//! line; after the word `systemd`, systemd boots the machine. `lab respond` is for `guest-init` only.
+//! line; after the word `systemd`, systemd boots the machine. `lab respond` is for `guest-init` only; `lab say SOCKET LINE`,
+//! in a machine, gives a guest's serial line a line and prints the answer.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use integration_tests::lab::nic::Nic;
 use integration_tests::lab::script::{Output, Status};
 use integration_tests::lab::vm::{Builder, Vm};
@@ -16,6 +18,8 @@ use tokio::sync::mpsc;
 
 /// How long one script may take.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(600);
+/// How long a guest may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -23,6 +27,7 @@ async fn main() -> Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["respond"] => responder::respond().await.map(|()| ExitCode::SUCCESS),
+        ["say", path, line] => say(path, line).map(|()| ExitCode::SUCCESS),
         ["exec", script] => exec(&boot(|vm| vm).await?, script).await,
         ["shell"] => shell(&boot(|vm| vm).await?).await,
         ["systemd", "exec", script] => exec(&boot(Builder::systemd).await?, script).await,
@@ -64,6 +69,18 @@ async fn shell(vm: &Vm) -> Result<ExitCode> {
         let Some(line) = line else { return Ok(ExitCode::SUCCESS) };
         show(&vm.exec(&line, SCRIPT_LIMIT).await?);
     }
+}
+
+fn say(path: &str, line: &str) -> Result<()> {
+    let mut stream = UnixStream::connect(path).with_context(|| format!("cannot reach {path}"))?;
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    // First the end of what somebody before may have begun.
+    stream.write_all(format!("\n{line}\n").as_bytes())?;
+    let mut answer = String::new();
+    let length = BufReader::new(stream).read_line(&mut answer).with_context(|| format!("no answer to {line}"))?;
+    ensure!(length > 0, "{path} hung up");
+    print!("{answer}");
+    Ok(())
 }
 
 fn show(output: &Output) -> ExitCode {

@@ -43,12 +43,22 @@ impl Alone {
 
     /// Starts the agent and waits until it answers.
     pub async fn start_agent(&mut self) -> Result<()> {
+        self.launch_agent().await?;
+        self.await_agent().await
+    }
+
+    /// Starts the agent without waiting for it.
+    pub async fn launch_agent(&mut self) -> Result<()> {
         let agent = program::built("host-agent")?.display().to_string();
         self.machine.run("mkdir -p /run/trestle").await?;
         let command = format!("{agent} run --config {CONFIG}");
         self.agent = Some(self.machine.start_daemon(&command, "/var/log/agent.log").await?);
-        let ctl = self.ctl("capabilities --fields boot_id")?;
-        self.machine.wait_until(&ctl, LIMIT).await
+        Ok(())
+    }
+
+    /// Waits until the agent answers.
+    pub async fn await_agent(&self) -> Result<()> {
+        self.machine.wait_until(&self.ctl("capabilities --fields boot_id")?, LIMIT).await
     }
 
     /// Ends the agent in order.

@@ -1,5 +1,7 @@
-//! libvirt inside a machine: its daemons, and guests without an operating system, which are enough for a tap on a bridge.
+//! libvirt inside a machine: its daemons, guests without an operating system, which are enough for a tap on a bridge, and
+//! guests that answer pings and send frames.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,6 +11,8 @@ use super::vm::Vm;
 /// libvirtd answers about 10 s after its start; the first guest's start probes QEMU, which takes about as long.
 const DAEMON_LIMIT: Duration = Duration::from_secs(120);
 const GUEST_LIMIT: Duration = Duration::from_secs(180);
+/// How long a guest may take to answer a line; a busy machine's guests are slow.
+const LINE_LIMIT: Duration = Duration::from_secs(40);
 
 /// A guest to start: no disk, no boot ROM, one virtio card on a libvirt network.
 #[derive(Clone, Debug)]
@@ -21,26 +25,65 @@ pub struct Guest {
     pub network: String,
 }
 
+/// How a guest's card is plugged in.
+#[derive(Clone, Debug)]
+pub enum Wiring {
+    /// Into a libvirt network.
+    Network(String),
+    /// Into a bridge, past libvirt's networks.
+    Bridge(String),
+}
+
+/// A guest that boots `lab/guest.c`: it answers pings at its address, and sends what it is told.
+#[derive(Clone, Debug)]
+pub struct AnsweringGuest {
+    /// The domain's name.
+    pub name: String,
+    /// The card's MAC.
+    pub mac: String,
+    /// What the card is plugged into.
+    pub wiring: Wiring,
+    /// Where it answers.
+    pub address: Ipv4Addr,
+}
+
 /// The XML of a guest: one processor, 32 MiB, QEMU's emulation.
 pub fn guest_xml(guest: &Guest) -> String {
-    let source = format!("<source network='{}'/>", guest.network);
-    domain_xml(&guest.name, &guest.mac, "network", &source)
+    domain_xml(&guest.name, &guest.mac, &Wiring::Network(guest.network.clone()), "", "")
 }
 
 /// The XML of a guest that is wired to a bridge past libvirt's networks.
 pub fn bridged_guest_xml(name: &str, mac: &str, bridge: &str) -> String {
-    domain_xml(name, mac, "bridge", &format!("<source bridge='{bridge}'/>"))
+    domain_xml(name, mac, &Wiring::Bridge(bridge.to_owned()), "", "")
 }
 
-fn domain_xml(name: &str, mac: &str, kind: &str, source: &str) -> String {
+impl Wiring {
+    /// The `interface` element of a domain's XML.
+    pub fn interface_xml(&self, mac: &str) -> String {
+        let (kind, name) = match self {
+            Self::Network(name) => ("network", name),
+            Self::Bridge(name) => ("bridge", name),
+        };
+        format!(
+            "<interface type='{kind}'><mac address='{mac}'/><source {kind}='{name}'/><model type='virtio'/>\
+             <rom enabled='no'/></interface>"
+        )
+    }
+}
+
+fn domain_xml(name: &str, mac: &str, wiring: &Wiring, boots: &str, devices: &str) -> String {
+    let interface = wiring.interface_xml(mac);
     format!(
         "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>\
-         <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>\
-         <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>\
-         <interface type='{kind}'><mac address='{mac}'/>{source}\
-         <model type='virtio'/><rom enabled='no'/></interface>\
+         <os><type arch='x86_64' machine='pc'>hvm</type>{boots}</os><features><acpi/></features>\
+         <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{interface}{devices}\
          <memballoon model='none'/></devices></domain>"
     )
+}
+
+/// The socket in the machine that is a guest's serial line.
+pub fn line_path(guest: &str) -> String {
+    format!("/run/lab/{guest}.line")
 }
 
 impl Vm {
@@ -80,6 +123,40 @@ impl Vm {
         self.write(&path, xml).await?;
         self.virsh(&format!("create {path}")).await?;
         self.tap(name).await
+    }
+
+    /// The XML of a guest that answers.
+    pub fn answering_guest_xml(&self, guest: &AnsweringGuest) -> String {
+        let boots = format!("<kernel>{}</kernel><cmdline>{}</cmdline>", self.guest_kernel().display(), guest.address);
+        let path = line_path(&guest.name);
+        let line = format!("<serial type='unix'><source mode='bind' path='{path}'/><target port='0'/></serial>");
+        domain_xml(&guest.name, &guest.mac, &guest.wiring, &boots, &line)
+    }
+
+    /// Starts a transient guest that answers, waits until it does, and yields the name of its tap.
+    pub async fn start_answering_guest(&self, guest: &AnsweringGuest) -> Result<String> {
+        let tap = self.start_domain(&guest.name, &self.answering_guest_xml(guest)).await?;
+        self.await_guest(&guest.name).await?;
+        Ok(tap)
+    }
+
+    /// Waits until a guest that answers has booted.
+    pub async fn await_guest(&self, name: &str) -> Result<()> {
+        // What comes on the line before it has booted may be lost.
+        self.wait_until(&format!("timeout 2 {}", self.line_command(name, "heard")), GUEST_LIMIT).await
+    }
+
+    /// Gives a guest that answers one line, see `lab/guest.c`, and yields its answer.
+    ///
+    /// *Errors*: it does not answer within 20 s, as a `ping` that nobody answers.
+    pub async fn tell_guest(&self, name: &str, line: &str) -> Result<String> {
+        let output = self.exec(&self.line_command(name, line), LINE_LIMIT).await?;
+        Ok(output.success().with_context(|| format!("{name}: {line}"))?.trim().to_owned())
+    }
+
+    /// The command that gives a guest a line, for a script in the machine.
+    pub fn line_command(&self, name: &str, line: &str) -> String {
+        format!("'{}' say '{}' '{line}'", self.responder().display(), line_path(name))
     }
 
     /// Yields the name of a domain's first tap.

@@ -163,6 +163,16 @@ impl Vm {
         self.cards.forwards.iter().find(|forward| forward.guest_port == guest_port).map(|forward| forward.address)
     }
 
+    /// What guests boot that answer; machines see it at the same path.
+    pub(super) fn guest_kernel(&self) -> &Path {
+        &self.spec.lab.kernel.guest
+    }
+
+    /// The `lab` binary; machines see it at the same path.
+    pub(super) fn responder(&self) -> &Path {
+        &self.spec.lab.responder
+    }
+
     /// How long the last boot took, from QEMU's start to the first script that could run.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
