@@ -17,6 +17,7 @@ pub(crate) struct Census<'a> {
     entries: BTreeMap<&'a IfName, Vec<&'a FdbEntry>>,
     taps: BTreeMap<&'a IfName, Vec<&'a GuestInterface>>,
     guests: BTreeMap<&'a IfName, Vec<&'a GuestInterface>>,
+    strays: BTreeMap<&'a str, Vec<&'a GuestInterface>>,
     served: BTreeMap<&'a str, Vec<&'a GuestInterface>>,
     networks: BTreeMap<&'a str, Vec<&'a LibvirtNetwork>>,
     clients: BTreeMap<&'a IfName, Vec<&'a DhcpClient>>,
@@ -27,10 +28,9 @@ impl<'a> Census<'a> {
         let links = || state.kernel.links.values();
         let base = |link: &'a Link| if let LinkKind::Vlan { base, .. } = &link.kind { Some(base) } else { None };
         let guests = || state.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
-        let bridge = |guest: &'a GuestInterface| {
-            let tap = state.kernel.links.get(guest.tap.as_ref()?)?;
-            tap.master.as_ref()
-        };
+        let tap = |guest: &'a GuestInterface| state.kernel.links.get(guest.tap.as_ref()?);
+        let stray =
+            |guest: &'a GuestInterface| tap(guest).filter(|tap| tap.master.is_none()).and(guest.bridge.as_deref());
         let networks = state.libvirt.iter().flat_map(|libvirt| libvirt.networks.values());
         Self {
             state,
@@ -42,7 +42,8 @@ impl<'a> Census<'a> {
             routes: grouped(state.kernel.routes.iter().map(|route| (&route.device, route))),
             entries: grouped(state.kernel.fdb.iter().map(|entry| (&entry.bridge, entry))),
             taps: grouped(guests().filter_map(|guest| Some((guest.tap.as_ref()?, guest)))),
-            guests: grouped(guests().filter_map(|guest| Some((bridge(guest)?, guest)))),
+            guests: grouped(guests().filter_map(|guest| Some((tap(guest)?.master.as_ref()?, guest)))),
+            strays: grouped(guests().filter_map(|guest| Some((stray(guest)?, guest)))),
             served: grouped(
                 guests()
                     .filter(|guest| guest.tap.is_some())
@@ -101,6 +102,11 @@ impl<'a> Census<'a> {
     /// Returns the guests whose taps are ports of a bridge.
     pub(crate) fn guests(&self, bridge: &IfName) -> &[&'a GuestInterface] {
         at(&self.guests, bridge)
+    }
+
+    /// Returns the guests whose domains say that they are on a bridge, and whose taps are ports of nothing.
+    pub(crate) fn strays(&self, bridge: &IfName) -> &[&'a GuestInterface] {
+        self.strays.get(bridge.as_str()).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the libvirt networks on a bridge.

@@ -44,7 +44,7 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
     for spec in persistent.specs() {
         let mut findings = Vec::new();
         surroundings(spec, "", &possible, &census, &BTreeSet::new(), &mut findings);
-        findings.retain(|finding| finding.severity == Severity::Error);
+        findings.retain(|finding| finding.severity == Severity::Error && !is_only_libvirts(finding, observed));
         if !findings.is_empty() {
             possible.networks.remove(&spec.name);
             skipped.append(&mut findings);
@@ -57,6 +57,12 @@ pub fn restore_plan(persistent: &HostConfig, observed: &HostState) -> Restoratio
     let steps = steps_towards(&target, observed);
     let snapshot = Snapshot::of(observed, &target);
     Restoration { steps, target, snapshot, desired: HostConfig { baselines, ..persistent.clone() }, skipped }
+}
+
+/// Tells whether a finding says no more than that libvirt does not answer: at a boot it comes after the networks that its
+/// guests are on, and its part then.
+fn is_only_libvirts(finding: &Finding, observed: &HostState) -> bool {
+    finding.code == Code::LibvirtLacksFeature && observed.libvirt.is_none()
 }
 
 /// Leaves out the bonds that cannot come up and the ports that are missing, and says so.

@@ -9,7 +9,7 @@ use trestle_model::{BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacA
 
 use super::{Composition, why};
 use crate::PortChange;
-use crate::target::{FdbTarget, KindTarget, LinkWanted};
+use crate::target::{FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget};
 
 impl Composition<'_> {
     /// Wants the table of a bridge; `own_mac` is the MAC that the bridge is to have, `pvid` the VLAN of untagged frames.
@@ -46,7 +46,8 @@ impl Composition<'_> {
         let is_static = |entry: &&&FdbEntry| entry.state == FdbState::Static;
         let entries: Vec<&FdbEntry> = census.entries(bridge).iter().filter(is_static).copied().collect();
         let held: BTreeSet<(MacAddr, &IfName)> = entries.iter().map(|entry| (entry.mac, &entry.port)).collect();
-        let taps = census.guests(bridge).iter().filter_map(|guest| Some((*guest, guest.tap.as_ref()?)));
+        let guests = census.guests(bridge).iter().chain(census.strays(bridge));
+        let taps = guests.filter_map(|guest| Some((*guest, guest.tap.as_ref()?)));
         let (mut running, others): (Vec<_>, Vec<_>) = taps.partition(|(guest, _)| guest.running);
         // Of two guests with one MAC, the one that has the entry keeps it.
         running.sort_by_key(|(guest, tap)| !held.contains(&(guest.mac, tap)));
@@ -70,6 +71,18 @@ impl Composition<'_> {
             // Nobody adds the entry of such a guest at the moment when it runs: until that is seen, it learns.
             if guest.mac_table_manager == MacTableManager::Kernel {
                 self.guest_port(spec, tap, true);
+            }
+        }
+        self.bring_back(spec, bridge);
+    }
+
+    /// Wants the taps of guests in the bridge that their domains name: one that is taken out, or whose bridge was deleted,
+    /// is put back by nobody else until libvirt starts anew.
+    fn bring_back(&mut self, spec: &NetworkSpec, bridge: &IfName) {
+        for tap in self.ground.census.strays(bridge).iter().filter_map(|guest| guest.tap.as_ref()) {
+            let guest = || LinkTarget::Present(LinkWanted::leaving_alone(KindTarget::Guest, why(spec)));
+            if let LinkTarget::Present(wanted) = self.target.links.entry(tap.clone()).or_insert_with(guest) {
+                wanted.master = MasterTarget::PortOf(bridge.clone());
             }
         }
     }

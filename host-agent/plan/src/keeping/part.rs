@@ -126,7 +126,14 @@ impl Narrowing<'_> {
             return None;
         }
         let mut part = LinkWanted::leaving_alone(KindTarget::Guest, wanted.why.clone());
-        self.add_flags(&mut part, wanted, link);
+        part.master = wanted.master.clone();
+        match &wanted.master {
+            // It gets them when it is there.
+            MasterTarget::PortOf(bridge) if self.has_tables_of(bridge) => part.port = wanted.port,
+            MasterTarget::PortOf(_) | MasterTarget::Leave | MasterTarget::Free => {
+                self.add_flags(&mut part, wanted, link);
+            }
+        }
         Some(LinkTarget::Present(part))
     }
 
@@ -160,6 +167,7 @@ impl Narrowing<'_> {
         let kind = self.kind(wanted, link);
         // Somebody else's queueing is told as drift, and is no loss that could be mended.
         let features = &self.census.state.features;
+        let is_guest = wanted.kind == KindTarget::Guest;
         let can_be_shaped = features.has(Feature::EgressShaping) && !matches!(link.egress, Egress::Foreign(_));
         LinkWanted {
             kind,
@@ -171,6 +179,8 @@ impl Narrowing<'_> {
             dhcp: DhcpTarget::Leave,
             egress: if can_be_shaped { wanted.egress.clone() } else { EgressTarget::Leave },
             settings: self.settings(&wanted.settings),
+            // A guest's port has its place for itself.
+            master: if is_guest { MasterTarget::Leave } else { wanted.master.clone() },
             ..wanted.clone()
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trestle_fake_host::World;
 use trestle_model::{BondMode, DriftKind, FdbEntry, FdbState};
 use trestle_plan::sample::{bond, with_bonds};
-use trestle_plan::{BridgeChange, KernelStep, PortChange, Thing, losses, repair_plan, verify};
+use trestle_plan::{BridgeChange, KernelStep, PortChange, Thing, losses, repair_plan, restore_plan, verify};
 
 use super::scene::{Scene, if_name, lines, net, request, settled};
 
@@ -97,7 +97,7 @@ async fn whatever_a_managed_bridge_loses_is_told_by_port_and_comes_back() {
     let no_pvid = || BridgeChange { default_pvid: Some(0), ..off() };
     let deaf = PortChange { flood: Some(false), ..PortChange::default() };
     type Tampering<'a> = (&'a str, Box<dyn Fn(&mut World) + 'a>, &'a [&'a str], &'a str);
-    let cases: [Tampering<'_>; 10] = [
+    let cases: [Tampering<'_>; 11] = [
         ("filtering off", Box::new(|w| set_blue(w, off())), &[NETWORK], "set bridge blue: vlan_filtering on"),
         (
             "no default VLAN",
@@ -120,6 +120,15 @@ async fn whatever_a_managed_bridge_loses_is_told_by_port_and_comes_back() {
             "set FDB entry 52:54:00:00:00:01 on port vnet1 of blue\n\
              set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 1\n\
              set port vnet1: learning off, flood off",
+        ),
+        (
+            "a tap that was taken out",
+            Box::new(|w| do_step(w, KernelStep::SetMaster { link: if_name("vnet1"), master: None })),
+            &[PORT1],
+            "make vnet1 a port of blue\n\
+             set port vnet1: learning off, flood off\n\
+             set FDB entry 52:54:00:00:00:01 on port vnet1 of blue\n\
+             set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 1",
         ),
         (
             "a MAC that moved to the uplink",
@@ -243,6 +252,25 @@ async fn a_bridge_that_is_made_anew_is_made_whole() {
     let blue = scene.link("blue");
     assert!(blue.bridge().unwrap().vlan_filtering, "{blue:?}");
     assert!(!scene.link("bond0").port.unwrap().learning);
+    repair(&scene).await;
+    for tap in ["vnet1", "vnet2", "vnet3"] {
+        assert_eq!(scene.link(tap).master, Some(if_name("blue")), "{tap}");
+    }
+    assert!(scene.host.state().kernel.fdb.contains(&entry("vnet1", VM1, Some(1), FdbState::Static)));
+}
+
+/// libvirt starts its networks and guests when it starts itself: their bridge has to be there by then.
+#[tokio::test]
+async fn a_managed_bridge_comes_up_at_boot_before_libvirt_does() {
+    let nics = || World::default().nic("eth0").nic("eth1").nic("eth2");
+    let running = guarded().await.running;
+    let rebooted = Scene::new(nics().without_libvirt());
+    let restoration = restore_plan(&running, &rebooted.host.state());
+    assert_eq!(restoration.skipped, []);
+    rebooted.perform(&restoration.steps).await;
+    assert!(rebooted.link("blue").bridge().unwrap().vlan_filtering);
+    assert!(!rebooted.link("bond0").port.unwrap().learning);
+    assert_eq!(restore_plan(&running, &rebooted.host.state()).bare_steps(), []);
 }
 
 #[tokio::test]
