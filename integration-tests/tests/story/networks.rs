@@ -5,11 +5,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use integration_tests::fleet::host::Host;
 use integration_tests::fleet::{Fleet, facts, in_checkout, is_in_sync, network};
+use integration_tests::lab::libvirt::{AnsweringGuest, Wiring};
 use serde_json::{Value, json};
 
 use crate::SETTLE;
 
 const GUEST_MAC: &str = "52:54:00:aa:00:01";
+/// Where the guest answers that moves.
+const MOVER: &str = "10.10.0.50";
 const SHORT: Duration = Duration::from_secs(30);
 
 /// The VLAN network of the story, with an address on each host.
@@ -206,4 +209,32 @@ pub(crate) async fn a_removed_network_is_gone(fleet: &Fleet) -> Result<()> {
     let status = fleet.status("host-a").await?;
     ensure!(network(&status, "red").is_none(), "{status:#}");
     Ok(())
+}
+
+/// One guest, on the one host and then on the other: stopped there and started here, as after a migration the MAC is found
+/// elsewhere from one moment to the next.
+pub(crate) async fn a_guest_moves_between_hosts(fleet: &Fleet) -> Result<()> {
+    let guest = AnsweringGuest {
+        name: "mover".to_owned(),
+        mac: "52:54:00:aa:00:07".to_owned(),
+        wiring: Wiring::Network(facts::libvirt_name("blue")),
+        address: MOVER.parse()?,
+    };
+    for (here, there) in [(&fleet.a, &fleet.b), (&fleet.b, &fleet.a)] {
+        let tap = here.machine.start_answering_guest(&guest).await?;
+        facts::guest_port_is_managed(here, "blue", &tap, &guest.mac).await?;
+        // The first ping of each: nothing has had time to age, and the other host still knows the guest's address.
+        for host in [there, here] {
+            let said = host.machine.run(&format!("ping -c1 -W10 {MOVER}")).await;
+            said.with_context(|| format!("on {}, from {}", here.name(), host.name()))?;
+        }
+        let answer = here.machine.tell_guest(&guest.name, &format!("ping {}", blue_address(there, fleet))).await?;
+        ensure!(answer == "pong", "{answer}");
+        here.machine.stop_guest(&guest.name).await?;
+    }
+    Ok(())
+}
+
+fn blue_address(host: &Host, fleet: &Fleet) -> &'static str {
+    if host.name() == fleet.a.name() { "10.10.0.1" } else { "10.10.0.2" }
 }
