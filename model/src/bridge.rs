@@ -1,10 +1,12 @@
 //! What an operator can say about a bridge.
 
 mod number;
+mod vlans;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::number::{BridgeNumber, BridgeNumbers, same_time};
+pub use self::vlans::{PortVlans, VlanRange};
 use crate::{IfName, OutOfRange};
 
 /// The bridge of a bridged network.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, IfName, LldpNeighbor,
-    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags, Repair,
-    RepairTally, ResolverMechanism, Route, VlanId,
+    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags, PortVlans,
+    Repair, RepairTally, ResolverMechanism, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -132,6 +132,9 @@ pub struct PortReport {
     pub flags: PortFlags,
     /// How often promiscuous mode was asked for.
     pub promiscuity: u32,
+    /// The VLANs that it is a member of; `None` where its bridge does not filter by VLAN.
+    #[serde(default)]
+    pub vlans: Option<PortVlans>,
     /// The guest behind it, where libvirt knows one.
     pub guest: Option<GuestPort>,
 }

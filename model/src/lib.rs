@@ -43,7 +43,10 @@ pub use autoconf::{AcceptRa, AddrGenMode, Ipv6Autoconf};
 pub use bond::{
     BadBondOption, Bond, BondMode, BondOption, BondOptions, BondPort, BondPortLink, BondSpec, Lacp, Settable,
 };
-pub use bridge::{BridgeNumber, BridgeNumbers, BridgeOption, BridgeOptions, BridgeSpec, Contradiction, same_time};
+pub use bridge::{
+    BridgeNumber, BridgeNumbers, BridgeOption, BridgeOptions, BridgeSpec, Contradiction, PortVlans, VlanRange,
+    same_time,
+};
 pub use capabilities::{
     BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
     MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, Presence, ResolverReport,

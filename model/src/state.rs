@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Bond, BondPort, BridgeNumbers, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr,
-    MacTableManager, Management, Mtu, NicState, ResolverState, VlanId,
+    MacTableManager, Management, Mtu, NicState, PortVlans, ResolverState, VlanId,
 };
 
 /// One consistent snapshot of a host.
@@ -77,6 +77,9 @@ pub struct Link {
     pub alias: Option<String>,
     /// Flags as a bridge port; `None` unless the device is one.
     pub port: Option<PortFlags>,
+    /// The VLANs that it is a member of as a port of a bridge that filters by VLAN; `None` of any other.
+    #[serde(default)]
+    pub vlans: Option<PortVlans>,
     /// What it is as a port of a bond; `None` unless the device is one.
     #[serde(default)]
     pub bond_port: Option<BondPort>,
@@ -324,6 +327,9 @@ pub struct GuestInterface {
     /// Who manages the bridge's MAC table for this interface, as libvirt has held it since the guest connected.
     #[serde(default)]
     pub mac_table_manager: MacTableManager,
+    /// The VLANs that its domain's XML gives its port (libvirt 11); empty where it speaks of none.
+    #[serde(default)]
+    pub vlans: PortVlans,
 }
 
 const fn main_table() -> u32 {

@@ -7,6 +7,7 @@ mod entries;
 mod links;
 mod routes;
 mod settings;
+mod vlans;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +60,8 @@ impl Kernel {
             KernelStep::SetBridge { bridge, change } => self.set_bridge(bridge, change, features)?,
             KernelStep::SetBond { bond, change } => self.set_bond(bond, change)?,
             KernelStep::SetPort { port, change } => self.set_port(port, change, features)?,
+            KernelStep::AddVlans { port, vlans } => self.add_vlans(port, *vlans, features)?,
+            KernelStep::RemoveVlans { port, first, last } => self.remove_vlans(port, *first, *last)?,
             KernelStep::AddAddress { link, address } => self.add_address(link, address)?,
             KernelStep::RemoveAddress { link, address } => self.remove_address(link, address)?,
             KernelStep::LeaseAddress { link, address, valid_s, .. } => {

@@ -368,7 +368,7 @@ impl World {
     pub(crate) fn state(&self) -> HostState {
         let leased = self.dhcp.names(&self.resolver);
         let mut state = HostState {
-            kernel: self.kernel.state.clone(),
+            kernel: self.kernel.visible(),
             libvirt: self.libvirt.as_ref().map(Libvirt::state),
             resolver: ResolverState { leased: leased.servers, leased_search: leased.search, ..self.resolver.clone() },
             managers: self.managers.clone(),

@@ -138,6 +138,7 @@ fn read_domain(domain: &Domain, all_running: &BTreeSet<Uuid>) -> Result<Vec<Gues
         tap: interface.tap,
         running,
         mac_table_manager: interface.mac_table_manager,
+        vlans: interface.vlans,
     });
     Ok(interfaces.collect())
 }

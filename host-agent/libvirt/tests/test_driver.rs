@@ -13,7 +13,9 @@ use proptest::prelude::*;
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
 use trestle_libvirt::{Changes, Fault, Libvirt, Options};
-use trestle_model::{Feature, GuestInterface, IfName, LibvirtNetwork, LibvirtState, MacTableManager, Support};
+use trestle_model::{
+    Feature, GuestInterface, IfName, LibvirtNetwork, LibvirtState, MacTableManager, PortVlans, Support,
+};
 use trestle_plan::{LibvirtStep, NetworkDefinition, ObserveError};
 use uuid::Uuid;
 
@@ -226,6 +228,7 @@ async fn guests_are_told_with_their_wiring_ordered_by_domain_and_mac() {
                 tap: tap.map(|tap| tap.parse().unwrap()),
                 running,
                 mac_table_manager: MacTableManager::Kernel,
+                vlans: PortVlans::default(),
             }
         };
     assert_eq!(

@@ -10,6 +10,7 @@ mod routes;
 mod rules;
 mod settings;
 mod statistics;
+mod vlans;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +38,7 @@ pub enum Table {
     Addresses,
     /// Routes, and Trestle's routing rules.
     Routes,
-    /// Bridges' forwarding entries.
+    /// Bridges' forwarding entries, and the VLANs of their ports.
     Forwarding,
     /// What queues what leaves devices.
     Egress,
@@ -89,6 +90,7 @@ pub(crate) async fn look(socket: &Socket, nics: &NicLine, tables: &BTreeSet<Tabl
             }
             Table::Forwarding => {
                 look.state.fdb = forwarding::entries(socket, &names).await.map_err(reason("forwarding entries"))?;
+                vlans::add_to(&mut look.state.links, socket, &names).await.map_err(reason("VLANs of ports"))?;
             }
             Table::Egress => {
                 egress::add_to(&mut look.state.links, socket, &names).await.map_err(reason("queueing disciplines"))?;

@@ -12,6 +12,7 @@ mod links;
 mod routes;
 mod rules;
 mod settings;
+mod vlans;
 
 use trestle_plan::KernelStep;
 
@@ -39,6 +40,8 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::SetBridge { bridge, change } => links::set_bridge(devices, bridge, change).await,
         KernelStep::SetBond { bond, change } => bonds::set_bond(devices, bond, change).await,
         KernelStep::SetPort { port, change } => links::set_port(devices, port, change).await,
+        KernelStep::AddVlans { port, vlans } => vlans::add(devices, port, vlans).await,
+        KernelStep::RemoveVlans { port, first, last } => vlans::remove(devices, port, *first, *last).await,
         KernelStep::AddAddress { link, address } => addresses::add(devices, link, address).await,
         KernelStep::RemoveAddress { link, address } => addresses::remove(devices, link, address).await,
         KernelStep::LeaseAddress { link, address, valid_s, preferred_s } => {

@@ -176,7 +176,7 @@ impl Composition<'_> {
             let base = southbound.device().clone();
             let mut wanted = self.made(KindTarget::Vlan { base, id }, spec);
             match spec.bridge() {
-                Some(bridge) => bridged::make_port(&mut wanted, spec, &bridge.name),
+                Some(bridge) => self.make_port(&mut wanted, spec, bridge),
                 None => self.make_top(&mut wanted, spec),
             }
             if let Some(name) = spec.uplink() {

@@ -38,6 +38,7 @@ enum Case {
     PortIsLocked,
     EntriesAreSetAndMoved,
     EntriesFollowVlans,
+    PortsAreInVlans,
     EntryIsSticky,
     OwnEntriesComeBack,
     BondComesAndGoes,
@@ -61,7 +62,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -72,6 +73,7 @@ impl Case {
         Self::PortIsLocked,
         Self::EntriesAreSetAndMoved,
         Self::EntriesFollowVlans,
+        Self::PortsAreInVlans,
         Self::EntryIsSticky,
         Self::OwnEntriesComeBack,
         Self::BondComesAndGoes,
@@ -106,7 +108,9 @@ impl Case {
             | Self::FailureTellsItsPosition
             | Self::LibvirtNetworkComesAndGoes
             | Self::LibvirtDefinitionIsRestored => &[Feature::Bridge],
-            Self::BridgeFiltersByVlan | Self::EntriesFollowVlans => &[Feature::Bridge, Feature::BridgeVlanFiltering],
+            Self::BridgeFiltersByVlan | Self::EntriesFollowVlans | Self::PortsAreInVlans => {
+                &[Feature::Bridge, Feature::BridgeVlanFiltering]
+            }
             Self::VlanDeviceComesAndGoes => &[Feature::VlanDevices],
             Self::PortIsLocked => &[Feature::Bridge, Feature::PortLocked],
             Self::EntryIsSticky => &[Feature::Bridge, Feature::FdbSticky],
@@ -158,6 +162,7 @@ impl Case {
             Self::PortIsLocked => ports::port_is_locked(bench).await,
             Self::EntriesAreSetAndMoved => ports::entries_are_set_and_moved(bench).await,
             Self::EntriesFollowVlans => ports::entries_follow_vlans(bench).await,
+            Self::PortsAreInVlans => ports::are_in_vlans(bench).await,
             Self::EntryIsSticky => ports::entry_is_sticky(bench).await,
             Self::OwnEntriesComeBack => ports::own_entries_come_back(bench).await,
             Self::BondComesAndGoes => bonds::bond_comes_and_goes(bench).await,

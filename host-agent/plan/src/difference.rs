@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, IfName, LibvirtNetwork,
     Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverNames, ResolverState, Route, Rule,
-    same_time,
+    same_time, PortVlans, VlanRange, 
 };
 
 pub(crate) use self::bond::{active_change, bond_change};
@@ -22,7 +22,7 @@ use crate::dhcp::LEASE_PROTOCOL;
 use crate::ownership::{ROUTE_PROTOCOL, is_planned};
 use crate::target::{
     AddressTarget, DefinitionTarget, DhcpTarget, FdbTarget, KindTarget, LinkWanted, NamesTarget, ResolverTarget,
-    RouteTarget, RulesTarget,
+    RouteTarget, RulesTarget, VlansTarget,
 };
 use crate::{AutoconfChange, BridgeChange, PortChange, ResolverStep};
 
@@ -90,6 +90,20 @@ pub(crate) fn port_change(wanted: &PortChange, is: &PortFlags) -> PortChange {
         broadcast_flood: wrong(wanted.broadcast_flood, is.broadcast_flood),
         isolated: wrong(wanted.isolated, is.isolated),
         locked: wrong(wanted.locked, is.locked),
+    }
+}
+
+/// Returns how a port's memberships of VLANs have to change.
+pub(crate) fn vlan_change(target: &VlansTarget, is: &PortVlans) -> Change<VlanRange> {
+    match target {
+        VlansTarget::Leave => Change::none(),
+        VlansTarget::Having { these, without } => {
+            let unwanted: PortVlans = without.iter().map(|id| VlanRange::tagged(*id)).collect();
+            let unwanted: PortVlans = unwanted.surplus_over(these).into_iter().collect();
+            let kept: PortVlans = is.surplus_over(&unwanted).into_iter().collect();
+            Change { remove: is.surplus_over(&kept), add: these.missing_from(is) }
+        }
+        VlansTarget::Exactly(these) => Change { remove: is.surplus_over(these), add: these.missing_from(is) },
     }
 }
 

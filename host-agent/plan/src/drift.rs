@@ -14,7 +14,7 @@ use crate::census::Census;
 use crate::difference::{
     EgressChange, SettingsChange, active_change, address_change, autoconf_change, bond_change, bridge_change,
     client_change, definition_change, egress_change, fdb_change, is_another_kind, port_change, resolver_change,
-    route_change, rule_change, settings_change, without_effect,
+    route_change, rule_change, settings_change, vlan_change, without_effect,
 };
 use crate::target::{
     AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
@@ -219,6 +219,16 @@ impl Comparison<'_> {
             self.compare(object, "broadcast_flood", change.broadcast_flood, flags.broadcast_flood);
             self.compare(object, "isolated", change.isolated, flags.isolated);
             self.compare(object, "locked", change.locked, flags.locked);
+        }
+        if let Some(vlans) = &link.vlans {
+            let change = vlan_change(&wanted.vlans, vlans);
+            let way = |id: u16| vlans.membership(id).map_or_else(|| "absent".to_owned(), |is| is.way().to_owned());
+            for range in &change.add {
+                self.note(object, &format!("VLAN {}", range.numbers()), range.way(), way(range.first));
+            }
+            for range in &change.remove {
+                self.note(object, &format!("VLAN {}", range.numbers()), "absent", range.way());
+            }
         }
         self.egress(object, &wanted.egress, &link.egress);
         self.settings(object, &wanted.settings, &link.settings);

@@ -197,6 +197,7 @@ fn ports(bridge: &IfName, census: &Census<'_>) -> Vec<PortReport> {
             device: link.name.clone(),
             flags: link.port?,
             promiscuity: link.promiscuity,
+            vlans: link.vlans.clone(),
             guest: guest.map(|guest| GuestPort {
                 domain: guest.domain.clone(),
                 mac: guest.mac,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     Address, BondMode, BridgeNumbers, DhcpClientSpec, FdbEntry, FeatureName, HostQos, IfName, IpFamily, MacAddr,
-    MacTableManager, Mtu, RingSizes, Route, Rule, TrafficClass, VlanId,
+    MacTableManager, Mtu, RingSizes, Route, Rule, TrafficClass, VlanId, VlanRange,
 };
 use uuid::Uuid;
 
@@ -147,6 +147,22 @@ pub enum KernelStep {
         port: IfName,
         /// The flags.
         change: PortChange,
+    },
+    /// Makes a bridge's port a member of VLANs, in this way; it stays a member of others.
+    AddVlans {
+        /// The port.
+        port: IfName,
+        /// The VLANs.
+        vlans: VlanRange,
+    },
+    /// Ends a port's membership of VLANs; what it is no member of is fine. Static forwarding entries in them stay.
+    RemoveVlans {
+        /// The port.
+        port: IfName,
+        /// The first VLAN.
+        first: u16,
+        /// The last one.
+        last: u16,
     },
     /// Adds an address; the same address on the device is replaced.
     AddAddress {

@@ -71,7 +71,8 @@ impl Draft<'_> {
         };
         match step {
             KernelStep::DeleteLink { name } => self.existed(name),
-            KernelStep::SetMac { link, .. }
+            KernelStep::RemoveVlans { port: link, .. }
+            | KernelStep::SetMac { link, .. }
             | KernelStep::SetUp { link, up: false }
             | KernelStep::SetMaster { link, .. }
             | KernelStep::RemoveAddress { link, .. } => self.existed(link),
@@ -99,6 +100,7 @@ impl Draft<'_> {
             | KernelStep::SetAlias { .. }
             | KernelStep::SetUp { up: true, .. }
             | KernelStep::SetPort { .. }
+            | KernelStep::AddVlans { .. }
             | KernelStep::SetAutoconf { .. }
             | KernelStep::AddAddress { .. }
             | KernelStep::LeaseAddress { .. }
@@ -120,7 +122,9 @@ impl Draft<'_> {
             Step::Libvirt(step) => (None, None, Some(step.network())),
             Step::Dhcp(_) | Step::Resolver(_) => (None, None, None),
             Step::Kernel(step) => match step {
-                KernelStep::SetPort { port, .. } => (Some(port), None, None),
+                KernelStep::SetPort { port, .. }
+                | KernelStep::AddVlans { port, .. }
+                | KernelStep::RemoveVlans { port, .. } => (Some(port), None, None),
                 KernelStep::ReplaceFdb { entry } | KernelStep::RemoveFdb { entry } => (Some(&entry.port), None, None),
                 KernelStep::SetBridge { bridge, .. } => (None, Some(bridge), None),
                 KernelStep::SetMaster { link, master } => {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
     Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NicValues,
-    ResolverNames, ResolverState, Route, Rule, Shaping, VlanId,
+    ResolverNames, ResolverState, Route, Rule, Shaping, VlanId, PortVlans, 
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};
@@ -65,6 +65,8 @@ pub struct LinkWanted {
     pub autoconf: AutoconfChange,
     /// Flags as a port; only of a device that is, or is to be, one.
     pub port: PortChange,
+    /// VLANs as a port of a bridge that filters by VLAN, or is to.
+    pub vlans: VlansTarget,
     /// Addresses.
     pub addresses: AddressTarget,
     /// Routes through it.
@@ -119,6 +121,22 @@ pub enum MasterTarget {
     Free,
     /// This bridge or bond.
     PortOf(IfName),
+}
+
+/// The VLANs that a port is to be a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VlansTarget {
+    /// Whatever they are.
+    Leave,
+    /// These, and none of those that are named without being among them; any other stays as it is.
+    Having {
+        /// Those that it is to be a member of.
+        these: PortVlans,
+        /// Those that it is not to be a member of.
+        without: BTreeSet<u16>,
+    },
+    /// These, and no others.
+    Exactly(PortVlans),
 }
 
 /// The addresses that a device is to have. The kernel's own (IPv6 link-local, and those made of what routers advertise)
@@ -309,6 +327,7 @@ impl LinkWanted {
             ipv6_disabled: None,
             autoconf: AutoconfChange::default(),
             port: PortChange::default(),
+            vlans: VlansTarget::Leave,
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,

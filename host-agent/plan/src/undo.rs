@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     DhcpClientSpec, Egress, FdbEntry, FdbState, HostState, IfName, LibvirtNetwork, Link, LinkKind, LinkNames, MacAddr,
-    Mtu, NicState, NicValues, PortFlags, ResolverState, RingSizes, Route, Rule, Settable, VirtualFunctions,
+    Mtu, NicState, NicValues, PortFlags, PortVlans, ResolverState, RingSizes, Route, Rule, Settable, VirtualFunctions,
 };
 
 use crate::difference::{bond_change, is_another_kind, is_automatic, settled};
@@ -17,7 +17,7 @@ use crate::ownership::is_planned;
 use crate::target::{
     AddressTarget, AliasTarget, DefinitionTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget,
     LibvirtWanted, LinkTarget, LinkWanted, MasterTarget, NamesTarget, ResolverTarget, RouteTarget, RulesTarget,
-    SettingsTarget, Target,
+    SettingsTarget, Target, VlansTarget,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -54,6 +54,9 @@ pub struct LinkBefore {
     /// The DHCP clients that ran on it. Their leases are not part of it: they come and go with them.
     #[serde(default)]
     pub dhcp: Vec<DhcpClientSpec>,
+    /// The VLANs that the plan may make it a member of while its own are not told, since its bridge has yet to filter.
+    #[serde(default)]
+    pub new_vlans: BTreeSet<u16>,
 }
 
 /// An attribute of a device.
@@ -78,6 +81,8 @@ pub enum Aspect {
     Autoconf,
     /// Flags as a port.
     Port,
+    /// VLANs as a port.
+    Vlans,
     /// Addresses.
     Addresses,
     /// Routes.
@@ -124,6 +129,7 @@ impl Snapshot {
                     touched: touched(wanted, link),
                     of_guest,
                     dhcp,
+                    new_vlans: new_vlans(wanted, link),
                 };
                 is_touched.then(|| (name.clone(), before))
             })
@@ -255,6 +261,13 @@ fn as_before(link: &Link, before: &LinkBefore, routes: &[Route]) -> LinkWanted {
         ipv6_disabled: Some(link.ipv6_disabled).filter(|_| has(Aspect::Ipv6Disabled)),
         autoconf: link.autoconf.filter(|_| has(Aspect::Autoconf)).map(AutoconfChange::to).unwrap_or_default(),
         port: link.port.filter(|_| has(Aspect::Port)).map(every_flag).unwrap_or_default(),
+        vlans: match &link.vlans {
+            Some(vlans) if has(Aspect::Vlans) => VlansTarget::Exactly(vlans.clone()),
+            None if !before.new_vlans.is_empty() => {
+                VlansTarget::Having { these: PortVlans::default(), without: before.new_vlans.clone() }
+            }
+            Some(_) | None => VlansTarget::Leave,
+        },
         addresses: if has(Aspect::Addresses) {
             AddressTarget::Exactly(settled(link).cloned().collect())
         } else {
@@ -307,12 +320,29 @@ fn touched(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<Aspect> {
         Aspect::Port,
         wanted.port != PortChange::default() || (wanted.master != MasterTarget::Leave && link.port.is_some()),
     );
+    // So does its membership of VLANs.
+    touch(
+        Aspect::Vlans,
+        wanted.vlans != VlansTarget::Leave || (wanted.master != MasterTarget::Leave && link.port.is_some()),
+    );
     touch(Aspect::Addresses, addresses);
     touch(Aspect::Routes, addresses || wanted.routes != RouteTarget::Leave);
     touch(Aspect::Dhcp, wanted.dhcp != DhcpTarget::Leave);
     touch(Aspect::Settings, wanted.settings != SettingsTarget::default());
     touch(Aspect::Egress, wanted.egress != EgressTarget::Leave);
     touched
+}
+
+/// Returns the tagged VLANs that a plan wants of a port whose own are not told.
+fn new_vlans(target: &LinkTarget, link: Option<&Link>) -> BTreeSet<u16> {
+    match (target, link) {
+        (LinkTarget::Present(LinkWanted { vlans: VlansTarget::Having { these, .. }, .. }), Some(link))
+            if link.vlans.is_none() =>
+        {
+            these.ids().filter(|id| these.membership(*id).is_some_and(|range| !range.pvid)).collect()
+        }
+        (LinkTarget::Present(_) | LinkTarget::Absent { .. }, _) => BTreeSet::new(),
+    }
 }
 
 /// Tells whether a bond has to go down on its way to what is wanted.
@@ -334,6 +364,7 @@ fn everything() -> BTreeSet<Aspect> {
         Aspect::Ipv6Disabled,
         Aspect::Autoconf,
         Aspect::Port,
+        Aspect::Vlans,
         Aspect::Addresses,
         Aspect::Routes,
         Aspect::Dhcp,

@@ -12,7 +12,7 @@ use trestle_model::{
     KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
     NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Presence, Repair,
     RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
-    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport,
+    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport, PortVlans, VlanRange, 
 };
 
 use super::bond::bond_report;
@@ -78,7 +78,8 @@ fn port() -> impl Strategy<Value = PortReport> {
         mac_table_manager,
     });
     let guest = option::of(guest);
-    (if_name(), any::<[bool; 6]>(), any::<u32>(), guest).prop_map(|(device, flags, promiscuity, guest)| PortReport {
+    let port = (if_name(), any::<[bool; 6]>(), any::<u32>(), option::of(vlans()), guest);
+    port.prop_map(|(device, flags, promiscuity, vlans, guest)| PortReport {
         device,
         flags: PortFlags {
             learning: flags[0],
@@ -89,8 +90,17 @@ fn port() -> impl Strategy<Value = PortReport> {
             locked: flags[5],
         },
         promiscuity,
+        vlans,
         guest,
     })
+}
+
+fn vlans() -> impl Strategy<Value = PortVlans> {
+    let range = (1_u16..4095, 0_u16..9, any::<bool>(), any::<bool>()).prop_map(|(first, more, pvid, untagged)| {
+        let last = if pvid { first } else { (first + more).min(4094) };
+        VlanRange { first, last, pvid, untagged }
+    });
+    proptest::collection::vec(range, 0..3).prop_map(|ranges| ranges.into_iter().collect())
 }
 
 fn entry() -> impl Strategy<Value = FdbEntry> {

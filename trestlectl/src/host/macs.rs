@@ -1,6 +1,8 @@
 //! `host macs`: shows the MAC tables of bridges that libvirt manages.
 
-use trestle_proto::host::v1::{Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport};
+use trestle_proto::host::v1::{
+    Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport, PortVlanRange, PortVlans,
+};
 use trestle_proto::schema;
 
 use super::capabilities::{ask, or_dash, yes};
@@ -32,7 +34,7 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
             )?;
             output::data("")?;
             output::table(
-                ["BRIDGE", "PORT", "GUEST", "LEARNS", "FLOODS", "PROMISCUOUS"],
+                ["BRIDGE", "PORT", "GUEST", "VLANS", "LEARNS", "FLOODS", "LOCKED", "PROMISCUOUS"],
                 networks.iter().flat_map(ports),
             )
         }
@@ -84,18 +86,36 @@ fn keeper(entry: &FdbEntryReport, port: Option<&PortReport>) -> &'static str {
     }
 }
 
-fn ports(network: &NetworkReport) -> Vec<[String; 6]> {
+fn ports(network: &NetworkReport) -> Vec<[String; 8]> {
     let line = |port: &PortReport| {
         [
             network.device.clone(),
             port.device.clone(),
             or_dash(port.guest.clone()),
+            or_dash(port.vlans.as_ref().map(vlans).unwrap_or_default()),
             yes(port.learning),
             yes(port.flood),
+            yes(port.locked),
             yes(port.promiscuity > 0),
         ]
     };
     network.ports.iter().map(line).collect()
+}
+
+/// Returns a port's VLANs: untagged ones with a mark, e.g. `1u 10-19`.
+fn vlans(vlans: &PortVlans) -> String {
+    let range = |range: &PortVlanRange| {
+        let numbers =
+            if range.first == range.last { range.first.to_string() } else { format!("{}-{}", range.first, range.last) };
+        let mark = match (range.pvid, range.untagged) {
+            (true, true) => "u",
+            (true, false) => "u-in",
+            (false, true) => "u-out",
+            (false, false) => "",
+        };
+        format!("{numbers}{mark}")
+    };
+    vlans.ranges.iter().map(range).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -122,7 +142,18 @@ mod tests {
     #[test]
     fn each_entry_says_whose_it_is_and_a_guest_without_one_is_told() {
         let ports = vec![
-            PortReport { device: "eth0".to_owned(), flood: true, promiscuity: 1, ..PortReport::default() },
+            PortReport {
+                device: "eth0".to_owned(),
+                flood: true,
+                promiscuity: 1,
+                vlans: Some(PortVlans {
+                    ranges: vec![
+                        PortVlanRange { first: 1, last: 1, pvid: true, untagged: true },
+                        PortVlanRange { first: 10, last: 19, pvid: false, untagged: false },
+                    ],
+                }),
+                ..PortReport::default()
+            },
             guest("vnet0", "web", "52:54:00:00:00:01", "libvirt"),
             guest("vnet1", "db", "52:54:00:00:00:02", "kernel"),
             guest("vnet2", "idle", "52:54:00:00:00:03", "libvirt"),
@@ -146,6 +177,6 @@ mod tests {
                 "blue 52:54:00:00:00:03 - vnet2 idle none -",
             ]
         );
-        assert_eq!(super::ports(&network)[0].join(" "), "blue eth0 - no yes yes");
+        assert_eq!(super::ports(&network)[0].join(" "), "blue eth0 - 1u 10-19 no yes no yes");
     }
 }

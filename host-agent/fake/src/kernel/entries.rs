@@ -16,16 +16,16 @@ impl Kernel {
         if entry.sticky && !features.has(Feature::FdbSticky) {
             return Err("sticky: Operation not supported".to_owned());
         }
-        let pvid = self.pvid(&entry.bridge).filter(|_| features.has(Feature::BridgeVlanFiltering));
+        let vlans = self.vlans_of(&entry.port);
         match entry.vlan {
             // Without a VLAN, the entry is made outside VLANs and in each VLAN that the port has.
-            None => {
-                self.put_entry(entry.clone());
-                if pvid.is_some() {
-                    self.put_entry(FdbEntry { vlan: pvid, ..entry.clone() });
+            None if features.has(Feature::BridgeVlanFiltering) => {
+                for vlan in [None].into_iter().chain(vlans.into_iter().map(Some)) {
+                    self.put_entry(FdbEntry { vlan, ..entry.clone() });
                 }
             }
-            Some(_) if entry.vlan == pvid => self.put_entry(entry.clone()),
+            None => self.put_entry(entry.clone()),
+            Some(vlan) if vlans.contains(&vlan) => self.put_entry(entry.clone()),
             Some(vlan) => return Err(format!("{} in VLAN {vlan}: Invalid argument", entry.mac)),
         }
         Ok(())
@@ -81,7 +81,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn pvid(&self, bridge: &IfName) -> Option<u16> {
+    pub(super) fn pvid(&self, bridge: &IfName) -> Option<u16> {
         let bridge = self.state.links.get(bridge)?.bridge()?;
         Some(bridge.default_pvid).filter(|pvid| *pvid != 0)
     }

@@ -105,6 +105,7 @@ impl Kernel {
             master: None,
             alias: None,
             port: None,
+            vlans: None,
             bond_port: None,
             ipv6_disabled: false,
             autoconf: (mtu >= Mtu::IPV6_LEAST).then_some(Ipv6Autoconf::NEW),
@@ -279,6 +280,7 @@ impl Kernel {
         link.master = Some(bridge.clone());
         link.port = Some(NEW_PORT);
         let mac = link.mac;
+        self.join_default_vlan(name, bridge);
         self.add_own_entries(bridge, mac);
         self.adjust_mtu(bridge);
         if !self.mac_set.contains(bridge) {
@@ -302,7 +304,7 @@ impl Kernel {
     fn leave_bridge(&mut self, name: &IfName) {
         let Some(link) = self.state.links.get_mut(name) else { return };
         let Some(bridge) = link.master.take() else { return };
-        link.port = None;
+        (link.port, link.vlans) = (None, None);
         self.state.fdb.retain(|entry| entry.port != *name);
         self.adjust_mtu(&bridge);
     }
@@ -327,8 +329,9 @@ impl Kernel {
         set(&mut bridge.vlan_filtering, change.vlan_filtering);
         set(&mut bridge.default_pvid, change.default_pvid);
         bridge.numbers.set(&change.numbers);
-        let pvid_changed = bridge.default_pvid != had_pvid;
-        if pvid_changed {
+        let pvid = bridge.default_pvid;
+        if pvid != had_pvid {
+            self.follow_default_vlan(name, had_pvid, pvid);
             // Entries in a VLAN that a port no longer has are left behind; those of the bridge itself follow.
             let pvid = change.default_pvid;
             self.flushed.retain(|(bridge, _, vlan)| bridge != name || *vlan != pvid);

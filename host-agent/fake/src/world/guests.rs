@@ -1,6 +1,6 @@
 //! Guests, and what libvirt does for them.
 
-use trestle_model::{FdbEntry, FdbState, GuestInterface, LinkKind, MacAddr, MacTableManager, Mtu};
+use trestle_model::{FdbEntry, FdbState, GuestInterface, LinkKind, MacAddr, MacTableManager, Mtu, PortVlans};
 use trestle_plan::{KernelStep, PortChange};
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ impl World {
                 tap: Some(tap.clone()),
                 running: true,
                 mac_table_manager: MacTableManager::Kernel,
+                vlans: PortVlans::default(),
             });
             libvirt.manages(network)
         };
@@ -46,6 +47,25 @@ impl World {
                 state: FdbState::Static,
                 sticky: false,
             });
+        }
+        self.kernel.follow();
+    }
+
+    /// Gives a guest that runs VLANs in its domain's XML, as one has that libvirt 11 has started: its port is in these alone, and
+    /// its entry in each.
+    pub fn tag_guest(&mut self, domain: &str, vlans: PortVlans) {
+        let guests = self.libvirt.iter_mut().flat_map(|libvirt| &mut libvirt.guests);
+        for guest in guests.filter(|guest| guest.domain == domain) {
+            guest.vlans = vlans.clone();
+            let Some(tap) = &guest.tap else { continue };
+            if let Ok(link) = self.kernel.link_mut(tap) {
+                link.vlans = Some(vlans.clone());
+            }
+            let mac = guest.mac;
+            let is_untagged = |has: &&FdbEntry| has.port == *tap && has.mac == mac && has.vlan.is_none();
+            let Some(entry) = self.kernel.state.fdb.iter().find(is_untagged).cloned() else { continue };
+            self.kernel.state.fdb.retain(|has| has.port != *tap || has.mac != mac || has.vlan.is_none());
+            self.kernel.state.fdb.extend(vlans.ids().map(|id| FdbEntry { vlan: Some(id), ..entry.clone() }));
         }
         self.kernel.follow();
     }
@@ -100,9 +120,7 @@ impl World {
 
     /// Adds a static entry as libvirt does: one that is learned elsewhere stays in the way, silently.
     fn exclusive_entry(&mut self, entry: &FdbEntry) {
-        let pvid =
-            self.kernel.link(&entry.bridge).ok().and_then(|link| link.bridge()).map(|bridge| bridge.default_pvid);
-        for vlan in [None, pvid.filter(|pvid| *pvid != 0)] {
+        for vlan in [None].into_iter().chain(self.kernel.vlans_of(&entry.port).into_iter().map(Some)) {
             let place = (&entry.bridge, entry.mac, vlan);
             let is_taken = self.kernel.state.fdb.iter().any(|has| (&has.bridge, has.mac, has.vlan) == place);
             if !is_taken {

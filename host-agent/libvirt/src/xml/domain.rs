@@ -3,7 +3,7 @@
 //! *Source*: libvirt, "Domain XML format", network interfaces.
 
 use tracing::warn;
-use trestle_model::{IfName, MacAddr, MacTableManager};
+use trestle_model::{IfName, MacAddr, MacTableManager, PortVlans, VlanRange};
 
 use super::{BadXml, Element, visit};
 
@@ -24,6 +24,7 @@ pub(crate) struct Interface {
     /// `None` in a domain that is not live, where the XML at most wishes for a name.
     pub(crate) tap: Option<IfName>,
     pub(crate) mac_table_manager: MacTableManager,
+    pub(crate) vlans: PortVlans,
 }
 
 /// An `<interface>` as text.
@@ -34,6 +35,16 @@ struct Draft {
     bridge: Option<String>,
     target: Option<String>,
     manager: Option<String>,
+    /// Whether `<vlan>` says that it is a trunk.
+    is_trunk: bool,
+    tags: Vec<Tag>,
+}
+
+/// A `<tag>` of a `<vlan>`.
+#[derive(Debug)]
+struct Tag {
+    id: Option<u16>,
+    native_mode: Option<String>,
 }
 
 /// Reads a domain's XML. An interface without a sensible MAC is left out, with a warning.
@@ -66,11 +77,17 @@ impl Draft {
             self.manager = element.attribute("macTableManager")?;
         } else if element.is_at(&["domain", "devices", "interface", "target"]) {
             self.target = element.attribute("dev")?;
+        } else if element.is_at(&["domain", "devices", "interface", "vlan"]) {
+            self.is_trunk = element.attribute("trunk")?.as_deref() == Some("yes");
+        } else if element.is_at(&["domain", "devices", "interface", "vlan", "tag"]) {
+            let id = element.attribute("id")?.and_then(|id| id.parse().ok());
+            self.tags.push(Tag { id, native_mode: element.attribute("nativeMode")? });
         }
         Ok(())
     }
 
     fn check(self, is_live: bool) -> Option<Interface> {
+        let vlans = self.vlans();
         let text = self.mac.unwrap_or_default();
         let mac = match text.parse() {
             Ok(mac) => mac,
@@ -91,7 +108,26 @@ impl Draft {
             Some("libvirt") => MacTableManager::Libvirt,
             Some(_) | None => MacTableManager::Kernel,
         };
-        Some(Interface { mac, network: self.network, bridge: self.bridge, tap, mac_table_manager })
+        Some(Interface { mac, network: self.network, bridge: self.bridge, tap, mac_table_manager, vlans })
+    }
+
+    /// Returns the VLANs that libvirt makes a bridge's port a member of: of a trunk all, and of anything else the only one, with
+    /// untagged frames.
+    ///
+    /// *Source*: `virNetDevBridgeSetupVlans` in libvirt's `src/util/virnetdevbridge.c`, since 11.0. An older one refuses tags
+    /// on a standard bridge.
+    fn vlans(&self) -> PortVlans {
+        let is_trunk = self.is_trunk || self.tags.len() > 1;
+        let range = |tag: &Tag| {
+            let id = tag.id.filter(|id| (1..4095).contains(id))?;
+            Some(match tag.native_mode.as_deref() {
+                Some("tagged") => VlanRange { pvid: true, ..VlanRange::tagged(id) },
+                Some(_) => VlanRange::untagged(id),
+                None if is_trunk => VlanRange::tagged(id),
+                None => VlanRange::untagged(id),
+            })
+        };
+        self.tags.iter().filter_map(range).collect()
     }
 }
 

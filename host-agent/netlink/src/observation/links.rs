@@ -135,6 +135,7 @@ fn link(message: &LinkMessage, names: &Names) -> Option<Link> {
         master: pick!(attributes, LinkAttribute::Controller).and_then(|index| names.get(index)).cloned(),
         alias: pick!(attributes, LinkAttribute::IfAlias).cloned().filter(|alias| !alias.is_empty()),
         port: port_flags(message),
+        vlans: None,
         bond_port: bonds::port(message),
         ipv6_disabled: settings(attributes).is_none_or(|settings| settings.disable_ipv6 != 0),
         autoconf: settings(attributes).and_then(autoconf),

@@ -1,6 +1,6 @@
 //! A bridged network: the bridge, its uplink's part in it, its guests' isolation and its libvirt network.
 
-use trestle_model::{BondEntry, Bridge, BridgeSpec, IfName, MacAddr, NetworkSpec, Southbound};
+use trestle_model::{BondEntry, Bridge, BridgeSpec, MacAddr, NetworkSpec, Southbound};
 
 use super::bond::own_mac;
 use super::{Composition, guest_ports, why};
@@ -11,18 +11,19 @@ use crate::target::{
 };
 use crate::{NetworkDefinition, PortChange, ownership};
 
-/// Makes a device a bridge's uplink: it carries nothing of its own.
-pub(super) fn make_port(wanted: &mut LinkWanted, spec: &NetworkSpec, bridge: &IfName) {
-    wanted.master = MasterTarget::PortOf(bridge.clone());
-    wanted.ipv6_disabled = Some(true);
-    wanted.addresses = AddressTarget::Exactly(Vec::new());
-    wanted.routes = RouteTarget::Exactly(Vec::new());
-    wanted.dhcp = DhcpTarget::Exactly(Vec::new());
-    // An uplink that learns would let one stray frame move a guest's static entry to itself.
-    wanted.port = PortChange { learning: Some(!spec.is_managed()), flood: Some(true), ..PortChange::default() };
-}
-
 impl Composition<'_> {
+    /// Makes a device a bridge's uplink: it carries nothing of its own.
+    pub(super) fn make_port(&self, wanted: &mut LinkWanted, spec: &NetworkSpec, bridge: &BridgeSpec) {
+        wanted.master = MasterTarget::PortOf(bridge.name.clone());
+        wanted.ipv6_disabled = Some(true);
+        wanted.addresses = AddressTarget::Exactly(Vec::new());
+        wanted.routes = RouteTarget::Exactly(Vec::new());
+        wanted.dhcp = DhcpTarget::Exactly(Vec::new());
+        // An uplink that learns would let one stray frame move a guest's static entry to itself.
+        wanted.port = PortChange { learning: Some(!spec.is_managed()), flood: Some(true), ..PortChange::default() };
+        wanted.vlans = self.uplink_vlans(spec, bridge);
+    }
+
     pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
         let attributes = attributes(spec, bridge);
         let pvid = attributes.default_pvid;
@@ -84,7 +85,7 @@ impl Composition<'_> {
 }
 
 /// Returns the attributes of a network's bridge: what is not set is as the kernel makes it.
-fn attributes(spec: &NetworkSpec, bridge: &BridgeSpec) -> Bridge {
+pub(super) fn attributes(spec: &NetworkSpec, bridge: &BridgeSpec) -> Bridge {
     let options = &bridge.options;
     Bridge {
         stp: bridge.stp,

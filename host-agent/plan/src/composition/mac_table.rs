@@ -1,15 +1,19 @@
-//! The MAC table of a network's bridge: whose addresses are where, and which ports learn and flood.
+//! The MAC table of a network's bridge: whose addresses are where, which ports learn and flood, and in which VLANs they are.
 //!
 //! Where libvirt manages it, a guest's MAC is found at its tap alone, and only while the guest's CPUs run: before that, as
 //! in a migration, it lives elsewhere. It makes no difference how the guest is wired to the bridge.
 
 use std::collections::BTreeSet;
 
-use trestle_model::{BridgeSpec, FdbEntry, FdbState, GuestInterface, IfName, MacAddr, MacTableManager, NetworkSpec};
+use trestle_model::{
+    BridgeSpec, FdbEntry, FdbState, Feature, GuestInterface, IfName, MacAddr, MacTableManager, NetworkSpec, PortVlans,
+    VlanRange,
+};
 
+use super::bridged::attributes;
 use super::{Composition, why};
 use crate::PortChange;
-use crate::target::{FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget};
+use crate::target::{FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, VlansTarget};
 
 impl Composition<'_> {
     /// Wants the table of a bridge; `own_mac` is the MAC that the bridge is to have, `pvid` the VLAN of untagged frames.
@@ -25,6 +29,19 @@ impl Composition<'_> {
                 self.manage_guests(spec, &bridge.name, pvid);
             }
         }
+    }
+
+    /// Returns the VLANs of an uplink: untagged frames pass in the bridge's default one, where libvirt manages the table.
+    pub(super) fn uplink_vlans(&self, spec: &NetworkSpec, bridge: &BridgeSpec) -> VlansTarget {
+        let pvid = attributes(spec, bridge).default_pvid;
+        if !spec.is_managed() || pvid == 0 || !self.filters() {
+            return VlansTarget::Leave;
+        }
+        VlansTarget::Having { these: [VlanRange::untagged(pvid)].into_iter().collect(), without: BTreeSet::new() }
+    }
+
+    fn filters(&self) -> bool {
+        self.observed().features.has(Feature::BridgeVlanFiltering)
     }
 
     /// Wants the host's own address found. The kernel sees to that whenever the address or the VLAN changes; a flush of
@@ -53,13 +70,15 @@ impl Composition<'_> {
         running.sort_by_key(|(guest, tap)| !held.contains(&(guest.mac, tap)));
         let mut found = BTreeSet::new();
         for (guest, tap) in running {
+            let vlans = self.guest_vlans(guest, pvid);
             // A second one cannot have an entry; without one it must go on learning, if it does.
-            if found.insert(guest.mac) {
-                self.guest_port(spec, tap, false);
-                for vlan in [None, Some(pvid)] {
+            let learns = if found.insert(guest.mac) { Some(false) } else { None };
+            if learns.is_some() {
+                for vlan in [None].into_iter().chain(self.member_vlans(tap, &vlans).into_iter().map(Some)) {
                     self.entry(bridge, tap, guest.mac, vlan, FdbState::Static);
                 }
             }
+            self.guest_port(spec, tap, learns, vlans);
         }
         for (guest, tap) in others {
             // What another guest with its MAC wants is moved there, and not taken away.
@@ -69,9 +88,8 @@ impl Composition<'_> {
                 self.no_entry(entry);
             }
             // Nobody adds the entry of such a guest at the moment when it runs: until that is seen, it learns.
-            if guest.mac_table_manager == MacTableManager::Kernel {
-                self.guest_port(spec, tap, true);
-            }
+            let learns = (guest.mac_table_manager == MacTableManager::Kernel).then_some(true);
+            self.guest_port(spec, tap, learns, self.guest_vlans(guest, pvid));
         }
         self.bring_back(spec, bridge);
     }
@@ -89,12 +107,37 @@ impl Composition<'_> {
 
     fn release_guest(&mut self, spec: &NetworkSpec, guest: &GuestInterface, bridge: &IfName) {
         let Some(tap) = &guest.tap else { return };
-        self.guest_port(spec, tap, true);
+        self.guest_port(spec, tap, Some(true), VlansTarget::Leave);
         let of_guest = |entry: &&FdbEntry| {
             entry.mac == guest.mac && &entry.port == tap && &entry.bridge == bridge && entry.state == FdbState::Static
         };
         for entry in self.ground.census.entries(bridge).iter().copied().filter(of_guest) {
             self.no_entry(entry);
+        }
+    }
+
+    /// Returns the VLANs of a guest's port: those that its domain's XML gives it, else the bridge's default one. The kernel
+    /// makes every new port a member of the latter, whatever the XML says.
+    fn guest_vlans(&self, guest: &GuestInterface, pvid: u16) -> VlansTarget {
+        if pvid == 0 || !self.filters() {
+            return VlansTarget::Leave;
+        }
+        let default = || [VlanRange::untagged(pvid)].into_iter().collect();
+        let these: PortVlans = if guest.vlans.is_empty() { default() } else { guest.vlans.clone() };
+        let without = [pvid].into_iter().filter(|pvid| these.membership(*pvid).is_none()).collect();
+        VlansTarget::Having { these, without }
+    }
+
+    /// Returns every VLAN that a port is to be a member of, or is and stays: in each, its guest has to be found.
+    fn member_vlans(&self, tap: &IfName, wanted: &VlansTarget) -> BTreeSet<u16> {
+        let is = self.observed().kernel.links.get(tap).and_then(|link| link.vlans.as_ref());
+        let is = is.into_iter().flat_map(PortVlans::ids);
+        match wanted {
+            VlansTarget::Leave => is.collect(),
+            VlansTarget::Having { these, without } => {
+                is.filter(|id| !without.contains(id)).chain(these.ids()).collect()
+            }
+            VlansTarget::Exactly(these) => these.ids().collect(),
         }
     }
 
@@ -108,9 +151,11 @@ impl Composition<'_> {
         self.target.fdb.push(FdbTarget { bridge: bridge.clone(), mac: *mac, vlan: *vlan, entry: None });
     }
 
-    fn guest_port(&mut self, spec: &NetworkSpec, tap: &IfName, learns: bool) {
+    /// Wants of a guest's port whether it learns and floods, where that is said, and its VLANs.
+    fn guest_port(&mut self, spec: &NetworkSpec, tap: &IfName, learns: Option<bool>, vlans: VlansTarget) {
         let mut wanted = LinkWanted::leaving_alone(KindTarget::Guest, why(spec));
-        wanted.port = PortChange { learning: Some(learns), flood: Some(learns), ..PortChange::default() };
+        wanted.port = PortChange { learning: learns, flood: learns, ..PortChange::default() };
+        wanted.vlans = vlans;
         self.present(tap.clone(), wanted);
     }
 }

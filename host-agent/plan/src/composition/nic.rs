@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trestle_model::{Baselines, HostConfig, HostState, IfName, Link, Mtu, NetworkSpec, NicBaseline};
 
 use super::bond::{self, bond_with, why_bond};
-use super::{Composition, addresses, bridged, is_hardware, routes};
+use super::{Composition, addresses, is_hardware, routes};
 use crate::target::{AddressTarget, DhcpTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget, RouteTarget};
 use crate::{AutoconfChange, ownership};
 
@@ -83,7 +83,7 @@ impl Composition<'_> {
         };
         match (before, after) {
             (_, Role::Untagged(spec)) if self.is_touched(spec) => match spec.bridge() {
-                Some(bridge) => bridged::make_port(&mut wanted, spec, &bridge.name),
+                Some(bridge) => self.make_port(&mut wanted, spec, bridge),
                 None => self.make_top(&mut wanted, spec),
             },
             // Its untagged network is not part of this: only what the VLANs above need changes.

@@ -1,6 +1,6 @@
 //! Cases about bridge ports and forwarding entries.
 
-use trestle_model::{FdbEntry, FdbState, IfName, PortFlags};
+use trestle_model::{FdbEntry, FdbState, IfName, PortFlags, VlanRange};
 
 use super::bench::{Bench, OTHER_MAC, master, port_step, same, up};
 use crate::{BridgeChange, Host, KernelStep, PortChange};
@@ -95,6 +95,47 @@ pub(super) async fn entries_follow_vlans<H: Host>(bench: &Bench<'_, H>) -> Resul
         same("entry after its removal", &at(bench, vlan).await?, &None)?;
     }
     Ok(())
+}
+
+pub(super) async fn are_in_vlans<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, bridge) = (&bench.nic, &bench.bridge);
+    let set = |change| KernelStep::SetBridge { bridge: bridge.clone(), change };
+    let add = |vlans| KernelStep::AddVlans { port: nic.clone(), vlans };
+    let remove = |first, last| KernelStep::RemoveVlans { port: nic.clone(), first, last };
+    let told = async |expected: Option<&str>| {
+        let vlans = bench.link(nic).await?.vlans.map(|vlans| vlans.to_string());
+        same("VLANs", &vlans.as_deref(), &expected)
+    };
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge)), up(bridge), up(nic)]).await?;
+    told(None).await?;
+    let filter = |on| set(BridgeChange { vlan_filtering: Some(on), ..BridgeChange::default() });
+    bench.perform([filter(true)]).await?;
+    told(Some("1 untagged")).await?;
+    let tens = VlanRange { last: 19, ..VlanRange::tagged(10) };
+    bench.perform([add(tens), add(VlanRange::tagged(30))]).await?;
+    told(Some("1 untagged, 10-19 tagged, 30 tagged")).await?;
+    // What was untagged before leaves untagged still, and comes in as another.
+    bench.perform([add(VlanRange::untagged(15))]).await?;
+    told(Some("1 tagged in, untagged out, 10-14 tagged, 15 untagged, 16-19 tagged, 30 tagged")).await?;
+    bench.perform([add(VlanRange::untagged(1)), add(VlanRange::tagged(15))]).await?;
+    told(Some("1 untagged, 10-19 tagged, 30 tagged")).await?;
+    // An entry in a VLAN stays behind where the port leaves the VLAN, and can still be removed.
+    bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, Some(15)) }, remove(12, 25)]).await?;
+    told(Some("1 untagged, 10-11 tagged, 30 tagged")).await?;
+    same("entry left behind", &at(bench, Some(15)).await?, &Some(entry(bridge, nic, Some(15))))?;
+    bench.perform([KernelStep::RemoveFdb { entry: entry(bridge, nic, Some(15)) }, remove(11, 11)]).await?;
+    same("entry after its removal", &at(bench, Some(15)).await?, &None)?;
+    let pvid = |pvid| set(BridgeChange { default_pvid: Some(pvid), ..BridgeChange::default() });
+    bench.perform([pvid(5)]).await?;
+    told(Some("5 untagged, 10 tagged, 30 tagged")).await?;
+    bench.perform([pvid(0)]).await?;
+    told(Some("10 tagged, 30 tagged")).await?;
+    bench.perform([filter(false)]).await?;
+    told(None).await?;
+    bench.perform([filter(true).into(), master(nic, None), master(nic, Some(bridge)), pvid(1).into()]).await?;
+    told(Some("1 untagged")).await?;
+    let refused = bench.perform_once(&[add(VlanRange::tagged(4095)).into()]).await.is_err();
+    same("VLAN 4095 is refused", &refused, &true)
 }
 
 pub(super) async fn entry_is_sticky<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {

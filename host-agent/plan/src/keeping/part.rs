@@ -10,7 +10,7 @@ use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
     AddressTarget, AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
-    ResolverTarget, RouteTarget, SettingsTarget, Target,
+    ResolverTarget, RouteTarget, SettingsTarget, Target, VlansTarget,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -145,6 +145,7 @@ impl Narrowing<'_> {
         };
         if in_place.is_some_and(|bridge| self.has_tables_of(bridge)) {
             part.port = PortChange { isolated: part.port.isolated, ..wanted.port };
+            part.vlans = wanted.vlans.clone();
         }
     }
 
@@ -172,6 +173,7 @@ impl Narrowing<'_> {
         LinkWanted {
             kind,
             port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
+            vlans: VlansTarget::Leave,
             ipv6_disabled: None,
             autoconf: AutoconfChange::default(),
             addresses: AddressTarget::Leave,
@@ -302,6 +304,7 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
             isolated: one.port.isolated.or(other.port.isolated),
             locked: one.port.locked.or(other.port.locked),
         },
+        vlans: if one.vlans == VlansTarget::Leave { other.vlans } else { one.vlans },
         addresses: if one.addresses == AddressTarget::Leave { other.addresses } else { one.addresses },
         routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
         dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },

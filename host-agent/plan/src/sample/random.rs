@@ -63,6 +63,10 @@ pub enum Meddling {
     Roam(u8),
     /// Learns a guest's MAC on the uplink.
     Learn(u8),
+    /// Takes a guest's port, or the uplinks, out of the default VLAN.
+    Vlan(Option<u8>),
+    /// Makes a guest's port a member of a VLAN of somebody else's.
+    ForeignVlan(u8),
     /// Stops a guest's CPUs.
     Pause(u8),
 }
@@ -79,6 +83,8 @@ pub fn meddlings() -> impl Strategy<Value = Vec<Meddling>> {
         guest().prop_map(Meddling::Tap),
         guest().prop_map(Meddling::Roam),
         guest().prop_map(Meddling::Learn),
+        proptest::option::of(guest()).prop_map(Meddling::Vlan),
+        guest().prop_map(Meddling::ForeignVlan),
         guest().prop_map(Meddling::Pause),
     ];
     proptest::collection::vec(one, 1..4)

@@ -42,6 +42,11 @@ impl fmt::Display for KernelStep {
             Self::SetBridge { bridge, change } => write!(f, "set bridge {bridge}: {change}"),
             Self::SetBond { bond, change } => write!(f, "set bond {bond}: {change}"),
             Self::SetPort { port, change } => write!(f, "set port {port}: {change}"),
+            Self::AddVlans { port, vlans } => {
+                write!(f, "make {port} a member of VLAN {}, {}", vlans.numbers(), vlans.way())
+            }
+            Self::RemoveVlans { port, first, last } if first == last => write!(f, "take {port} out of VLAN {first}"),
+            Self::RemoveVlans { port, first, last } => write!(f, "take {port} out of VLAN {first}-{last}"),
             Self::SetRings { link, sizes } => {
                 write!(f, "set rings of {link}: ")?;
                 let mut words = Words::new(f);

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, HostState,
     IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags,
-    Route, Rule, Shaping, TrafficClass, VirtualFunction,
+    PortVlans, Route, Rule, Shaping, TrafficClass, VirtualFunction,
 };
 
 use self::device::{new_link, set_bond, set_bridge, set_port};
@@ -193,11 +193,7 @@ impl Expectation {
             KernelStep::SetAutoconf { link, change } => self.change(link, |link| {
                 link.autoconf = Some(change.of(link.autoconf.unwrap_or(Ipv6Autoconf::NEW)));
             }),
-            KernelStep::SetBridge { bridge, change } => self.change(bridge, |link| {
-                if let LinkKind::Bridge(bridge) = &mut link.kind {
-                    set_bridge(bridge, change);
-                }
-            }),
+            KernelStep::SetBridge { bridge, change } => self.set_bridge(bridge, change),
             KernelStep::SetBond { bond, change } => self.change(bond, |link| {
                 if let LinkKind::Bond(bond) = &mut link.kind {
                     set_bond(&mut bond.options, change);
@@ -214,6 +210,12 @@ impl Expectation {
                     set_port(flags, change);
                 }
             }),
+            KernelStep::AddVlans { port, vlans } => {
+                self.change(port, |link| link.vlans.get_or_insert_default().add(*vlans));
+            }
+            KernelStep::RemoveVlans { port, first, last } => {
+                self.change(port, |link| link.vlans.get_or_insert_default().remove(*first, *last));
+            }
             KernelStep::AddAddress { link, address } | KernelStep::LeaseAddress { link, address, .. } => {
                 self.change(link, |link| link.addresses.push(address.clone()));
             }
@@ -361,6 +363,25 @@ impl Expectation {
         }
     }
 
+    /// Follows a bridge to its options; its ports follow it to another default VLAN.
+    fn set_bridge(&mut self, name: &IfName, change: &BridgeChange) {
+        let pvid = |expectation: &Self| expectation.link(name).and_then(Link::bridge).map(|bridge| bridge.default_pvid);
+        let before = pvid(self);
+        self.change(name, |link| {
+            if let LinkKind::Bridge(bridge) = &mut link.kind {
+                set_bridge(bridge, change);
+            }
+        });
+        let (Some(before), Some(after)) = (before, pvid(self)) else { return };
+        for port in self.ports.get(name).cloned().unwrap_or_default() {
+            self.change(&port, |link| {
+                if let Some(vlans) = &mut link.vlans {
+                    vlans.follow_default(before, after);
+                }
+            });
+        }
+    }
+
     fn change(&mut self, name: &IfName, change: impl FnOnce(&mut Link)) {
         if let Some(link) = self.links.get_mut(name) {
             change(link);
@@ -457,9 +478,15 @@ impl Expectation {
             self.join_bond(name, bond);
         }
         let in_bridge = master.filter(|master| !self.is_bond(master)).is_some();
+        let pvid = master.and_then(|master| self.link(master)?.bridge()).map(|bridge| bridge.default_pvid);
         self.change(name, |link| {
             link.master = master.cloned();
             link.port = in_bridge.then_some(NEW_PORT);
+            link.vlans = pvid.map(|pvid| {
+                let mut vlans = PortVlans::default();
+                vlans.follow_default(0, pvid);
+                vlans
+            });
         });
         if let Some(before) = &before {
             self.keep_entries(before, |entry| entry.port != *name);

@@ -1,11 +1,11 @@
 //! The order of the steps.
 
-use trestle_model::{Bridge, Egress, HostQos, IfName, LinkKind, RingSizes, TrafficClass};
+use trestle_model::{Bridge, Egress, HostQos, IfName, Link, LinkKind, PortVlans, RingSizes, TrafficClass, VlanRange};
 
 use super::Draft;
 use crate::difference::{
-    EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, fdb_change,
-    port_change, route_change, rule_change, settings_change,
+    Change, EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, fdb_change,
+    port_change, route_change, rule_change, settings_change, vlan_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
@@ -33,8 +33,11 @@ impl<'a> Draft<'a> {
         self.ready_nics();
         self.make_vlans();
         self.make_bridges();
+        self.set_vlans(|_| true);
         self.set_ports(Gate::Shut, is_no_guest);
         self.define_networks();
+        // Where libvirt's network is what has the bridge filter.
+        self.set_vlans(|_| true);
         self.add_entries();
         self.set_ports(Gate::Shut, is_guest);
         self.withdraw();
@@ -74,6 +77,38 @@ impl<'a> Draft<'a> {
             if change != PortChange::default() {
                 self.plan_kernel(KernelStep::SetPort { port: name.clone(), change }, &wanted.why, "port flags differ");
             }
+        }
+    }
+
+    /// Puts ports in their places into their VLANs: before entries come, which the kernel makes in all VLANs of a port.
+    ///
+    /// What a port of a bridge that has yet to filter is a member of is not told, so it is made one of all.
+    fn set_vlans(&mut self, applies: impl Fn(&IfName) -> bool) {
+        for (name, wanted) in self.target.present().filter(|(name, _)| applies(name)) {
+            let change = self.vlan_change(name, wanted);
+            for vlans in change.add {
+                let step = KernelStep::AddVlans { port: name.clone(), vlans };
+                self.plan_kernel(step, &wanted.why, "port is no member of them");
+            }
+            for VlanRange { first, last, .. } in change.remove {
+                let step = KernelStep::RemoveVlans { port: name.clone(), first, last };
+                self.plan_kernel(step, &wanted.why, "port is not to be a member of them");
+            }
+        }
+    }
+
+    /// Returns how the VLANs of a port change that is in its place; not at all where its bridge does not filter.
+    fn vlan_change(&self, name: &IfName, wanted: &LinkWanted) -> Change<VlanRange> {
+        let port = self.now.link(name).filter(|link| match &wanted.master {
+            MasterTarget::PortOf(master) => link.master.as_ref() == Some(master),
+            MasterTarget::Leave => true,
+            MasterTarget::Free => false,
+        });
+        let filters =
+            |master: &IfName| self.now.link(master).and_then(Link::bridge).is_some_and(|bridge| bridge.vlan_filtering);
+        match port.filter(|link| link.master.as_ref().is_some_and(filters)) {
+            Some(link) => vlan_change(&wanted.vlans, link.vlans.as_ref().unwrap_or(&PortVlans::NONE)),
+            None => Change::none(),
         }
     }
 
@@ -339,6 +374,7 @@ impl<'a> Draft<'a> {
                     let step = KernelStep::SetPort { port: name.clone(), change };
                     self.plan_kernel(step, &wanted.why, "port flags differ");
                 }
+                self.set_vlans(|port| port == name);
             }
         }
         self.delete(others);

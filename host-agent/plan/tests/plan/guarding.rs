@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_fake_host::World;
-use trestle_model::{BondMode, DriftKind, FdbEntry, FdbState};
+use trestle_model::{BondMode, DriftKind, FdbEntry, FdbState, VlanRange};
 use trestle_plan::sample::{bond, with_bonds};
 use trestle_plan::{BridgeChange, KernelStep, PortChange, Thing, losses, repair_plan, restore_plan, verify};
 
@@ -83,6 +83,10 @@ fn open(world: &mut World, port: &str) {
     do_step(world, KernelStep::SetPort { port: if_name(port), change });
 }
 
+fn leave_vlan(world: &mut World, port: &str) {
+    do_step(world, KernelStep::RemoveVlans { port: if_name(port), first: 1, last: 1 });
+}
+
 fn set_blue(world: &mut World, change: BridgeChange) {
     do_step(world, KernelStep::SetBridge { bridge: if_name("blue"), change });
 }
@@ -97,13 +101,18 @@ async fn whatever_a_managed_bridge_loses_is_told_by_port_and_comes_back() {
     let no_pvid = || BridgeChange { default_pvid: Some(0), ..off() };
     let deaf = PortChange { flood: Some(false), ..PortChange::default() };
     type Tampering<'a> = (&'a str, Box<dyn Fn(&mut World) + 'a>, &'a [&'a str], &'a str);
-    let cases: [Tampering<'_>; 11] = [
-        ("filtering off", Box::new(|w| set_blue(w, off())), &[NETWORK], "set bridge blue: vlan_filtering on"),
+    let cases: [Tampering<'_>; 14] = [
+        (
+            "filtering off",
+            Box::new(|w| set_blue(w, off())),
+            &[NETWORK],
+            "set bridge blue: vlan_filtering on\nmake bond0 a member of VLAN 1, untagged",
+        ),
         (
             "no default VLAN",
             Box::new(|w| set_blue(w, no_pvid())),
             &[NETWORK],
-            "set bridge blue: vlan_filtering on, default_pvid 1",
+            "set bridge blue: vlan_filtering on, default_pvid 1\nmake bond0 a member of VLAN 1, untagged",
         ),
         ("an uplink that learns", Box::new(|w| open(w, "bond0")), &[NETWORK], "set port bond0: learning off"),
         (
@@ -111,6 +120,24 @@ async fn whatever_a_managed_bridge_loses_is_told_by_port_and_comes_back() {
             Box::new(|w| do_step(w, KernelStep::SetPort { port: if_name("bond0"), change: deaf })),
             &[NETWORK],
             "set port bond0: flood on",
+        ),
+        (
+            "a guest's port outside the default VLAN",
+            Box::new(|w| leave_vlan(w, "vnet2")),
+            &[PORT2],
+            "make vnet2 a member of VLAN 1, untagged",
+        ),
+        (
+            "a paused guest's port outside the default VLAN",
+            Box::new(|w| leave_vlan(w, "vnet3")),
+            &["mac_tables of port vnet3 of network blue"],
+            "make vnet3 a member of VLAN 1, untagged",
+        ),
+        (
+            "an uplink outside the default VLAN",
+            Box::new(|w| leave_vlan(w, "bond0")),
+            &[NETWORK],
+            "make bond0 a member of VLAN 1, untagged",
         ),
         ("a guest's port", Box::new(|w| open(w, "vnet1")), &[PORT1], "set port vnet1: learning off, flood off"),
         (
@@ -291,4 +318,43 @@ async fn of_many_ports_some_are_told_of_and_the_others_counted() {
     assert_eq!((last.subject.as_str(), last.message.as_str()), ("network blue", "mac_tables: and 12 more ports"));
     scene.perform(&plan.steps).await;
     assert_eq!(lost(&scene), [""; 0], "all of them are repaired");
+}
+
+/// Somebody made the port a member of another VLAN: that stays, and the guest is found there too.
+#[tokio::test]
+async fn a_guest_is_found_in_every_vlan_of_its_port() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        let vlans = VlanRange { last: 11, ..VlanRange::tagged(10) };
+        do_step(world, KernelStep::AddVlans { port: if_name("vnet1"), vlans });
+    });
+    assert_eq!(lost(&scene), [PORT1]);
+    let steps = repair(&scene).await;
+    assert_eq!(
+        steps,
+        "set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 10\n\
+         set FDB entry 52:54:00:00:00:01 on port vnet1 of blue in VLAN 11"
+    );
+    assert_eq!(scene.link("vnet1").vlans.unwrap().to_string(), "1 untagged, 10-11 tagged");
+}
+
+/// A port is in the VLANs that the domain's own XML gives it, and no longer in the default one.
+#[tokio::test]
+async fn what_a_domains_xml_says_of_vlans_holds_for_its_port() {
+    let scene = guarded().await;
+    scene.host.change(|world| {
+        let vlans = [VlanRange::untagged(20), VlanRange::tagged(21)].into_iter().collect();
+        world.tag_guest("vm1", vlans);
+    });
+    assert_eq!(lost(&scene), [""; 0], "libvirt has set the port up");
+    scene.host.change(|world| world.attach_again("vnet1"));
+    assert_eq!(lost(&scene), [PORT1]);
+    let steps = repair(&scene).await;
+    assert!(steps.contains("take vnet1 out of VLAN 1\n"), "{steps}");
+    assert_eq!(scene.link("vnet1").vlans.unwrap().to_string(), "20 untagged, 21 tagged");
+    let fdb = scene.host.state().kernel.fdb;
+    for vlan in [None, Some(20), Some(21)] {
+        assert!(fdb.contains(&entry("vnet1", VM1, vlan, FdbState::Static)), "{fdb:?}");
+    }
+    assert!(!fdb.contains(&entry("vnet1", VM1, Some(1), FdbState::Static)), "{fdb:?}");
 }

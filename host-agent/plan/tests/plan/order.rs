@@ -95,6 +95,8 @@ async fn guests_ports_get_their_entries_before_they_stop_learning_and_lose_them_
     assert_eq!(
         lines(&plan.steps),
         "set bridge blue: vlan_filtering on\n\
+         make eth0 a member of VLAN 1, untagged\n\
+         make vnet0 a member of VLAN 1, untagged\n\
          set port eth0: learning off\n\
          stop libvirt network trestle-blue\n\
          define libvirt network trestle-blue on bridge blue, MAC table managed by libvirt\n\

@@ -3,7 +3,7 @@
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, IfName,
     KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner,
-    PortReport, Presence, Route, Support, UncommittedChange, VlanReport,
+    PortReport, Presence, Route, Support, UncommittedChange, VlanReport, PortVlans, VlanRange, 
 };
 
 use super::super::bridge::build_numbers;
@@ -145,7 +145,18 @@ pub(in crate::host_wire) fn build_port(port: &PortReport) -> wire::PortReport {
         guest: port.guest.as_ref().map(|guest| guest.domain.clone()).unwrap_or_default(),
         guest_mac: text_of(port.guest.as_ref().map(|guest| guest.mac)),
         guest_mac_table_manager: text_of(port.guest.as_ref().map(|guest| guest.mac_table_manager)),
+        vlans: port.vlans.as_ref().map(build_port_vlans),
     }
+}
+
+fn build_port_vlans(vlans: &PortVlans) -> wire::PortVlans {
+    let range = |range: &VlanRange| wire::PortVlanRange {
+        first: range.first.into(),
+        last: range.last.into(),
+        pvid: range.pvid,
+        untagged: range.untagged,
+    };
+    wire::PortVlans { ranges: vlans.ranges().map(range).collect() }
 }
 
 pub(in crate::host_wire) fn build_mac_table(table: &MacTableReport) -> wire::MacTableReport {

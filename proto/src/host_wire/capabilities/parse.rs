@@ -7,7 +7,8 @@ use std::str::FromStr;
 use trestle_model::{
     Address, AddressOrigin, Bridge, Capabilities, Code, FdbEntry, FdbState, Feature, FeatureSet, Finding, Findings,
     GuestPort, IfName, KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkEntry, NetworkName,
-    NetworkReport, Origin, PortFlags, PortReport, ResolverReport, Route, Support, UncommittedChange,
+    NetworkReport, Origin, PortFlags, PortReport, PortVlans, ResolverReport, Route, Support, UncommittedChange,
+    VlanRange,
 };
 
 use super::super::bridge::read_numbers;
@@ -197,6 +198,10 @@ pub(super) fn read_port(form: &mut Form, path: &str, port: &wire::PortReport) ->
         domain => read_required(form, &format!("{path}.guest_mac"), &port.guest_mac, Code::BadAddress)
             .map(|mac| GuestPort { domain: domain.to_owned(), mac, mac_table_manager: manager.unwrap_or_default() }),
     };
+    let vlans = match &port.vlans {
+        Some(vlans) => Some(read_port_vlans(form, &format!("{path}.vlans"), vlans)?),
+        None => None,
+    };
     Some(PortReport {
         device: device?,
         flags: PortFlags {
@@ -208,8 +213,34 @@ pub(super) fn read_port(form: &mut Form, path: &str, port: &wire::PortReport) ->
             locked: port.locked,
         },
         promiscuity: port.promiscuity,
+        vlans,
         guest,
     })
+}
+
+fn read_port_vlans(form: &mut Form, path: &str, vlans: &wire::PortVlans) -> Option<PortVlans> {
+    let ranges = read_all(form, &format!("{path}.ranges"), &vlans.ranges, |form, path, range| {
+        let id = |form: &mut Form, field: &str, value: u32| {
+            let path = format!("{path}.{field}");
+            match u16::try_from(value) {
+                Ok(id) if (1..4095).contains(&id) => Some(id),
+                Ok(_) | Err(_) => {
+                    let message = format!("{value} is no VLAN, 1..4094");
+                    form.note(Finding::error(Code::VlanOutOfRange, path, message));
+                    None
+                }
+            }
+        };
+        let (first, last) = (id(form, "first", range.first), id(form, "last", range.last));
+        let (first, last) = (first?, last?);
+        if last < first || (range.pvid && first != last) {
+            let message = format!("{first} to {last} is no range of VLANs of this kind");
+            form.note(Finding::error(Code::VlanOutOfRange, format!("{path}.last"), message));
+            return None;
+        }
+        Some(VlanRange { first, last, pvid: range.pvid, untagged: range.untagged })
+    });
+    Some(ranges.into_iter().collect())
 }
 
 fn read_mac_table(

@@ -16,6 +16,7 @@ fn interface(mac: &str, network: Option<&str>, bridge: Option<&str>, tap: Option
         bridge: bridge.map(str::to_owned),
         tap: tap.map(|tap| IfName::parse(tap).unwrap()),
         mac_table_manager: MacTableManager::Kernel,
+        vlans: PortVlans::default(),
     }
 }
 
@@ -109,5 +110,29 @@ fn domain_without_interfaces_has_none() {
 fn broken_xml_is_an_error() {
     for bad in ["", "<domain><devices></domain>", "<domain id='1'"] {
         assert!(parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn reads_the_vlans_that_libvirt_gives_a_port() {
+    let cases = [
+        ("<vlan><tag id='42'/></vlan>", "42 untagged"),
+        ("<vlan trunk='yes'><tag id='42'/></vlan>", "42 tagged"),
+        (
+            "<vlan trunk='yes'><tag id='10' nativeMode='untagged'/><tag id='11'/><tag id='12'/></vlan>",
+            "10 untagged, 11-12 tagged",
+        ),
+        (
+            "<vlan trunk='yes'><tag id='11'/><tag id='10' nativeMode='tagged'/></vlan>",
+            "10 untagged in, tagged out, 11 tagged",
+        ),
+        ("<vlan><tag id='0'/><tag id='4095'/><tag id='x'/><tag/></vlan>", "none"),
+        ("", "none"),
+    ];
+    for (vlan, expected) in cases {
+        let mac = "<mac address='52:54:00:00:00:01'/>";
+        let xml = domain(" id='1'", &format!("<interface type='bridge'>{mac}<source bridge='b'/>{vlan}</interface>"));
+        let facts = parse(&xml).unwrap();
+        assert_eq!(facts.interfaces[0].vlans.to_string(), expected, "{vlan}");
     }
 }

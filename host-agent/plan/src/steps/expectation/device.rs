@@ -18,6 +18,7 @@ pub(super) fn new_link(name: &IfName, kind: LinkKind, mtu: Mtu, alias: &str) -> 
         master: None,
         alias: Some(alias.to_owned()).filter(|alias| !alias.is_empty()),
         port: None,
+        vlans: None,
         bond_port: None,
         ipv6_disabled: false,
         autoconf: None,
