@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, ForeignDhcp, HostState, IfName,
-    Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu, NetworkChange, NetworkName,
-    NetworkSpec, NicState, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound, StaticIpv4, Topology,
-    TransactionId, TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, ForeignDhcp, GuestPorts,
+    HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu,
+    NetworkChange, NetworkName, NetworkSpec, NicState, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound,
+    StaticIpv4, Topology, TransactionId, TransactionReport,
 };
 use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -251,6 +251,7 @@ pub(crate) fn network(text: &str, nic: &str) -> NetworkSpec {
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     }

@@ -7,10 +7,12 @@
   frame DEVICE SRC DST...    sends frames
   babble DEVICE SRC          sends a broadcast frame all the time
   amid SRC COMMAND           runs a command while the far end of the cable babbles
+  passes TAP CASE...         sends frames as the guest and from the far end; fails unless those come through that are to. A case is
+                             out|in,MAC,VLAN,yes|no: from that source, or to it; VLAN 0 is untagged
   deliver TAP=MAC...         sends frames from the far end of the cable; fails unless each reaches its tap, and no other
 """
 
-import json, os, select, socket, struct, subprocess, sys, time
+import ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, time
 
 ETHERTYPE = 0x88B5
 FRAMES = 3
@@ -21,35 +23,49 @@ PATIENCE_S = 5
 FAR_END = "wire0"
 # How often is looked, which takes processor time from those who are watched.
 PERIOD_S = 0.05
-DUMP = struct.pack("=IHHIIBBHiHBB", 28, 30, 0x301, 1, 0, 7, 0, 0, 0, 0, 0, 0)
+ENTRIES = struct.pack("=IHHIIBBHiHBB", 28, 30, 0x301, 1, 0, 7, 0, 0, 0, 0, 0, 0)
+# Links of bridges, with their VLANs in ranges.
+VLANS = struct.pack("=IHHIIBBHiIIHHI", 40, 18, 0x301, 1, 0, 7, 0, 0, 0, 0, 0, 8, 29, 4)
 
 
-def entries(bridge):
-    """Yields each lasting entry of a bridge: MAC, VLAN, port, and whether it is the host's own."""
-    index = socket.if_nametoindex(bridge)
+def dump(request):
+    """Yields each message of the kernel's answer."""
     channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-    channel.send(DUMP)
+    channel.send(request)
     while True:
         data = channel.recv(1 << 20)
         while data:
             length, kind = struct.unpack_from("=IH", data)
             if kind == 3:
                 return
-            _, _, _, port, state, _, _ = struct.unpack_from("=BBHiHBB", data, 16)
-            mac, vlan, master, at = None, None, None, 28
-            while at + 4 <= length:
-                size, attribute = struct.unpack_from("=HH", data, at)
-                value = data[at + 4:at + size]
-                if attribute == 2:
-                    mac = value.hex(":")
-                elif attribute == 5:
-                    vlan = struct.unpack("=H", value)[0]
-                elif attribute == 9:
-                    master = struct.unpack("=I", value)[0]
-                at += (size + 3) & ~3
-            if master == index and state & 0xC0:
-                yield mac, vlan, port, bool(state & 0x80)
+            yield data[:length]
             data = data[(length + 3) & ~3:]
+
+
+def attributes(data):
+    at = 0
+    while at + 4 <= len(data):
+        size, attribute = struct.unpack_from("=HH", data, at)
+        yield attribute & 0x3FFF, data[at + 4:at + size]
+        at += (size + 3) & ~3
+
+
+def entries(bridge):
+    """Yields each lasting entry of a bridge: MAC, VLAN, port, and whether it is the host's own."""
+    index = socket.if_nametoindex(bridge)
+    for message in dump(ENTRIES):
+        _, _, _, port, state, _, _ = struct.unpack_from("=BBHiHBB", message, 16)
+        told = dict(attributes(message[28:]))
+        if 9 in told and struct.unpack("=I", told[9])[0] == index and state & 0xC0:
+            vlan = struct.unpack("=H", told[5])[0] if 5 in told else None
+            yield told[2].hex(":"), vlan, port, bool(state & 0x80)
+
+
+def vlans():
+    """Yields the VLANs of each port of each bridge, as the kernel tells them."""
+    for message in dump(VLANS):
+        told = dict(attributes(message[32:]))
+        yield struct.unpack_from("=i", message, 20)[0], [value.hex() for _, value in attributes(told.get(26, b""))]
 
 
 def read(path):
@@ -67,6 +83,7 @@ def picture(bridge):
     flags = {name: [read(f"{folder}/brif/{name}/{flag}") for flag in ("learning", "unicast_flood")]
              for name in names.values()}
     return {"table": sorted(table), "ports": flags,
+            "vlans": {names[port]: told for port, told in vlans() if port in names},
             "bridge": [read(f"{folder}/bridge/{option}") for option in ("vlan_filtering", "default_pvid")]}
 
 
@@ -102,7 +119,7 @@ def managed(bridge, mac, limit, command):
     while time.monotonic() < begun + float(limit):
         now = picture(bridge)
         places = [entry.split()[1:] for entry in now["table"] if entry.startswith(mac)]
-        if [vlan for vlan, _ in places] == ["1", "None"] and places[0][1] == places[1][1]:
+        if {"1", "None"} <= {vlan for vlan, _ in places} and len({port for _, port in places}) == 1:
             if now["ports"].get(places[0][1]) == ["0", "0"]:
                 return print(round(time.monotonic() - begun, 3))
         time.sleep(PERIOD_S)
@@ -164,9 +181,67 @@ def deliver(*guests):
         sys.exit(f"missing {missing}, stray {stray}")
 
 
+def packets(device, protocol=0):
+    channel = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    channel.bind((device, protocol))
+    return channel
+
+
+def at_far_end(make):
+    """Makes sockets in the namespace at the far end of the cable."""
+    library = ctypes.CDLL(None, use_errno=True)
+    here, there = (os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", "/run/netns/peer"))
+    try:
+        if library.setns(there, 0x40000000):
+            sys.exit(f"no namespace: {os.strerror(ctypes.get_errno())}")
+        return make()
+    finally:
+        library.setns(here, 0x40000000)
+
+
+def voice(tap):
+    """Opens a further queue of a guest's tap; returns what says a frame as the guest would."""
+    queue = os.open("/dev/net/tun", os.O_RDWR)
+    # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE; TUNSETIFF, TUNGETVNETHDRSZ.
+    fcntl.ioctl(queue, 0x400454CA, struct.pack("16sH22x", tap.encode(), 0x2 | 0x1000 | 0x4000 | 0x100))
+    room = struct.unpack("i", fcntl.ioctl(queue, 0x800454D7, bytes(4)))[0]
+    return lambda data: os.write(queue, bytes(room) + data)
+
+
+def passes(tap, *cases):
+    """Sends a frame for each case, and fails unless exactly those come through that are to."""
+    ear, mouth = at_far_end(lambda: (packets(FAR_END, socket.htons(3)), packets(FAR_END)))
+    guest_ear, say = packets(tap, socket.htons(3)), voice(tap)
+    wanted = set()
+    for number, case in enumerate(cases):
+        way, mac, vlan, verdict = case.split(",")
+        tag = b"" if vlan == "0" else struct.pack("!HH", 0x8100, int(vlan))
+        mac, nobody = bytes.fromhex(mac.replace(":", "")), bytes([2, 0, 0, 0, 0, 0x99])
+        ends = nobody + mac if way == "out" else mac + nobody
+        data = ends + tag + struct.pack("!H", ETHERTYPE) + bytes([number]) * 50
+        if verdict == "yes":
+            wanted.add(number)
+        for _ in range(FRAMES):
+            say(data) if way == "out" else mouth.send(data)
+    came, until = set(), time.monotonic() + PATIENCE_S
+    while (left := until - time.monotonic()) > 0:
+        if came >= wanted:
+            # What was held back would be here by now, too.
+            until = min(until, time.monotonic() + 0.5)
+        for open_ear in select.select([ear, guest_ear], [], [], left)[0]:
+            data, (_, _, kind, _, _) = open_ear.recvfrom(2048)
+            # The far end hears what comes, and the guest's tap what goes to the guest.
+            comes = kind != socket.PACKET_OUTGOING if open_ear is ear else kind == socket.PACKET_OUTGOING
+            if comes and struct.pack("!H", ETHERTYPE) in data[12:18]:
+                came.add(data[-1])
+    if came != wanted:
+        sys.exit(f"came through: {[cases[n] for n in came - wanted]}, did not: {[cases[n] for n in wanted - came]}")
+
+
 def show(bridge):
     print(json.dumps(picture(bridge)))
 
 
-VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver}
+VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver,
+         "passes": passes}
 VERBS[sys.argv[1]](*sys.argv[2:])

@@ -270,6 +270,10 @@ codes! {
     KernelLacksFeature = "KERNEL_LACKS_FEATURE", ovirt None;
     /// libvirt lacks a feature that the request needs, or is not there.
     LibvirtLacksFeature = "LIBVIRT_LACKS_FEATURE", ovirt None;
+    /// Rules of guests' ports are given for a network whose MAC table libvirt does not manage.
+    GuestPortsUnmanaged = "GUEST_PORTS_UNMANAGED", ovirt None;
+    /// A guest on a managed bridge is wired past libvirt's network.
+    GuestWiredPastLibvirt = "GUEST_WIRED_PAST_LIBVIRT", ovirt None;
     /// Guests use the network that is to be removed.
     GuestsAttached = "GUESTS_ATTACHED", ovirt None;
 

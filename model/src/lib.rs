@@ -7,6 +7,7 @@
 //! This crate never does I/O, never waits, and never reads a clock, a file, the environment or a random number.
 
 pub mod fleet;
+mod guest_port;
 
 mod address;
 mod advertisement;
@@ -56,6 +57,7 @@ pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Ni
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
+pub use guest_port::{BridgeWired, GuestNic, GuestPorts, SourceMacs};
 pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};
 pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, ResolverNames, SearchDomain,
-    StaticRoute, VlanId,
+    StaticRoute, VlanId, GuestPorts, 
 };
 
 /// A network on a host, described whole.
@@ -44,6 +44,9 @@ pub struct NetworkSpec {
     /// Whether guests' ports are isolated from one another.
     #[serde(default)]
     pub port_isolation: bool,
+    /// What guests' ports may send and get beside untagged frames of their own MACs; only where libvirt manages the MAC table.
+    #[serde(default, skip_serializing_if = "GuestPorts::is_default")]
+    pub guest_ports: GuestPorts,
     /// What the network is given of its southbound device; `None` leaves it to the others, where one of them has it, and
     /// to the kernel otherwise.
     #[serde(default)]

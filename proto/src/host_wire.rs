@@ -8,6 +8,7 @@ mod bond;
 mod bridge;
 mod capabilities;
 mod extras;
+mod guest_ports;
 mod network;
 mod nic;
 mod qos;

@@ -11,10 +11,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trestle_model::{
     AddressOrigin, BitRate, BondChange, BondMode, BondOption, BondOptions, BondPortLink, BondSpec, BridgeNumber,
-    BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, FeatureName, HostConfig, HostQos, HostState, IfName,
-    Ipv4Config, Ipv6Config, Link, LinkKind, MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, NicChange,
-    NicSpec, Offload, Origin, ResolverState, RingSizes, Route, Scope, SetupOptions, SetupRequest, Southbound,
-    StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId, VlanId,
+    BridgeOptions, BridgeSpec, Code, ConnectivityCheck, FdbState, FeatureName, GuestNic, GuestPorts, HostConfig,
+    HostQos, HostState, IfName, Ipv4Config, Ipv6Config, Link, LinkKind, MacTableManager, Mtu, NetworkChange,
+    NetworkName, NetworkSpec, NicChange, NicSpec, Offload, Origin, ResolverState, RingSizes, Route, Scope,
+    SetupOptions, SetupRequest, SourceMacs, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, TransactionId,
+    VlanId,
 };
 use uuid::Uuid;
 
@@ -45,6 +46,7 @@ pub fn net(network: &str) -> Net {
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     })
@@ -97,6 +99,22 @@ impl Net {
     #[must_use]
     pub fn managed(mut self) -> Self {
         self.0.mac_table_manager = MacTableManager::Libvirt;
+        self
+    }
+
+    /// Lets a guest's NIC have further MACs and VLANs.
+    #[must_use]
+    pub fn allowing(mut self, nic: &str, extra_macs: &[&str], vlans: &[u32]) -> Self {
+        let extra_macs = extra_macs.iter().map(|mac| mac.parse().expect(LEGAL)).collect();
+        let vlans = vlans.iter().map(|id| VlanId::try_from(*id).expect(LEGAL)).collect();
+        self.0.guest_ports.nics.insert(nic.parse().expect(LEGAL), GuestNic { extra_macs, vlans });
+        self
+    }
+
+    /// Locks its guests' ports.
+    #[must_use]
+    pub fn locked(mut self) -> Self {
+        self.0.guest_ports.source_macs = SourceMacs::Locked;
         self
     }
 

@@ -6,6 +6,7 @@
 mod bond;
 mod clash;
 mod functions;
+mod guest_ports;
 mod guests;
 mod nic;
 mod qos;
@@ -55,6 +56,7 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
                 surroundings(spec, &field, rivals.desired, rivals.census, &request.options.adopt, &mut findings);
+                guest_ports::wired_past(spec, &field, rivals.census, &mut findings);
                 qos::surroundings(spec, &field, rivals.desired, rivals.census, &mut findings);
                 bond::below(spec, &field, rivals, &mut findings);
                 clash::clashes(spec, &field, rivals, &mut findings);

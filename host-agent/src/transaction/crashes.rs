@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, Outcome, SetupRequest};
-use trestle_plan::sample::kind::{Kind, kinds};
+use trestle_plan::sample::kind::{GUEST_MAC, Kind, kinds};
 use trestle_plan::transaction::Phase;
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 
@@ -189,7 +189,7 @@ async fn prepared(kind: &Kind) -> (FakeHost, TempDir) {
     }
     if let Some(network) = kind.guest {
         let of_libvirt = format!("trestle-{network}");
-        host.change(|world| world.start_guest("vm1", "52:54:00:00:00:01", "vnet0", network, Some(&of_libvirt)));
+        host.change(|world| world.start_guest("vm1", GUEST_MAC, "vnet0", network, Some(&of_libvirt)));
     }
     (host, bench.end().await)
 }

@@ -10,7 +10,7 @@ use super::{
     NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
 };
 use crate::{
-    BridgeSpec, Capabilities, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId, Southbound,
+    BridgeSpec, Capabilities, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId, Southbound,
     Topology, VmId,
 };
 
@@ -445,6 +445,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     }

@@ -75,6 +75,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         form.note(finding.remedy(format!("claim default_route, or leave the {what} out")));
     }
     let host_qos = read_qos(form, &format!("{path}.host_qos"), network.host_qos.as_ref());
+    let guest_ports = read_guest_ports(form, &format!("{path}.guest_ports"), network.guest_ports.as_ref());
     let custom = read_custom(form, &format!("{path}.custom"), network.custom.iter());
     let topology = if network.bridged.unwrap_or(true) {
         read_bridge(form, path, network, name.as_ref()).map(Topology::Bridged)
@@ -99,6 +100,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         nameservers,
         search_domains,
         port_isolation: network.port_isolation,
+        guest_ports,
         host_qos,
         custom,
     })
@@ -130,6 +132,7 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         routes: build_routes(&spec.routes),
         nameservers: spec.nameservers.iter().map(ToString::to_string).collect(),
         port_isolation: spec.port_isolation,
+        guest_ports: build_guest_ports(&spec.guest_ports),
         host_qos: spec.host_qos.as_ref().map(build_qos),
         custom: spec.custom.clone().into_iter().collect(),
         search_domains: spec.search_domains.iter().map(ToString::to_string).collect(),

@@ -7,9 +7,9 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::{
-    BitRate, BridgeNumber, BridgeNumbers, BridgeOptions, BridgeSpec, FeatureName, HostQos, IfName, Ipv4Config,
-    Ipv6Config, MacTableManager, Mtu, NameServer, NetworkName, NetworkSpec, NicSpec, Offload, RingSizes, Southbound,
-    StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
+    BitRate, BridgeNumber, BridgeNumbers, BridgeOptions, BridgeSpec, BridgeWired, FeatureName, GuestNic, GuestPorts,
+    HostQos, IfName, Ipv4Config, Ipv6Config, MacAddr, MacTableManager, Mtu, NameServer, NetworkName, NetworkSpec,
+    NicSpec, Offload, RingSizes, SourceMacs, Southbound, StaticIpv4, StaticIpv6, StaticRoute, Topology, VlanId,
 };
 
 pub(crate) fn network_name() -> impl Strategy<Value = NetworkName> {
@@ -153,10 +153,25 @@ pub(crate) fn options() -> impl Strategy<Value = BridgeOptions> {
     )
 }
 
+fn guest_ports() -> impl Strategy<Value = GuestPorts> {
+    let station = |kind: u8| any::<[u8; 2]>().prop_map(move |[a, b]| MacAddr::new([0x52, 0x54, 0, kind, a, b]));
+    let id = (1_u32..=4094).prop_map(|id| VlanId::try_from(id).unwrap());
+    let nic = (proptest::collection::btree_set(station(1), 0..4), proptest::collection::btree_set(id, 0..4))
+        .prop_map(|(extra_macs, vlans)| GuestNic { extra_macs, vlans });
+    let nics = proptest::collection::btree_map(station(0), nic, 0..4);
+    let source_macs = prop_oneof![Just(SourceMacs::Any), Just(SourceMacs::Locked)];
+    let bridge_wired = prop_oneof![Just(BridgeWired::Convert), Just(BridgeWired::Refuse)];
+    (source_macs, bridge_wired, nics).prop_map(|(source_macs, bridge_wired, nics)| GuestPorts {
+        source_macs,
+        bridge_wired,
+        nics,
+    })
+}
+
 pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
     let bridge =
         (bridge_name(), any::<bool>(), options()).prop_map(|(name, stp, options)| BridgeSpec { name, stp, options });
-    let addresses = (ipv4(), ipv6(), any::<bool>(), routes(), extras(), option::of(qos()));
+    let addresses = (ipv4(), ipv6(), any::<bool>(), routes(), extras(), (option::of(qos()), guest_ports()));
     (network_name(), option::of(if_name()), option::of(vlan()), mtu(1280), option::of(bridge), manager(), addresses)
         .prop_map(
             |(
@@ -166,7 +181,7 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                 mtu,
                 bridge,
                 mac_table_manager,
-                (ipv4, ipv6, default_route, routes, (servers, port_isolation, custom), host_qos),
+                (ipv4, ipv6, default_route, routes, (servers, port_isolation, custom), (host_qos, guest_ports)),
             )| {
                 let topology = match (bridge, &nic) {
                     (Some(bridge), _) => Topology::Bridged(bridge),
@@ -202,6 +217,7 @@ pub(crate) fn network_spec() -> impl Strategy<Value = NetworkSpec> {
                     nameservers,
                     search_domains,
                     port_isolation,
+                    guest_ports,
                     host_qos,
                     custom,
                 }

@@ -24,6 +24,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::MacInvalid
         | Code::BridgelessWithoutSouthbound
         | Code::BridgeAttributeOnBridgeless
+        | Code::GuestPortsUnmanaged
         | Code::BadAddress
         | Code::GatewayWithoutAddress
         | Code::GatewayNotOnLink
@@ -71,6 +72,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::KernelLacksFeature
         | Code::LibvirtLacksFeature
         | Code::GuestsAttached
+        | Code::GuestWiredPastLibvirt
         | Code::TransactionNotFound
         | Code::ConfirmationRefused
         | Code::StepFailed

@@ -1,5 +1,7 @@
 //! `host macs`: shows the MAC tables of bridges that libvirt manages.
 
+use std::collections::BTreeSet;
+
 use trestle_proto::host::v1::{
     Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport, PortVlanRange, PortVlans,
 };
@@ -44,6 +46,11 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
 /// Returns a line for each entry of a network's bridge, and one for each guest that has none.
 fn entries(network: &NetworkReport) -> Vec<[String; 7]> {
     let table = network.mac_table.clone().unwrap_or_default();
+    let rules = network.configured.iter().filter_map(|network| network.guest_ports.as_ref());
+    let extras: BTreeSet<(&str, &str)> = rules
+        .flat_map(|rules| &rules.nics)
+        .flat_map(|nic| nic.extra_macs.iter().map(|extra| (nic.mac.as_str(), extra.as_str())))
+        .collect();
     let line = |entry: &FdbEntryReport| {
         let port = network.ports.iter().find(|port| port.device == entry.port);
         let state = match (entry.state(), entry.sticky) {
@@ -60,7 +67,7 @@ fn entries(network: &NetworkReport) -> Vec<[String; 7]> {
             entry.port.clone(),
             or_dash(port.map(|port| port.guest.clone()).unwrap_or_default()),
             state.to_owned(),
-            keeper(entry, port).to_owned(),
+            keeper(entry, port, &extras).to_owned(),
         ]
     };
     let has_entry =
@@ -73,14 +80,18 @@ fn entries(network: &NetworkReport) -> Vec<[String; 7]> {
 }
 
 /// Says who sees to it that an entry is there while it is to be.
-fn keeper(entry: &FdbEntryReport, port: Option<&PortReport>) -> &'static str {
+///
+/// `extras` are the further MACs that guests' NICs may have, each with the NIC's own.
+fn keeper(entry: &FdbEntryReport, port: Option<&PortReport>, extras: &BTreeSet<(&str, &str)>) -> &'static str {
     let is_guests = port.is_some_and(|port| port.guest_mac == entry.mac);
+    let is_extra = port.is_some_and(|port| extras.contains(&(port.guest_mac.as_str(), entry.mac.as_str())));
     match entry.state() {
         FdbState::Learned => "nobody, it ages",
         FdbState::Static if is_guests => match port.map(|port| port.guest_mac_table_manager.as_str()) {
             Some("kernel") => "the agent",
             Some(_) | None => "libvirt and the agent",
         },
+        FdbState::Static if is_extra => "the agent, a further MAC",
         FdbState::Local => "the agent",
         FdbState::Static | FdbState::Unspecified => "somebody else",
     }
@@ -120,7 +131,7 @@ fn vlans(vlans: &PortVlans) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trestle_proto::host::v1::MacTableReport;
+    use trestle_proto::host::v1::{GuestNic, GuestPorts, MacTableReport, Network};
 
     use super::*;
 
@@ -163,9 +174,18 @@ mod tests {
             entry("vnet1", "52:54:00:00:00:02", None, FdbState::Static),
             entry("eth0", "52:54:00:00:00:03", Some(1), FdbState::Learned),
             entry("vnet0", "02:00:00:00:00:09", Some(1), FdbState::Static),
+            entry("vnet1", "02:00:00:00:00:0a", Some(1), FdbState::Static),
         ];
         let mac_table = Some(MacTableReport { entries: table.to_vec(), ..MacTableReport::default() });
-        let network = NetworkReport { device: "blue".to_owned(), ports, mac_table, ..NetworkReport::default() };
+        let nic = GuestNic {
+            mac: "52:54:00:00:00:02".to_owned(),
+            extra_macs: vec!["02:00:00:00:00:0a".to_owned()],
+            ..GuestNic::default()
+        };
+        let guest_ports = Some(GuestPorts { nics: vec![nic], ..GuestPorts::default() });
+        let configured = Some(Network { guest_ports, ..Network::default() });
+        let network =
+            NetworkReport { device: "blue".to_owned(), configured, ports, mac_table, ..NetworkReport::default() };
         let lines: Vec<String> = entries(&network).into_iter().map(|line| line.join(" ")).collect();
         assert_eq!(
             lines,
@@ -174,6 +194,7 @@ mod tests {
                 "blue 52:54:00:00:00:02 - vnet1 db static the agent",
                 "blue 52:54:00:00:00:03 1 eth0 - learned nobody, it ages",
                 "blue 02:00:00:00:00:09 1 vnet0 web static somebody else",
+                "blue 02:00:00:00:00:0a 1 vnet1 db static the agent, a further MAC",
                 "blue 52:54:00:00:00:03 - vnet2 idle none -",
             ]
         );

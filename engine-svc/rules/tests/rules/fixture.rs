@@ -8,7 +8,7 @@ use trestle_model::fleet::{
     VnicModel, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, Code, Feature, FeatureSet, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
+    BridgeOptions, Capabilities, Code, Feature, FeatureSet, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
     MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin,
     ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
@@ -235,6 +235,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     };

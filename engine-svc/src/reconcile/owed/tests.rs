@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use trestle_model::{
-    BridgeSpec, FeatureSet, Findings, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkEntry, Southbound,
-    Topology,
+    BridgeSpec, FeatureSet, Findings, GuestPorts, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkEntry,
+    Southbound, Topology,
 };
 
 use super::*;
@@ -30,6 +30,7 @@ fn spec(name: &str) -> NetworkSpec {
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     }

@@ -126,13 +126,14 @@ impl Narrowing<'_> {
             return None;
         }
         let mut part = LinkWanted::leaving_alone(KindTarget::Guest, wanted.why.clone());
-        part.master = wanted.master.clone();
-        match &wanted.master {
-            // It gets them when it is there.
-            MasterTarget::PortOf(bridge) if self.has_tables_of(bridge) => part.port = wanted.port,
-            MasterTarget::PortOf(_) | MasterTarget::Leave | MasterTarget::Free => {
-                self.add_flags(&mut part, wanted, link);
-            }
+        let bridge = match &wanted.master {
+            MasterTarget::PortOf(bridge) => Some(bridge),
+            MasterTarget::Leave | MasterTarget::Free => link.master.as_ref(),
+        };
+        if bridge.is_some_and(|bridge| self.has_tables_of(bridge)) {
+            part.master = wanted.master.clone();
+            part.port = PortChange { isolated: None, ..wanted.port };
+            part.vlans = wanted.vlans.clone();
         }
         Some(LinkTarget::Present(part))
     }
@@ -168,12 +169,13 @@ impl Narrowing<'_> {
         let kind = self.kind(wanted, link);
         // Somebody else's queueing is told as drift, and is no loss that could be mended.
         let features = &self.census.state.features;
-        let is_guest = wanted.kind == KindTarget::Guest;
         let can_be_shaped = features.has(Feature::EgressShaping) && !matches!(link.egress, Egress::Foreign(_));
         LinkWanted {
             kind,
             port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
             vlans: VlansTarget::Leave,
+            // So is the place of a guest's tap the MAC table's.
+            master: if wanted.kind == KindTarget::Guest { MasterTarget::Leave } else { wanted.master.clone() },
             ipv6_disabled: None,
             autoconf: AutoconfChange::default(),
             addresses: AddressTarget::Leave,
@@ -181,8 +183,6 @@ impl Narrowing<'_> {
             dhcp: DhcpTarget::Leave,
             egress: if can_be_shaped { wanted.egress.clone() } else { EgressTarget::Leave },
             settings: self.settings(&wanted.settings),
-            // A guest's port has its place for itself.
-            master: if is_guest { MasterTarget::Leave } else { wanted.master.clone() },
             ..wanted.clone()
         }
     }

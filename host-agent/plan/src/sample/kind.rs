@@ -17,11 +17,15 @@ pub struct Kind {
     pub asked: Vec<Change>,
 }
 
+/// The MAC of the guest that then runs.
+pub const GUEST_MAC: &str = "52:54:00:00:00:01";
+
 /// Returns every kind of plan.
 #[rustfmt::skip]
 pub fn kinds() -> Vec<Kind> {
     let addressed = || net("n0").on("eth0").ipv4(&["192.0.2.10/24", "192.0.2.11/24"], None);
     let routed = || net("n0").on("eth0").ipv4(&["192.0.2.10/24"], Some("192.0.2.1")).default_route();
+    let allowed = || net("n0").on("eth0").managed().locked().allowing(GUEST_MAC, &["02:00:00:00:00:0a", "02:00:00:00:00:0b"], &[30, 31]);
     let other = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], None);
     let claiming = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], Some("198.51.100.1")).default_route();
     let six = |network: Net| network.ipv6(&["2001:db8:7::1/64"], None);
@@ -39,6 +43,9 @@ pub fn kinds() -> Vec<Kind> {
         kind("create a managed network in a VLAN", [], [net("n0").on("eth0").vlan(10).managed().set()]),
         kind("switch management on with a guest", [net("n0").on("eth0").set()], [net("n0").on("eth0").managed().set()]).with_guest("n0"),
         kind("switch management off with a guest", [net("n0").on("eth0").managed().set()], [net("n0").on("eth0").set()]).with_guest("n0"),
+        kind("allow a guest more, and lock its port", [net("n0").on("eth0").managed().set()], [allowed().set()]).with_guest("n0"),
+        kind("allow a guest less", [allowed().set()], [net("n0").on("eth0").managed().allowing(GUEST_MAC, &["02:00:00:00:00:0b"], &[31]).set()]).with_guest("n0"),
+        kind("switch management off with rules of guests' ports", [allowed().set()], [net("n0").on("eth0").set()]).with_guest("n0"),
         kind("change an MTU", [addressed().set()], [addressed().mtu(4000).set()]),
         kind("change a base's MTU with its VLAN's", [other().set()], [net("n0").on("eth1").vlan(10).mtu(9000).set()]),
         kind("change the spanning tree and the priority", [addressed().set()], [stp(addressed()).set()]),

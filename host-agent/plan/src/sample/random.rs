@@ -59,6 +59,8 @@ pub enum Meddling {
     Port(u8),
     /// Takes a guest's tap out and puts it back.
     Tap(u8),
+    /// Takes a guest's tap out and leaves it out.
+    Stray(u8),
     /// Moves a guest's entry to the uplink.
     Roam(u8),
     /// Learns a guest's MAC on the uplink.
@@ -81,6 +83,7 @@ pub fn meddlings() -> impl Strategy<Value = Vec<Meddling>> {
         Just(Meddling::Flush),
         guest().prop_map(Meddling::Port),
         guest().prop_map(Meddling::Tap),
+        guest().prop_map(Meddling::Stray),
         guest().prop_map(Meddling::Roam),
         guest().prop_map(Meddling::Learn),
         proptest::option::of(guest()).prop_map(Meddling::Vlan),
@@ -224,7 +227,9 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
     ];
     let address = (0_u8..7, ipv6, any::<bool>(), any::<bool>(), any::<bool>());
     let rates = prop_oneof![1 => Just(None), 1 => (1_u64..3, 0_u64..3, 0_u64..2).prop_map(Some)];
-    (place, kind, address, rates).prop_map(move |((nic, vlan), (topology, managed, mtu), address, rates)| {
+    let guarded = any::<[bool; 4]>();
+    let attributes = (place, kind, address, rates, guarded);
+    attributes.prop_map(move |((nic, vlan), (topology, managed, mtu), address, rates, guarded)| {
         let (address, ipv6, default_route, routed, gated) = address;
         let mut network = net(&format!("n{number}")).mtu(mtu);
         if nic < 6 {
@@ -280,6 +285,15 @@ fn network(number: u8) -> impl Strategy<Value = Net> {
         }
         if managed && topology > 0 {
             network = network.managed();
+            if guarded[0] {
+                network = network.locked();
+            }
+            // The first guests of each round: with no VLAN, with one, and with two.
+            for (nic, _) in guarded.into_iter().skip(1).enumerate().filter(|(_, allows)| *allows) {
+                let (extra, vlans) = (format!("02:00:00:00:0{number}:0{nic}"), [30, 31].into_iter().take(nic));
+                let vlans: Vec<u32> = vlans.collect();
+                network = network.allowing(&format!("52:54:00:00:0{nic}:00"), &[&extra], &vlans);
+            }
         }
         network.bridge(|bridge| {
             bridge.stp = topology == 2;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
     BridgeNumber, Code, Feature, Finding, ForeignDhcp, HostConfig, HostState, IfName, Ipv4Config, LibvirtNetwork, Link,
-    LinkKind, NetworkSpec, Route, Southbound, Support,
+    LinkKind, NetworkSpec, Route, SourceMacs, Southbound, Support,
 };
 
 use super::error;
@@ -238,6 +238,7 @@ fn source_table(spec: &NetworkSpec, field: &str, observed: &HostState, findings:
 fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mut Vec<Finding>) {
     let options = spec.bridge().map(|bridge| bridge.options.clone()).unwrap_or_default();
     let filters = options.vlan_filtering == Some(true);
+    let locks = spec.is_managed() && spec.guest_ports.source_macs == SourceMacs::Locked;
     let counts = options.numbers.value(BridgeNumber::VlanStatistics) != 0;
     let other_pvid = options.default_pvid.is_some_and(|pvid| pvid != 1);
     let needs = [
@@ -246,6 +247,7 @@ fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mu
         (spec.vlan.is_some(), Feature::VlanDevices, "vlan_id"),
         (spec.is_managed(), Feature::BridgeVlanFiltering, "manage_macs_with_libvirt"),
         (spec.is_managed(), Feature::LibvirtMacTableManager, "manage_macs_with_libvirt"),
+        (locks, Feature::PortLocked, "guest_ports.lock_source_macs"),
         (filters, Feature::BridgeVlanFiltering, "bridge_options.vlan_filtering"),
         (other_pvid, Feature::BridgeVlanFiltering, "bridge_options.default_pvid"),
         (counts, Feature::BridgeVlanFiltering, "bridge_options.vlan_statistics"),

@@ -6,7 +6,7 @@ use trestle_model::{
     Code, Contradiction, Finding, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkSpec, StaticRoute,
 };
 
-use super::{error, qos, sub};
+use super::{error, guest_ports, qos, sub};
 use crate::composition::addresses;
 
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
@@ -15,6 +15,7 @@ pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>)
     nameservers(spec, field, findings);
     routes(spec, field, findings);
     mac_table(spec, field, findings);
+    guest_ports::wish(spec, field, findings);
     qos::wish(spec, field, findings);
     if spec.ipv6 != Ipv6Config::None && spec.mtu < Mtu::IPV6_LEAST {
         let message = format!("MTU {} is too small for IPv6, which needs {}", spec.mtu, Mtu::IPV6_LEAST);

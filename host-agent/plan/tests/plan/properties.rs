@@ -179,6 +179,9 @@ fn meddle(world: &mut World, meddling: Meddling, bridges: &[(IfName, Option<IfNa
         Meddling::Flush => bridges.iter().for_each(|(bridge, _)| world.flush_entries(bridge.as_str())),
         Meddling::Port(number) => guest(number).into_iter().for_each(|guest| must(port(&guest.tap, true, true))),
         Meddling::Tap(number) => guest(number).into_iter().for_each(|guest| world.attach_again(guest.tap.as_str())),
+        Meddling::Stray(number) => guest(number).into_iter().for_each(|guest| {
+            must(KernelStep::SetMaster { link: guest.tap.clone(), master: None });
+        }),
         Meddling::Roam(number) => {
             guest(number).and_then(|guest| stray(guest, FdbState::Static)).into_iter().for_each(|e| world.learn(e));
         }
@@ -239,6 +242,8 @@ async fn play(world: World, requests: Vec<Round>, meddlings: &[Meddling]) {
         }
         scene.apply(&request).await;
         start_guests(&scene, &guests, round);
+        // What a network's rules ask of guests' ports is no matter of libvirt's.
+        keep(&scene).await;
         guard(&scene, meddlings).await;
     }
 }

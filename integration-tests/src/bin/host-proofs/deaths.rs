@@ -28,7 +28,7 @@ use trestle_model::{
     BondChange, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, MacTableManager,
     NetworkChange, Progress, SetupRequest, TransactionId,
 };
-use trestle_plan::sample::kind::{Kind, kinds};
+use trestle_plan::sample::kind::{GUEST_MAC, Kind, kinds};
 use trestle_plan::sample::{Change, request};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 use uuid::Uuid;
@@ -332,7 +332,7 @@ async fn prepare(host: &Arc<RealHost>, kind: &Kind, folder: &Path) -> Result<boo
         return Ok(false);
     }
     let network = format!("trestle-{network}");
-    let guest = Guest { name: GUEST.to_owned(), mac: "52:54:00:aa:00:07".to_owned(), network };
+    let guest = Guest { name: GUEST.to_owned(), mac: GUEST_MAC.to_owned(), network };
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), guest_xml(&guest))?;
     stage::run(&format!("virsh -q -c qemu:///system create {}", file.path().display())).await?;
