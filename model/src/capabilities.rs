@@ -159,6 +159,40 @@ pub struct MacTableReport {
     pub active: bool,
     /// The bridge's forwarding entries that are not the host's own.
     pub entries: Vec<FdbEntry>,
+    /// The uplink; `None` where there is none, or it is no port of the bridge.
+    #[serde(default)]
+    pub uplink: Option<UplinkReport>,
+}
+
+/// What a managed bridge's uplink receives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkReport {
+    /// The device.
+    pub device: IfName,
+    /// How often promiscuous mode was asked for on it; 0 where it receives only what is for the host and its guests, as far as
+    /// it can filter.
+    pub promiscuity: u32,
+    /// Why it is promiscuous, ordered; empty where it is not.
+    pub causes: Vec<PromiscuityCause>,
+    /// How many unicast addresses the bridge asks it to receive beside its own.
+    ///
+    /// The kernel does not tell how many a NIC can filter (virtio-net: 64); with more it receives everything, and still does not
+    /// count as promiscuous.
+    pub unicast_addresses: u32,
+}
+
+/// Why an uplink is promiscuous.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromiscuityCause {
+    /// The bridge does not filter by VLAN.
+    NotFiltering,
+    /// The bridge itself is promiscuous: somebody captures frames on it, or something stands on it.
+    Bridge,
+    /// This other port learns or floods.
+    Port(IfName),
+    /// Nothing of the bridge's: the device cannot filter unicast frames, or somebody else asked for it.
+    Device,
 }
 
 /// A device that a network can stand on.

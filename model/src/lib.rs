@@ -51,7 +51,7 @@ pub use bridge::{
 pub use capabilities::{
     BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
     MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, Presence, ResolverReport,
-    UncommittedChange, VlanReport,
+    UncommittedChange, VlanReport, PromiscuityCause, UplinkReport, 
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};

@@ -1,6 +1,7 @@
 //! What a host says of its networks and NICs.
 
 mod bond;
+mod uplink;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -216,5 +217,6 @@ fn mac_table(spec: &NetworkSpec, census: &Census<'_>) -> MacTableReport {
         manager: network.map(|network| network.mac_table_manager),
         active: network.is_some_and(|network| network.active),
         entries: entries.filter(|entry| entry.state != FdbState::Local).cloned().collect(),
+        uplink: uplink::report(spec, census),
     }
 }

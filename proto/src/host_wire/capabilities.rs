@@ -11,6 +11,7 @@ mod dhcp;
 mod keeping;
 mod lldp;
 mod parse;
+mod uplink;
 
 pub use build::build_capabilities;
 pub use parse::parse_capabilities;

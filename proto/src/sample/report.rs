@@ -12,7 +12,7 @@ use trestle_model::{
     KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
     NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Presence, Repair,
     RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
-    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport, PortVlans, VlanRange, 
+    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport, PortVlans, VlanRange, PromiscuityCause, UplinkReport, 
 };
 
 use super::bond::bond_report;
@@ -110,8 +110,25 @@ fn entry() -> impl Strategy<Value = FdbEntry> {
 }
 
 fn mac_table() -> impl Strategy<Value = MacTableReport> {
-    (option::of(manager()), any::<bool>(), proptest::collection::vec(entry(), 0..3))
-        .prop_map(|(manager, active, entries)| MacTableReport { manager, active, entries })
+    (option::of(manager()), any::<bool>(), proptest::collection::vec(entry(), 0..3), option::of(uplink()))
+        .prop_map(|(manager, active, entries, uplink)| MacTableReport { manager, active, entries, uplink })
+}
+
+fn uplink() -> impl Strategy<Value = UplinkReport> {
+    let cause = prop_oneof![
+        Just(PromiscuityCause::NotFiltering),
+        Just(PromiscuityCause::Bridge),
+        if_name().prop_map(PromiscuityCause::Port),
+        Just(PromiscuityCause::Device),
+    ];
+    (if_name(), any::<u32>(), proptest::collection::vec(cause, 0..3), any::<u32>()).prop_map(
+        |(device, promiscuity, causes, unicast_addresses)| UplinkReport {
+            device,
+            promiscuity,
+            causes,
+            unicast_addresses,
+        },
+    )
 }
 
 fn hosts() -> impl Strategy<Value = Vec<std::net::IpAddr>> {

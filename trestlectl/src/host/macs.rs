@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use trestle_proto::host::v1::{
-    Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport, PortVlanRange, PortVlans,
+    Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport, PortVlanRange, PortVlans, PromiscuityCause,
+    PromiscuityCauseKind,
 };
 use trestle_proto::schema;
 
@@ -38,7 +39,9 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
             output::table(
                 ["BRIDGE", "PORT", "GUEST", "VLANS", "LEARNS", "FLOODS", "LOCKED", "PROMISCUOUS"],
                 networks.iter().flat_map(ports),
-            )
+            )?;
+            output::data("")?;
+            output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], networks.iter().filter_map(uplink))
         }
     }
 }
@@ -113,6 +116,23 @@ fn ports(network: &NetworkReport) -> Vec<[String; 8]> {
     network.ports.iter().map(line).collect()
 }
 
+/// Returns how many addresses an uplink is to receive, and why it receives more.
+fn uplink(network: &NetworkReport) -> Option<[String; 4]> {
+    let uplink = network.mac_table.as_ref()?.uplink.as_ref()?;
+    let cause = |cause: &PromiscuityCause| match cause.kind() {
+        PromiscuityCauseKind::NotFiltering => "the bridge does not filter by VLAN".to_owned(),
+        PromiscuityCauseKind::Bridge => "the bridge is, for a capture or what stands on it".to_owned(),
+        PromiscuityCauseKind::Port => format!("{} learns or floods", cause.port),
+        PromiscuityCauseKind::Device => "it cannot filter, or somebody asked for it".to_owned(),
+        PromiscuityCauseKind::Unspecified => "for a reason that is not said".to_owned(),
+    };
+    let causes: Vec<String> = uplink.causes.iter().map(cause).collect();
+    let why = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };
+    let [bridge, device] = [&network.device, &uplink.device].map(Clone::clone);
+    let is_promiscuous = format!("{}{why}", yes(uplink.promiscuity > 0));
+    Some([bridge, device, uplink.unicast_addresses.to_string(), is_promiscuous])
+}
+
 /// Returns a port's VLANs: untagged ones with a mark, e.g. `1u 10-19`.
 fn vlans(vlans: &PortVlans) -> String {
     let range = |range: &PortVlanRange| {
@@ -131,7 +151,7 @@ fn vlans(vlans: &PortVlans) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trestle_proto::host::v1::{GuestNic, GuestPorts, MacTableReport, Network};
+    use trestle_proto::host::v1::{GuestNic, GuestPorts, MacTableReport, Network, UplinkReport};
 
     use super::*;
 
@@ -176,7 +196,11 @@ mod tests {
             entry("vnet0", "02:00:00:00:00:09", Some(1), FdbState::Static),
             entry("vnet1", "02:00:00:00:00:0a", Some(1), FdbState::Static),
         ];
-        let mac_table = Some(MacTableReport { entries: table.to_vec(), ..MacTableReport::default() });
+        let cause = PromiscuityCause { kind: PromiscuityCauseKind::Port.into(), port: "vnet2".to_owned() };
+        let uplink =
+            UplinkReport { device: "eth0".to_owned(), promiscuity: 1, causes: vec![cause], unicast_addresses: 7 };
+        let mac_table =
+            Some(MacTableReport { entries: table.to_vec(), uplink: Some(uplink), ..MacTableReport::default() });
         let nic = GuestNic {
             mac: "52:54:00:00:00:02".to_owned(),
             extra_macs: vec!["02:00:00:00:00:0a".to_owned()],
@@ -198,6 +222,8 @@ mod tests {
                 "blue 52:54:00:00:00:03 - vnet2 idle none -",
             ]
         );
+        let told = super::uplink(&network).unwrap().join(" ");
+        assert_eq!(told, "blue eth0 7 yes: vnet2 learns or floods");
         assert_eq!(super::ports(&network)[0].join(" "), "blue eth0 - 1u 10-19 no yes no yes");
     }
 }

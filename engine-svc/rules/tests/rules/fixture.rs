@@ -248,7 +248,7 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         default_route: false,
         bridge: None,
         ports: Vec::new(),
-        mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new() }),
+        mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new(), uplink: None }),
         dhcp: Vec::new(),
         drift: Vec::new(),
         repairs: Vec::new(),

@@ -366,8 +366,24 @@ impl Kernel {
                 }
             }
         }
+        self.follow_promiscuity();
+    }
+
+    /// Lets a bridge's port be promiscuous unless it is the only one that learns or floods, and the bridge filters.
+    fn follow_promiscuity(&mut self) {
+        let opens = |link: &Link| link.port.is_some_and(|port| port.learning || port.flood);
+        let filters =
+            |name: &IfName| self.state.links.get(name).and_then(Link::bridge).is_some_and(|b| b.vlan_filtering);
+        let is_promiscuous = |link: &Link| {
+            link.port.is_some()
+                && link.master.as_ref().is_some_and(|bridge| {
+                    let open = self.names(|other| other.master.as_ref() == Some(bridge) && opens(other));
+                    !(filters(bridge) && (open.is_empty() || open == [link.name.clone()]))
+                })
+        };
+        let promiscuous = self.names(is_promiscuous);
         for link in self.state.links.values_mut() {
-            link.promiscuity = u32::from(link.port.is_some_and(|port| port.learning || port.flood));
+            link.promiscuity = u32::from(promiscuous.contains(&link.name));
         }
     }
 

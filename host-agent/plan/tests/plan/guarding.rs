@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use trestle_fake_host::World;
-use trestle_model::{BondMode, BridgeWired, Code, DriftKind, FdbEntry, FdbState, Feature, Severity, VlanRange};
-use trestle_plan::sample::{Net, bond, with_bonds};
+use trestle_model::{
+    BondMode, BridgeWired, Code, DriftKind, FdbEntry, FdbState, Feature, PromiscuityCause, Severity, VlanRange,
+};
+use trestle_plan::sample::{Net, bond, name, with_bonds};
 use trestle_plan::{
-    BridgeChange, KernelStep, PortChange, Thing, losses, plan, repair_plan, restore_plan, verify,
+    BridgeChange, KernelStep, PortChange, Thing, losses, network_reports, plan, repair_plan, restore_plan, verify,
 };
 
 use super::scene::{Scene, if_name, lines, net, request, settled};
@@ -495,4 +497,34 @@ async fn rules_that_contradict_themselves_or_the_host_are_refused() {
     let findings = plan(&asked, &lacking.running, &lacking.host.state()).unwrap_err().0;
     assert_eq!(findings[0].field, "networks[0].guest_ports.lock_source_macs");
     assert_eq!(findings[0].code, Code::KernelLacksFeature);
+}
+
+#[tokio::test]
+async fn a_promiscuous_uplink_is_told_with_its_cause() {
+    let scene = guarded().await;
+    let uplink = |scene: &Scene| {
+        let reports = network_reports(&scene.running, &scene.host.state());
+        let blue = reports.into_iter().find(|report| report.configured.spec.name == name("blue")).unwrap();
+        blue.mac_table.unwrap().uplink.unwrap()
+    };
+    let told = uplink(&scene);
+    assert_eq!((told.device, told.promiscuity, told.causes), (if_name("bond0"), 0, Vec::new()));
+    // Two guests with their taps' own, that of the paused one's tap, and the bridge's, which the uplink shares.
+    assert_eq!(told.unicast_addresses, 5);
+    scene.host.change(|world| open(world, "vnet2"));
+    assert_eq!(uplink(&scene).causes, [PromiscuityCause::Port(if_name("vnet2"))]);
+    scene.host.change(|world| set_blue(world, BridgeChange { vlan_filtering: Some(false), ..BridgeChange::default() }));
+    let causes = [PromiscuityCause::NotFiltering, PromiscuityCause::Port(if_name("vnet2"))];
+    assert_eq!(uplink(&scene).causes, causes);
+}
+
+#[tokio::test]
+async fn a_bridge_that_somebody_removes_comes_back_with_its_guests() {
+    let scene = guarded().await;
+    // The port of a guest that pauses gets its flags when it runs.
+    scene.host.change(|world| world.stop_guest("vm3"));
+    let before = settled(scene.host.state());
+    scene.host.change(|world| do_step(world, KernelStep::DeleteLink { name: if_name("blue") }));
+    repair(&scene).await;
+    assert_eq!(settled(scene.host.state()), before);
 }

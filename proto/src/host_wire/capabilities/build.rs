@@ -12,7 +12,7 @@ use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
 use super::lldp::build_neighbor;
-use super::{daemons, keeping};
+use super::{daemons, keeping, uplink};
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -164,6 +164,7 @@ pub(in crate::host_wire) fn build_mac_table(table: &MacTableReport) -> wire::Mac
         manager: text_of(table.manager),
         active: table.active,
         entries: table.entries.iter().map(build_entry).collect(),
+        uplink: table.uplink.as_ref().map(uplink::build),
     }
 }
 

@@ -16,7 +16,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
-use super::{daemons, keeping};
+use super::{daemons, keeping, uplink};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -253,7 +253,11 @@ fn read_mac_table(
     let entries = read_all(form, &format!("{path}.entries"), &table.entries, |form, path, entry| {
         read_entry(form, path, entry, bridge)
     });
-    Some(MacTableReport { manager, active: table.active, entries })
+    let uplink = match &table.uplink {
+        Some(told) => Some(uplink::read(form, &format!("{path}.uplink"), told)?),
+        None => None,
+    };
+    Some(MacTableReport { manager, active: table.active, entries, uplink })
 }
 
 fn read_manager(form: &mut Form, path: &str, text: &str) -> Option<MacTableManager> {
