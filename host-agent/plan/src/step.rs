@@ -155,7 +155,8 @@ pub enum KernelStep {
         /// The VLANs.
         vlans: VlanRange,
     },
-    /// Ends a port's membership of VLANs; what it is no member of is fine. Static forwarding entries in them stay.
+    /// Ends a port's membership of VLANs; what it is no member of is fine. Static forwarding entries in them stay, without
+    /// effect and out of reach.
     RemoveVlans {
         /// The port.
         port: IfName,

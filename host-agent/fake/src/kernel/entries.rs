@@ -70,10 +70,17 @@ impl Kernel {
     }
 
     pub(crate) fn remove_entry(&mut self, entry: &FdbEntry) -> Answer {
-        self.link(&entry.port)?;
-        // Without a VLAN, the entry goes from every VLAN.
+        let port = self.link(&entry.port)?;
+        let vlans = port.vlans.is_some().then(|| self.vlans_of(&entry.port));
+        let in_reach = |vlan: u16| vlans.as_ref().is_none_or(|vlans| vlans.contains(&vlan));
+        if let Some(vlan) = entry.vlan.filter(|vlan| !in_reach(*vlan)) {
+            return Err(format!("{} in VLAN {vlan} on {}: Invalid argument", entry.mac, entry.port));
+        }
+        // Without a VLAN, the entry goes from every VLAN of the port.
         let is_it = |has: &FdbEntry| {
-            has.port == entry.port && has.mac == entry.mac && (entry.vlan.is_none() || has.vlan == entry.vlan)
+            has.port == entry.port
+                && has.mac == entry.mac
+                && (has.vlan == entry.vlan || (entry.vlan.is_none() && has.vlan.is_none_or(in_reach)))
         };
         let own = self.state.fdb.iter().filter(|has| is_it(has) && has.state == FdbState::Local);
         self.flushed.extend(own.map(|has| (has.bridge.clone(), has.mac, has.vlan)));

@@ -166,8 +166,16 @@ impl Composition<'_> {
         self.target.fdb.push(FdbTarget { bridge: bridge.clone(), mac, vlan, entry: Some(entry) });
     }
 
+    /// Wants an entry gone. One in a VLAN that its port has left is out of reach, and without effect: the kernel refuses to
+    /// remove it.
     fn no_entry(&mut self, entry: &FdbEntry) {
-        let FdbEntry { bridge, mac, vlan, .. } = entry;
+        let FdbEntry { bridge, port, mac, vlan, .. } = entry;
+        let vlans = self.observed().kernel.links.get(port).and_then(|link| link.vlans.as_ref());
+        if let (Some(vlans), Some(vlan)) = (vlans, vlan)
+            && vlans.membership(*vlan).is_none()
+        {
+            return;
+        }
         self.target.fdb.push(FdbTarget { bridge: bridge.clone(), mac: *mac, vlan: *vlan, entry: None });
     }
 

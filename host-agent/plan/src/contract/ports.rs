@@ -119,11 +119,14 @@ pub(super) async fn are_in_vlans<H: Host>(bench: &Bench<'_, H>) -> Result<(), St
     told(Some("1 tagged in, untagged out, 10-14 tagged, 15 untagged, 16-19 tagged, 30 tagged")).await?;
     bench.perform([add(VlanRange::untagged(1)), add(VlanRange::tagged(15))]).await?;
     told(Some("1 untagged, 10-19 tagged, 30 tagged")).await?;
-    // An entry in a VLAN stays behind where the port leaves the VLAN, and can still be removed.
+    // An entry in a VLAN stays behind where the port leaves the VLAN, and is out of reach until the port is back.
     bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, Some(15)) }, remove(12, 25)]).await?;
     told(Some("1 untagged, 10-11 tagged, 30 tagged")).await?;
     same("entry left behind", &at(bench, Some(15)).await?, &Some(entry(bridge, nic, Some(15))))?;
-    bench.perform([KernelStep::RemoveFdb { entry: entry(bridge, nic, Some(15)) }, remove(11, 11)]).await?;
+    let removal = KernelStep::RemoveFdb { entry: entry(bridge, nic, Some(15)) };
+    let refused = bench.perform_once(&[removal.clone().into()]).await.is_err();
+    same("removal of an entry left behind is refused", &refused, &true)?;
+    bench.perform([add(VlanRange::tagged(15)), removal, remove(15, 15), remove(11, 11)]).await?;
     same("entry after its removal", &at(bench, Some(15)).await?, &None)?;
     let pvid = |pvid| set(BridgeChange { default_pvid: Some(pvid), ..BridgeChange::default() });
     bench.perform([pvid(5)]).await?;

@@ -528,3 +528,16 @@ async fn a_bridge_that_somebody_removes_comes_back_with_its_guests() {
     repair(&scene).await;
     assert_eq!(settled(scene.host.state()), before);
 }
+
+/// What is left in a VLAN that the port has left is out of the kernel's reach, and no loss.
+#[tokio::test]
+async fn an_entry_in_a_vlan_that_its_port_has_left_is_let_be() {
+    let mut scene = guarded().await;
+    ask(&mut scene, net("blue").allowing(VM2, &[EXTRA], &[30])).await;
+    scene.host.change(|world| {
+        do_step(world, KernelStep::RemoveVlans { port: if_name("vnet2"), first: 30, last: 30 });
+        world.set_running("vm2", false);
+    });
+    let steps = ask(&mut scene, net("blue")).await;
+    assert!(steps.contains("take bond0 out of VLAN 30") && !steps.contains("in VLAN 30"), "{steps}");
+}
