@@ -383,6 +383,7 @@ async fn a_report_of_a_thousand_networks_fits_a_message() {
             .chain([port(format!("enp65s0f1np1.{number}"), String::new())])
             .collect(),
         mac_table: Some(host::MacTableReport {
+            uplink: None,
             manager: "libvirt".to_owned(),
             active: true,
             entries: (0..GUESTS)

@@ -10,8 +10,8 @@ use super::{
     NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
 };
 use crate::{
-    BridgeSpec, Capabilities, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId, Southbound,
-    Topology, VmId,
+    BridgeSpec, Capabilities, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId,
+    Southbound, Topology, VmId,
 };
 
 /// The desired state of the fleet, and what its hosts last reported.

@@ -8,9 +8,9 @@ use trestle_model::fleet::{
     VnicModel, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, Code, Feature, FeatureSet, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
-    MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin,
-    ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
+    BridgeOptions, Capabilities, Code, Feature, FeatureSet, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config,
+    MacAddr, MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec,
+    Origin, ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
 use trestle_rules::Fix;
 
