@@ -210,8 +210,8 @@ def voice(tap):
 
 def passes(tap, *cases):
     """Sends a frame for each case, and fails unless exactly those come through that are to."""
-    ear, mouth = at_far_end(lambda: (packets(FAR_END, socket.htons(3)), packets(FAR_END)))
-    guest_ear, say = packets(tap, socket.htons(3)), voice(tap)
+    ear, mouth = at_far_end(lambda: (packets(FAR_END, 3), packets(FAR_END)))
+    guest_ear, say = packets(tap, 3), voice(tap)
     wanted = set()
     for number, case in enumerate(cases):
         way, mac, vlan, verdict = case.split(",")
