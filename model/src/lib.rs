@@ -50,8 +50,8 @@ pub use bridge::{
 };
 pub use capabilities::{
     BondPortReport, BondReport, BondState, BridgeReport, Capabilities, Duplex, GuestPort, KernelInfo, LibvirtInfo,
-    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, Presence, ResolverReport,
-    UncommittedChange, VlanReport, PromiscuityCause, UplinkReport, 
+    MacTableReport, NetworkReport, NicHardware, NicReport, Owner, PortReport, Presence, PromiscuityCause,
+    ResolverReport, UncommittedChange, UplinkReport, VlanReport,
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BridgeSpec, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, ResolverNames, SearchDomain,
-    StaticRoute, VlanId, GuestPorts, 
+    BridgeSpec, GuestPorts, HostQos, IfName, Ipv4Config, Ipv6Config, Mtu, NameServer, NetworkName, ResolverNames,
+    SearchDomain, StaticRoute, VlanId,
 };
 
 /// A network on a host, described whole.

@@ -33,6 +33,7 @@ pub use watch::{WatchRequest, build_object, build_removed, parse_watch};
 pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bridge::{build_options, read_options};
 pub(crate) use extras::{read_custom, read_nameservers, read_search_domains};
+pub(crate) use guest_ports::{build_guest_ports, read_guest_ports};
 pub(crate) use network::{check_no_bridge_attribute, manager};
 pub(crate) use qos::{build_egress, build_qos, read_egress, read_qos};
 pub(crate) use request::{read_acknowledged, wire_duration};

@@ -11,8 +11,8 @@ use std::borrow::Borrow;
 use ipnet::IpNet;
 use trestle_model::{
     Address, AddressOrigin, Bridge, DhcpClientSpec, FdbEntry, FdbState, Feature, FeatureSet, IfName, LibvirtNetwork,
-    Link, LinkKind, LinkNames, NameServer, PortFlags, ResolverMechanism, ResolverNames, ResolverState, Route, Rule,
-    same_time, PortVlans, VlanRange, 
+    Link, LinkKind, LinkNames, NameServer, PortFlags, PortVlans, ResolverMechanism, ResolverNames, ResolverState,
+    Route, Rule, VlanRange, same_time,
 };
 
 pub(crate) use self::bond::{active_change, bond_change};

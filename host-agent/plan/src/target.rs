@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NicValues,
-    ResolverNames, ResolverState, Route, Rule, Shaping, VlanId, PortVlans, 
+    Address, BondOptions, Bridge, DhcpClientSpec, FdbEntry, FeatureName, IfName, MacAddr, Mtu, NicValues, PortVlans,
+    ResolverNames, ResolverState, Route, Rule, Shaping, VlanId,
 };
 
 use crate::{AutoconfChange, NetworkDefinition, PortChange};

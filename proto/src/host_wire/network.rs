@@ -6,8 +6,8 @@ use trestle_model::{
 };
 
 use super::{
-    build_ipv4, build_ipv6, build_options, build_qos, build_routes, read_custom, read_ipv4, read_ipv6,
-    read_nameservers, read_options, read_qos, read_routes, read_search_domains,
+    build_guest_ports, build_ipv4, build_ipv6, build_options, build_qos, build_routes, read_custom, read_guest_ports,
+    read_ipv4, read_ipv6, read_nameservers, read_options, read_qos, read_routes, read_search_domains,
 };
 use crate::form::Form;
 use crate::host::v1 as wire;

@@ -10,9 +10,10 @@ use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
     DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, GuestPort, IfName, IpFamily,
     KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
-    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, Presence, Repair,
-    RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
-    UncommittedChange, VirtualFunction, VirtualFunctions, VlanId, VlanReport, PortVlans, VlanRange, PromiscuityCause, UplinkReport, 
+    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, PortVlans, Presence,
+    PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping,
+    Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId, VlanRange,
+    VlanReport,
 };
 
 use super::bond::bond_report;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use trestle_fake_host::World;
 use trestle_model::{
-    AcceptRa, FdbEntry, FdbState, GuestInterface, HostState, IfName, LinkNames, MacAddr, ResolverNames,
-, VlanRange};
+    AcceptRa, FdbEntry, FdbState, GuestInterface, HostState, IfName, LinkNames, MacAddr, ResolverNames, VlanRange,
+};
 use trestle_plan::sample::random::{Meddling, Nic, Round, meddlings, nics, rounds};
 use trestle_plan::sample::{Change, acceptable, untouched};
 use trestle_plan::{

@@ -3,7 +3,7 @@
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, Duplex, FdbEntry, FdbState, Feature, IfName,
     KernelInfo, LibvirtInfo, MacTableManager, MacTableReport, NetworkName, NetworkReport, NicReport, Origin, Owner,
-    PortReport, Presence, Route, Support, UncommittedChange, VlanReport, PortVlans, VlanRange, 
+    PortReport, PortVlans, Presence, Route, Support, UncommittedChange, VlanRange, VlanReport,
 };
 
 use super::super::bridge::build_numbers;
