@@ -1,8 +1,8 @@
 use std::net::Ipv6Addr;
 
 use trestle_model::{
-    BridgeOptions, BridgeSpec, DhcpClientSpec, DhcpState, Lease, MacTableManager, Mtu, NetworkEntry, NetworkName,
-    Origin, RouterPreference, Southbound, Topology,
+    BridgeOptions, BridgeSpec, DhcpClientSpec, DhcpState, GuestPorts, Lease, MacTableManager, Mtu, NetworkEntry,
+    NetworkName, Origin, RouterPreference, Southbound, Topology,
 };
 
 use super::*;
@@ -23,6 +23,7 @@ fn spec(default_route: bool, ipv6: Ipv6Config) -> NetworkSpec {
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
+        guest_ports: GuestPorts::default(),
         host_qos: None,
         custom: BTreeMap::new(),
     }
