@@ -317,7 +317,9 @@ async fn prepare(host: &Arc<RealHost>, kind: &Kind, folder: &Path) -> Result<boo
          ip route add default via 192.0.2.254 dev eth0 metric 100; ip link set eth1 up mtu 4000",
     )
     .await?;
-    let (agent, writer) = reopened(host, folder).await?;
+    let (agent, mut writer) = reopened(host, folder).await?;
+    // As at every start: else the next one takes this for another boot, and restores what a guest came after.
+    writer.recover(|| ()).await?;
     let stop = CancellationToken::new();
     let mut writing = JoinSet::new();
     writing.spawn(writer.run(stop.clone()));
