@@ -8,6 +8,7 @@ mod bonds;
 mod expectation;
 mod ipv6;
 mod order;
+mod ports;
 mod resolver;
 
 use std::collections::BTreeSet;

@@ -1,24 +1,18 @@
 //! The order of the steps.
 
-use trestle_model::{Bridge, Egress, HostQos, IfName, Link, LinkKind, PortVlans, RingSizes, TrafficClass, VlanRange};
+use trestle_model::{Bridge, Egress, HostQos, IfName, LinkKind, RingSizes, TrafficClass};
 
 use super::Draft;
+use super::ports::{Gate, is_guest, is_no_guest};
 use crate::difference::{
-    Change, EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, fdb_change,
-    port_change, route_change, rule_change, settings_change, vlan_change,
+    EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, route_change,
+    rule_change, settings_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
     Target,
 };
-use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep, PortChange};
-
-/// Which of a port's flags to set: those that let frames through, or those that hold them back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    Shut,
-}
+use crate::{BridgeChange, DhcpStep, KernelStep, LibvirtStep};
 
 impl<'a> Draft<'a> {
     pub(super) fn order(&mut self) {
@@ -61,77 +55,6 @@ impl<'a> Draft<'a> {
             }
             if network.persistent {
                 self.plan(LibvirtStep::Undefine { name: name.clone() }.into(), why, "libvirt network is to go");
-            }
-        }
-    }
-
-    fn set_ports(&mut self, gate: Gate, applies: fn(&LinkWanted) -> bool) {
-        for (name, wanted) in self.target.present().filter(|(_, wanted)| applies(wanted)) {
-            let settled = match &wanted.master {
-                MasterTarget::PortOf(master) => self.now.link(name).and_then(|l| l.master.as_ref()) == Some(master),
-                MasterTarget::Leave => true,
-                MasterTarget::Free => false,
-            };
-            let Some(flags) = self.now.link(name).and_then(|link| link.port).filter(|_| settled) else { continue };
-            let change = through(gate, port_change(&wanted.port, &flags));
-            if change != PortChange::default() {
-                self.plan_kernel(KernelStep::SetPort { port: name.clone(), change }, &wanted.why, "port flags differ");
-            }
-        }
-    }
-
-    /// Puts ports in their places into their VLANs: before entries come, which the kernel makes in all VLANs of a port.
-    ///
-    /// What a port of a bridge that has yet to filter is a member of is not told, so it is made one of all.
-    fn set_vlans(&mut self, applies: impl Fn(&IfName) -> bool) {
-        for (name, wanted) in self.target.present().filter(|(name, _)| applies(name)) {
-            let change = self.vlan_change(name, wanted);
-            for vlans in change.add {
-                let step = KernelStep::AddVlans { port: name.clone(), vlans };
-                self.plan_kernel(step, &wanted.why, "port is no member of them");
-            }
-            for VlanRange { first, last, .. } in change.remove {
-                let step = KernelStep::RemoveVlans { port: name.clone(), first, last };
-                self.plan_kernel(step, &wanted.why, "port is not to be a member of them");
-            }
-        }
-    }
-
-    /// Returns how the VLANs of a port change that is in its place; not at all where its bridge does not filter.
-    fn vlan_change(&self, name: &IfName, wanted: &LinkWanted) -> Change<VlanRange> {
-        let port = self.now.link(name).filter(|link| match &wanted.master {
-            MasterTarget::PortOf(master) => link.master.as_ref() == Some(master),
-            MasterTarget::Leave => true,
-            MasterTarget::Free => false,
-        });
-        let filters =
-            |master: &IfName| self.now.link(master).and_then(Link::bridge).is_some_and(|bridge| bridge.vlan_filtering);
-        match port.filter(|link| link.master.as_ref().is_some_and(filters)) {
-            Some(link) => vlan_change(&wanted.vlans, link.vlans.as_ref().unwrap_or(&PortVlans::NONE)),
-            None => Change::none(),
-        }
-    }
-
-    fn remove_entries(&mut self) {
-        for target in &self.target.fdb {
-            let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
-            for entry in change.remove {
-                self.plan_kernel(KernelStep::RemoveFdb { entry }, "MAC table", "entry is not wanted");
-            }
-        }
-    }
-
-    fn add_entries(&mut self) {
-        for target in &self.target.fdb {
-            let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
-            for entry in change.add {
-                let in_place = self
-                    .now
-                    .link(&entry.port)
-                    .is_some_and(|port| entry.port == entry.bridge || port.master.as_ref() == Some(&entry.bridge));
-                if in_place {
-                    self.plan_kernel(KernelStep::ReplaceFdb { entry }, "MAC table", "entry is missing or differs");
-                }
             }
         }
     }
@@ -368,12 +291,7 @@ impl<'a> Draft<'a> {
                 let step = KernelStep::SetMaster { link: name.clone(), master: Some(master.clone()) };
                 self.plan_kernel(step, &wanted.why, "device is not a port of its bridge");
                 self.recover_mtu(name, wanted);
-                let flags = self.now.link(name).and_then(|link| link.port);
-                let change = flags.map(|flags| port_change(&wanted.port, &flags)).unwrap_or_default();
-                if change != PortChange::default() {
-                    let step = KernelStep::SetPort { port: name.clone(), change };
-                    self.plan_kernel(step, &wanted.why, "port flags differ");
-                }
+                self.set_flags(name, wanted, |change| change);
                 self.set_vlans(|port| port == name);
             }
         }
@@ -562,33 +480,6 @@ pub(super) fn mark(wanted: &LinkWanted) -> String {
         AliasTarget::Exactly(alias) => alias.clone(),
         AliasTarget::Leave | AliasTarget::Clear => String::new(),
     }
-}
-
-const fn through(gate: Gate, change: PortChange) -> PortChange {
-    let open = matches!(gate, Gate::Open);
-    PortChange {
-        learning: matching(change.learning, open),
-        flood: matching(change.flood, open),
-        multicast_flood: matching(change.multicast_flood, open),
-        broadcast_flood: matching(change.broadcast_flood, open),
-        isolated: matching(change.isolated, !open),
-        locked: matching(change.locked, !open),
-    }
-}
-
-const fn matching(flag: Option<bool>, value: bool) -> Option<bool> {
-    match (flag, value) {
-        (Some(true), true) | (Some(false), false) => flag,
-        (Some(true), false) | (Some(false), true) | (None, _) => None,
-    }
-}
-
-const fn is_guest(wanted: &LinkWanted) -> bool {
-    matches!(wanted.kind, KindTarget::Guest)
-}
-
-const fn is_no_guest(wanted: &LinkWanted) -> bool {
-    !is_guest(wanted)
 }
 
 const fn is_bridge(kind: &KindTarget) -> bool {
