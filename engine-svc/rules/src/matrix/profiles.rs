@@ -16,7 +16,7 @@ pub(crate) enum Risk {
     Spoofing,
     /// Row 5: tagging its own traffic with any VLAN.
     Tagging,
-    /// Row 6: tagging it with some VLANs, which no agent can let through yet.
+    /// Row 6: tagging it with some VLANs, which the engine has no host let through yet.
     Vlans,
 }
 
@@ -64,7 +64,7 @@ impl Risk {
         match self {
             Self::Spoofing => "send with a foreign MAC, which a managed MAC table never learns",
             Self::Tagging => "tag their own traffic, which a managed bridge drops",
-            Self::Vlans => "tag with some VLANs, which no agent can let through a managed bridge yet",
+            Self::Vlans => "tag with some VLANs, which the engine has no host let through a managed bridge yet",
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn bypassing(fleet: &Fleet, network: &Network, spot: &Spot, field: &s
 
 /// Row 4: vNICs on a managed `network` list extra MACs, and `hosts` cannot make entries for them.
 ///
-/// No agent reports that it can yet, so no host can.
+/// The engine does not tell hosts of them yet, so no host does.
 pub(crate) fn extra_macs<'a>(
     vnics: impl IntoIterator<Item = &'a Vnic>,
     hosts: impl IntoIterator<Item = &'a HostName>,
