@@ -188,15 +188,16 @@ async fn name_servers_are_systemd_resolveds(host: &Host) -> Result<()> {
     host.machine.wait_until("resolvectl dns blue | grep -q 192.0.2.53", LIMIT).await?;
     ensure!(host.names("blue").await? == "192.0.2.53 ~.");
 
-    // Not confirmed, all is as it was, also on the device that others told something of.
-    host.run("ip link set eth2 up; resolvectl dns eth2 198.51.100.53; resolvectl domain eth2 corp.example").await?;
+    // Not confirmed, all is as it was, also on the device that others told something of. Its domain is for routing alone: of
+    // several search domains systemd-resolved gives the C library an order by chance, and no server knows corp.example.
+    host.run("ip link set eth2 up; resolvectl dns eth2 198.51.100.53; resolvectl domain eth2 ~corp.example").await?;
     let green = json!({"networks": [
         {"name": "green", "nic": "eth2", "bridged": false, "defaultRoute": true, "nameservers": ["203.0.113.53"],
          "ipv4": {"static": {"addresses": ["203.0.113.1/24"], "gateway": "203.0.113.53"}}},
     ]});
     host.unconfirmed(&green).await?;
     ensure!(host.names("blue").await? == "192.0.2.53 ~.", "{}", host.names("blue").await?);
-    ensure!(host.names("eth2").await? == "198.51.100.53 corp.example", "{}", host.names("eth2").await?);
+    ensure!(host.names("eth2").await? == "198.51.100.53 ~corp.example", "{}", host.names("eth2").await?);
 
     // While systemd-resolved is away nobody else's name servers are touched.
     host.run("systemctl mask --now --runtime systemd-resolved").await?;
@@ -216,7 +217,7 @@ async fn names_of_a_lease_are_systemd_resolveds(host: &Host) -> Result<()> {
     host.must_set_up(&leased, "--check none").await?;
     host.machine.wait_until(until, LIMIT).await?;
     ensure!(host.names("blue").await? == told, "{}", host.names("blue").await?);
-    ensure!(host.names("eth2").await? == "198.51.100.53 corp.example", "{}", host.names("eth2").await?);
+    ensure!(host.names("eth2").await? == "198.51.100.53 ~corp.example", "{}", host.names("eth2").await?);
     let resolver = host.capabilities("resolver").await?["resolver"].clone();
     ensure!(resolver["nameservers"] == json!(["192.0.2.53"]), "{resolver}");
     ensure!(resolver["searchDomains"] == json!(["lab.example"]), "{resolver}");
