@@ -10,6 +10,7 @@
 
 mod board;
 mod case;
+mod sightings;
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +24,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use trestle_model::{DriftKind, HostConfig, Outcome, RepairTally};
-use trestle_plan::{Loss, Subject, Thing, losses};
+use trestle_plan::{Loss, Subject, Thing, losses, sightings};
 use trestle_telemetry::chain;
 
 pub use self::board::Board;
 use self::case::Case;
+use self::sightings::Sightings;
+use crate::clock::now_ms;
 use crate::journal::another;
 use crate::site::Site;
 use crate::transaction::{Agent, Answer, End, Refusal};
@@ -57,6 +60,7 @@ pub struct Keeper<H> {
     policy: Policy,
     changed: watch::Receiver<u64>,
     cases: BTreeMap<Thing, Case>,
+    sightings: Sightings,
     tally: RepairTally,
     /// How many requests had been carried out at the last look.
     served: u64,
@@ -78,7 +82,15 @@ impl<H: Site> Keeper<H> {
     /// Makes the keeper of an agent's host; `changed` counts up when something may differ.
     pub fn new(agent: Agent<H>, policy: Policy, changed: watch::Receiver<u64>) -> Self {
         let served = agent.served();
-        Self { agent, policy, changed, cases: BTreeMap::new(), tally: RepairTally::default(), served }
+        Self {
+            agent,
+            policy,
+            changed,
+            cases: BTreeMap::new(),
+            sightings: Sightings::default(),
+            tally: RepairTally::default(),
+            served,
+        }
     }
 
     /// Keeps the host until `stop` is cancelled. It looks at once when it begins.
@@ -126,7 +138,13 @@ impl<H: Site> Keeper<H> {
             Vec::new()
         } else {
             match self.agent.look().await {
-                Ok(observed) => losses(&contents.running, &observed),
+                Ok(observed) => {
+                    // Without libvirt nobody knows whose a port is.
+                    if observed.libvirt.is_some() {
+                        self.sightings.note(sightings(&contents.running, &observed), now_ms());
+                    }
+                    losses(&contents.running, &observed)
+                }
                 Err(error) => {
                     warn!(error = %chain(&error), "host not observed for its keeping");
                     return Instant::now() + RETRY;
@@ -218,7 +236,7 @@ impl<H: Site> Keeper<H> {
                 repairs.entry(thing.subject.clone()).or_default().push(repair);
             }
         }
-        self.agent.publish(Board { repairs, tally: self.tally });
+        self.agent.publish(Board { repairs, tally: self.tally, sightings: self.sightings.clone() });
     }
 }
 

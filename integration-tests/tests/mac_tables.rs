@@ -165,6 +165,7 @@ async fn tell(stage: &mut Stage) -> Result<()> {
     begins_with_guests_that_answer(stage).await.context("beginning")?;
     let mut failed = Failed::default();
     failed.note("frames", frames_go_where_they_belong(stage).await);
+    failed.note("forging", who_forged_is_told(stage).await);
     failed.note("promiscuity", the_card_knows_whom_to_hear(stage).await);
     failed.note("own MAC", a_guest_that_changes_its_own_mac_is_deaf(stage).await);
     failed.note("switching", switching_loses_nothing(stage).await);
@@ -248,7 +249,9 @@ impl Stage {
     }
 
     async fn set_up(&self, managers: [Manager; 2]) -> Result<String> {
-        self.host.set_up(&self.wish(managers), "--check none --commit").await
+        // What its guests forged may be learned still when a network is switched on.
+        let flags = "--check none --commit --acknowledge GUEST_USES_FOREIGN_MAC";
+        self.host.set_up(&self.wish(managers), flags).await
     }
 
     /// Whoever asks for something, and be it what there is, makes the agent forget how often it has repaired.
@@ -339,6 +342,29 @@ async fn frames_go_where_they_belong(stage: &Stage) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A forged source that a bridge has learned is told with its guest, and warned of before nobody finds it any more.
+async fn who_forged_is_told(stage: &Stage) -> Result<()> {
+    let (forger, ctl) = (stage.unmanaged.guest(0), stage.host.ctl("macs")?);
+    // No event tells of what a bridge learns: it takes up to the keeper's period.
+    stage.host.machine.wait_until(&format!("{ctl} | grep -q 'green *{FORGED}.* {forger} '"), LIMIT).await?;
+    let networks = stage.host.report("networks").await?;
+    let of =
+        |name: &str| networks.as_array().into_iter().flatten().find(|network| network["configured"]["name"] == name);
+    let (blue, green) = of("blue").zip(of("green")).context("networks")?;
+    ensure!(blue["foreignMacs"].as_array().is_none_or(Vec::is_empty), "a managed bridge learns nothing: {blue}");
+    let seen = green["foreignMacs"].as_array().into_iter().flatten().find(|seen| seen["mac"] == FORGED);
+    let seen = seen.with_context(|| green.to_string())?;
+    ensure!(seen["port"] == *stage.unmanaged.taps[0] && seen["guest"] == *forger, "{seen}");
+    // Learned anew, since it ages.
+    let forged = CASES.iter().find(|case| matches!(case.source, Whose::Mac(FORGED))).context("no case forges")?;
+    stage.spread(&stage.unmanaged, forged).await?;
+    let wish = stage.wish([Manager::Libvirt, Manager::Libvirt]);
+    let refused = stage.host.set_up(&wish, "--check none --dry-run").await.err().context("nobody is warned")?;
+    let refused = format!("{refused:#}");
+    ensure!(refused.contains("GUEST_USES_FOREIGN_MAC") && refused.contains(FORGED), "{refused}");
     Ok(())
 }
 

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, IfName, LldpNeighbor,
-    MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags, PortVlans,
-    Repair, RepairTally, ResolverMechanism, Route, VlanId,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, ForeignMac, IfName,
+    LldpNeighbor, MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags,
+    PortVlans, Repair, RepairTally, ResolverMechanism, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -113,6 +113,10 @@ pub struct NetworkReport {
     pub ports: Vec<PortReport>,
     /// The observed state of a managed MAC table; `None` where it is not managed.
     pub mac_table: Option<MacTableReport>,
+    /// MACs that guests behind the bridge sent from and were not given, ordered by port, MAC and VLAN: the latest
+    /// [`ForeignMac::MOST`] since the agent's start.
+    #[serde(default)]
+    pub foreign_macs: Vec<ForeignMac>,
     /// The DHCP clients on the device, with their leases; empty where none runs.
     #[serde(default)]
     pub dhcp: Vec<DhcpClient>,
@@ -407,6 +411,25 @@ pub struct LibvirtInfo {
 }
 
 impl NetworkReport {
+    /// Reports a network of which nothing is there.
+    pub const fn absent(configured: NetworkEntry) -> Self {
+        Self {
+            configured,
+            device: None,
+            mtu: None,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            default_route: false,
+            bridge: None,
+            ports: Vec::new(),
+            mac_table: None,
+            foreign_macs: Vec::new(),
+            dhcp: Vec::new(),
+            drift: Vec::new(),
+            repairs: Vec::new(),
+        }
+    }
+
     /// Tells whether libvirt manages the MAC table here: so configured, or so found.
     pub fn is_managed(&self) -> bool {
         let found = self.mac_table.as_ref().and_then(|table| table.manager);

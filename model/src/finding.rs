@@ -274,6 +274,8 @@ codes! {
     GuestPortsUnmanaged = "GUEST_PORTS_UNMANAGED", ovirt None;
     /// A guest on a managed bridge is wired past libvirt's network.
     GuestWiredPastLibvirt = "GUEST_WIRED_PAST_LIBVIRT", ovirt None;
+    /// A guest sends from MACs that it was not given, on a bridge whose MAC table libvirt is to manage.
+    GuestUsesForeignMac = "GUEST_USES_FOREIGN_MAC", ovirt None;
     /// Guests use the network that is to be removed.
     GuestsAttached = "GUESTS_ATTACHED", ovirt None;
 

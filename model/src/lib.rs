@@ -19,6 +19,7 @@ mod config;
 mod dhcp;
 mod feature;
 mod finding;
+mod foreign_mac;
 mod keeping;
 mod lldp;
 mod mac;
@@ -57,6 +58,7 @@ pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, Ni
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
+pub use foreign_mac::ForeignMac;
 pub use guest_port::{BridgeWired, GuestNic, GuestPorts, SourceMacs};
 pub use keeping::{BadDriftKind, DriftKind, Repair, RepairState, RepairTally};
 pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};

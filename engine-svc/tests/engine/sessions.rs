@@ -16,19 +16,9 @@ use trestle_proto::session::v1::{AgentMessage, Command, CommandResult, Confirmin
 use super::harness::{Agent, Running};
 
 fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKind {
-    let network = |wire: &trestle_proto::host::v1::Network| NetworkReport {
-        configured: NetworkEntry { spec: host_wire::parse_network(wire, "network").unwrap(), origin: Origin::Engine },
-        device: None,
-        mtu: None,
-        addresses: Vec::new(),
-        gateways: Vec::new(),
-        default_route: false,
-        bridge: None,
-        ports: Vec::new(),
-        mac_table: None,
-        dhcp: Vec::new(),
-        drift: Vec::new(),
-        repairs: Vec::new(),
+    let network = |wire: &trestle_proto::host::v1::Network| {
+        let spec = host_wire::parse_network(wire, "network").unwrap();
+        NetworkReport::absent(NetworkEntry { spec, origin: Origin::Engine })
     };
     let capabilities = Capabilities {
         networks: networks.iter().map(network).collect(),

@@ -27,6 +27,7 @@ mod planning;
 mod report;
 mod restoration;
 mod scope;
+mod sightings;
 mod step;
 mod steps;
 mod validation;
@@ -41,6 +42,7 @@ pub use planning::{Named, Plan, merge, plan, plan_back};
 pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, uncommitted_bonds, uncommitted_nics};
+pub use sightings::{Sighting, sightings};
 pub use step::{
     AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
     PlannedStep, PortChange, Primary, ResolverStep, Step,

@@ -185,6 +185,7 @@ fn network_report(config: &HostConfig, entry: &NetworkEntry, ground: &Ground<'_>
         bridge: bridge.and_then(|link| link.bridge().cloned()),
         ports: bridge.map(|bridge| ports(&bridge.name, census)).unwrap_or_default(),
         mac_table: spec.is_managed().then(|| mac_table(spec, census)),
+        foreign_macs: Vec::new(),
         dhcp: device.map(|link| census.clients(&link.name).iter().copied().cloned().collect()).unwrap_or_default(),
         drift: verify_on(&target, census).iter().map(ToString::to_string).collect(),
         repairs: Vec::new(),

@@ -57,6 +57,7 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
                 wish::wish(spec, &field, &mut findings);
                 surroundings(spec, &field, rivals.desired, rivals.census, &request.options.adopt, &mut findings);
                 guest_ports::wired_past(spec, &field, rivals.census, &mut findings);
+                guest_ports::foreign_macs(spec, &field, rivals, &mut findings);
                 qos::surroundings(spec, &field, rivals.desired, rivals.census, &mut findings);
                 bond::below(spec, &field, rivals, &mut findings);
                 clash::clashes(spec, &field, rivals, &mut findings);

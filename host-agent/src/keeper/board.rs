@@ -1,9 +1,11 @@
-//! What is told of the keeper's work.
+//! What is told of the keeper's work, and of what it saw.
 
 use std::collections::BTreeMap;
 
 use trestle_model::{Capabilities, Repair, RepairState, RepairTally};
 use trestle_plan::Subject;
+
+use super::sightings::Sightings;
 
 /// What is being done about drift, as of the last look.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,12 +14,17 @@ pub struct Board {
     pub repairs: BTreeMap<Subject, Vec<Repair>>,
     /// What was repaired since the agent's start.
     pub tally: RepairTally,
+    /// MACs that guests sent from and were not given.
+    pub(super) sightings: Sightings,
 }
 
 impl Board {
-    /// Adds to a report what is done about the drift in it.
+    /// Adds to a report what is done about the drift in it, and what was seen.
     pub(crate) fn add_to(&self, report: &mut Capabilities) {
         report.repairs = self.tally;
+        for network in &mut report.networks {
+            network.foreign_macs = self.sightings.of(&network.configured.spec.name);
+        }
         let of = |subject: Subject| {
             let owned = self.repairs.iter().filter(|(has, _)| **has == subject || is_port_of(has, &subject));
             owned.fold(Vec::new(), |told, (has, repairs)| {

@@ -1,4 +1,5 @@
 mod ports;
+mod sightings;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ mod build;
 mod daemons;
 mod devices;
 mod dhcp;
+mod foreign_mac;
 mod keeping;
 mod lldp;
 mod parse;

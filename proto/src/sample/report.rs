@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
-    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, GuestPort, IfName, IpFamily,
-    KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport,
-    NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport, PortVlans, Presence,
-    PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping,
-    Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId, VlanRange,
-    VlanReport,
+    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, ForeignMac, GuestPort, IfName,
+    IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry,
+    NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport,
+    PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings,
+    Route, Shaping, Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId,
+    VlanRange, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -192,7 +192,7 @@ fn lease() -> impl Strategy<Value = Lease> {
 fn network() -> impl Strategy<Value = NetworkReport> {
     let origin = prop_oneof![Just(Origin::Engine), Just(Origin::Local)];
     let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
-    let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()));
+    let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()), foreign_macs());
     let out = (hosts(), any::<bool>(), proptest::collection::vec(client(), 0..2));
     let drift = (proptest::collection::vec(".{0,20}", 0..3), repairs());
     (network_spec(), origin, device, ports, out, drift).prop_map(
@@ -200,7 +200,7 @@ fn network() -> impl Strategy<Value = NetworkReport> {
             spec,
             origin,
             (device, mtu, addresses, bridge),
-            (ports, mac_table),
+            (ports, mac_table, foreign_macs),
             (gateways, default_route, dhcp),
             (drift, repairs),
         )| {
@@ -219,12 +219,28 @@ fn network() -> impl Strategy<Value = NetworkReport> {
                 bridge,
                 ports,
                 mac_table,
+                foreign_macs,
                 dhcp,
                 drift,
                 repairs,
             }
         },
     )
+}
+
+fn foreign_macs() -> impl Strategy<Value = Vec<ForeignMac>> {
+    // The wire knows times up to the year 9999.
+    let time = || 0..253_402_300_799_000_u64;
+    let seen = (if_name(), ".{0,20}", mac(), option::of(any::<u16>()), time(), option::of(time()));
+    let seen = seen.prop_map(|(port, guest, mac, vlan, first_seen_ms, gone_ms)| ForeignMac {
+        port,
+        guest,
+        mac,
+        vlan,
+        first_seen_ms,
+        gone_ms,
+    });
+    proptest::collection::vec(seen, 0..3)
 }
 
 fn nic() -> impl Strategy<Value = NicReport> {

@@ -73,6 +73,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::LibvirtLacksFeature
         | Code::GuestsAttached
         | Code::GuestWiredPastLibvirt
+        | Code::GuestUsesForeignMac
         | Code::TransactionNotFound
         | Code::ConfirmationRefused
         | Code::StepFailed

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use trestle_proto::host::v1::{
-    Capabilities, FdbEntryReport, FdbState, NetworkReport, PortReport, PortVlanRange, PortVlans, PromiscuityCause,
-    PromiscuityCauseKind,
+    Capabilities, FdbEntryReport, FdbState, ForeignMac, NetworkReport, PortReport, PortVlanRange, PortVlans,
+    PromiscuityCause, PromiscuityCauseKind,
 };
 use trestle_proto::schema;
 
@@ -20,6 +21,9 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
     let is_wanted = |network: &NetworkReport| {
         network.mac_table.is_some() && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
     };
+    let is_named =
+        |network: &&NetworkReport| arguments.bridges.is_empty() || arguments.bridges.contains(&network.device);
+    let foreign: Vec<_> = asked.networks.iter().filter(is_named).flat_map(foreign_macs).collect();
     let networks: Vec<NetworkReport> = asked.networks.into_iter().filter(is_wanted).collect();
     let is_missing = |bridge: &&String| !networks.iter().any(|network| network.device == **bridge);
     if let Some(missing) = arguments.bridges.iter().find(is_missing) {
@@ -41,7 +45,12 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
                 networks.iter().flat_map(ports),
             )?;
             output::data("")?;
-            output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], networks.iter().filter_map(uplink))
+            output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], networks.iter().filter_map(uplink))?;
+            if foreign.is_empty() {
+                return Ok(());
+            }
+            output::data("")?;
+            output::table(["BRIDGE", "FOREIGN MAC", "VLAN", "PORT", "GUEST", "FIRST SEEN", "GONE"], foreign)
         }
     }
 }
@@ -131,6 +140,25 @@ fn uplink(network: &NetworkReport) -> Option<[String; 4]> {
     let [bridge, device] = [&network.device, &uplink.device].map(Clone::clone);
     let is_promiscuous = format!("{}{why}", yes(uplink.promiscuity > 0));
     Some([bridge, device, uplink.unicast_addresses.to_string(), is_promiscuous])
+}
+
+/// Returns a line for each MAC that a guest sent from and was not given, also of bridges that are not managed.
+fn foreign_macs(network: &NetworkReport) -> Vec<[String; 7]> {
+    let time = |at: Option<prost_types::Timestamp>| {
+        or_dash(at.and_then(|at| Timestamp::from_second(at.seconds).ok()).map(|at| at.to_string()).unwrap_or_default())
+    };
+    let line = |seen: &ForeignMac| {
+        [
+            network.device.clone(),
+            seen.mac.clone(),
+            or_dash(seen.vlan_id.map(|vlan| vlan.to_string()).unwrap_or_default()),
+            seen.port.clone(),
+            seen.guest.clone(),
+            time(seen.first_seen_time),
+            time(seen.gone_time),
+        ]
+    };
+    network.foreign_macs.iter().map(line).collect()
 }
 
 /// Returns a port's VLANs: untagged ones with a mark, e.g. `1u 10-19`.

@@ -240,18 +240,8 @@ pub(crate) fn found(network: &str, manager: MacTableManager) -> NetworkReport {
         custom: BTreeMap::new(),
     };
     NetworkReport {
-        configured: NetworkEntry { spec, origin: Origin::Engine },
-        device: None,
-        mtu: None,
-        addresses: Vec::new(),
-        gateways: Vec::new(),
-        default_route: false,
-        bridge: None,
-        ports: Vec::new(),
         mac_table: Some(MacTableReport { manager: Some(manager), active: true, entries: Vec::new(), uplink: None }),
-        dhcp: Vec::new(),
-        drift: Vec::new(),
-        repairs: Vec::new(),
+        ..NetworkReport::absent(NetworkEntry { spec, origin: Origin::Engine })
     }
 }
 

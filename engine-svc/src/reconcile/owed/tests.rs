@@ -42,18 +42,8 @@ fn managed(name: &str) -> NetworkSpec {
 
 fn running(specs: &[(NetworkSpec, Origin, &[&str])]) -> Capabilities {
     let report = |(spec, origin, drift): &(NetworkSpec, Origin, &[&str])| NetworkReport {
-        configured: NetworkEntry { spec: spec.clone(), origin: *origin },
-        device: None,
-        mtu: None,
-        addresses: Vec::new(),
-        gateways: Vec::new(),
-        default_route: false,
-        bridge: None,
-        ports: Vec::new(),
-        mac_table: None,
-        dhcp: Vec::new(),
         drift: drift.iter().map(|line| (*line).to_owned()).collect(),
-        repairs: Vec::new(),
+        ..NetworkReport::absent(NetworkEntry { spec: spec.clone(), origin: *origin })
     };
     Capabilities {
         networks: specs.iter().map(report).collect(),

@@ -1,11 +1,15 @@
 //! The rules of guests' ports: what contradicts itself, and guests that a network meets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{BridgeWired, Code, Finding, GuestInterface, MacAddr, NetworkSpec, SourceMacs};
 
-use super::{error, sub};
+use super::{Rivals, error, sub};
 use crate::census::Census;
+use crate::sightings::stranger_to;
+
+/// How many MACs of a guest a finding lists.
+const MACS_TOLD: usize = 8;
 
 /// Finds what contradicts itself, whatever the host is.
 pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>) {
@@ -66,6 +70,32 @@ pub(super) fn wired_past(spec: &NetworkSpec, field: &str, census: &Census<'_>, f
         }
     };
     findings.push(finding.related(names));
+}
+
+/// Warns of guests that will no longer be found under MACs which their bridge has learned of them until now.
+pub(super) fn foreign_macs(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    let Some(bridge) = spec.bridge().filter(|_| spec.is_managed()) else { return };
+    if rivals.running.networks.get(&spec.name).is_some_and(|entry| entry.spec.is_managed()) {
+        return;
+    }
+    let mut macs = BTreeMap::<&str, BTreeSet<MacAddr>>::new();
+    for entry in rivals.census.entries(&bridge.name) {
+        if let Some(guest) = stranger_to(entry, rivals.census.behind(&entry.port), spec) {
+            macs.entry(&guest.domain).or_default().insert(entry.mac);
+        }
+    }
+    for (guest, macs) in macs {
+        let (shown, more) = (macs.iter().take(MACS_TOLD), macs.len().saturating_sub(MACS_TOLD));
+        let mut list = shown.map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            list = format!("{list} and {more} more");
+        }
+        let message = format!("guest {guest} sends from {list}, under which nobody will find it on {}", bridge.name);
+        let finding = Finding::warning(Code::GuestUsesForeignMac, sub(field, "manage_macs_with_libvirt"), message)
+            .about(&spec.name);
+        let remedy = "allow them as extra_macs in guest_ports, or leave the network unmanaged";
+        findings.push(finding.related([guest.to_owned()]).remedy(remedy));
+    }
 }
 
 fn words(names: &[String]) -> String {

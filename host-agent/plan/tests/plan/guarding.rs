@@ -8,7 +8,8 @@ use trestle_model::{
 };
 use trestle_plan::sample::{Net, bond, name, with_bonds};
 use trestle_plan::{
-    BridgeChange, KernelStep, PortChange, Thing, losses, network_reports, plan, repair_plan, restore_plan, verify,
+    BridgeChange, KernelStep, PortChange, Thing, losses, network_reports, plan, repair_plan, restore_plan, sightings,
+    verify,
 };
 
 use super::scene::{Scene, if_name, lines, net, request, settled};
@@ -540,4 +541,39 @@ async fn an_entry_in_a_vlan_that_its_port_has_left_is_let_be() {
     });
     let steps = ask(&mut scene, net("blue")).await;
     assert!(steps.contains("take bond0 out of VLAN 30") && !steps.contains("in VLAN 30"), "{steps}");
+}
+
+/// What a guest sent from besides its own MAC is told, on managed bridges and others, and warned of where nobody will find it there
+/// any more.
+#[tokio::test]
+async fn macs_that_guests_were_not_given_are_told() {
+    const STRANGER: &str = "02:00:00:00:00:99";
+    let mut scene = guarded().await;
+    ask(&mut scene, net("blue").allowing(VM1, &[EXTRA], &[])).await;
+    let seen = |scene: &Scene| {
+        let seen = sightings(&scene.running, &scene.host.state()).into_iter();
+        seen.map(|s| format!("{} {} {} {} {:?}", s.network, s.port, s.guest, s.mac, s.vlan)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&scene), [""; 0]);
+    scene.host.change(|world| {
+        for (port, mac) in [("vnet1", VM1), ("vnet1", EXTRA), ("vnet1", STRANGER), ("bond0", "02:00:00:00:00:98")] {
+            world.learn(entry(port, mac, Some(1), FdbState::Learned));
+        }
+        world.learn(FdbEntry { bridge: if_name("red"), ..entry("vnet9", STRANGER, None, FdbState::Learned) });
+    });
+    let expected = ["blue vnet1 vm1 02:00:00:00:00:99 Some(1)", "red vnet9 red1 02:00:00:00:00:99 None"];
+    assert_eq!(seen(&scene), expected);
+
+    let told = |wish: Net| {
+        let findings =
+            plan(&request([wish.set()]), &scene.running, &scene.host.state()).map_or_else(|f| f.0, |p| p.findings.0);
+        let told = findings.iter().filter(|finding| finding.code == Code::GuestUsesForeignMac);
+        told.map(|finding| format!("{:?} {} {:?}", finding.severity, finding.field, finding.related))
+            .collect::<Vec<_>>()
+    };
+    let red = || net("red").on("eth0").managed();
+    assert_eq!(told(red()), ["Warning networks[0].manage_macs_with_libvirt [\"red1\"]"]);
+    assert_eq!(told(red().allowing("52:54:00:00:00:09", &[STRANGER], &[])), [""; 0]);
+    // What is managed already loses nothing by the request.
+    assert_eq!(told(net("blue").on_bond("bond0").managed().ipv4(&["192.0.2.10/24"], None)), [""; 0]);
 }

@@ -12,7 +12,7 @@ use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
 use super::lldp::build_neighbor;
-use super::{daemons, keeping, uplink};
+use super::{daemons, foreign_mac, keeping, uplink};
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -101,6 +101,7 @@ pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::Networ
         default_route: report.default_route,
         dhcp: report.dhcp.iter().map(build_client).collect(),
         repairs: report.repairs.iter().map(keeping::build).collect(),
+        foreign_macs: report.foreign_macs.iter().map(foreign_mac::build).collect(),
     }
 }
 

@@ -118,7 +118,7 @@ fn read_lease(form: &mut Form, path: &str, lease: &wire::LeaseReport) -> Option<
 }
 
 /// Reads a time after 1970 as milliseconds since then.
-fn read_time(form: &mut Form, path: &str, time: &Timestamp) -> Option<u64> {
+pub(super) fn read_time(form: &mut Form, path: &str, time: &Timestamp) -> Option<u64> {
     let seconds = u64::try_from(time.seconds).ok().and_then(|seconds| seconds.checked_mul(1000));
     let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let ms = seconds.zip(nanos).and_then(|(ms, nanos)| ms.checked_add(nanos / 1_000_000));

@@ -16,7 +16,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
-use super::{daemons, keeping, uplink};
+use super::{daemons, foreign_mac, keeping, uplink};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -149,6 +149,7 @@ fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Opt
         dhcp: read_all(form, &format!("{path}.dhcp"), &report.dhcp, read_client),
         drift: report.drift.clone(),
         repairs: keeping::read_all(&report.repairs),
+        foreign_macs: read_all(form, &format!("{path}.foreign_macs"), &report.foreign_macs, foreign_mac::read),
     })
 }
 
