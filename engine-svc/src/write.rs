@@ -1,5 +1,7 @@
 //! The one way in which the desired state changes: existence, etag, rules, acknowledgement, commit, wake.
 
+mod guests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -115,13 +117,9 @@ fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
     match mutation.id() {
         EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
         EntityId::Host(host) | EntityId::NetworkAttachment(host, _) => BTreeSet::from([host]),
-        // Hosts do not learn of vNICs, and of what is about them.
-        EntityId::Cluster(_)
-        | EntityId::ClusterNetwork(..)
-        | EntityId::VnicProfile(..)
-        | EntityId::MacPool(_)
-        | EntityId::Vm(_)
-        | EntityId::Vnic(..) => BTreeSet::new(),
+        EntityId::Vm(_) | EntityId::Vnic(..) | EntityId::VnicProfile(..) => guests::hosts_touched(fleet, mutation),
+        // Hosts do not learn of these.
+        EntityId::Cluster(_) | EntityId::ClusterNetwork(..) | EntityId::MacPool(_) => BTreeSet::new(),
     }
 }
 

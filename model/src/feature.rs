@@ -21,6 +21,9 @@ pub enum Feature {
     FdbSticky,
     /// Bridge ports that accept only known source addresses (`IFLA_BRPORT_LOCKED`, kernel 5.18).
     PortLocked,
+    /// Guests' ports may have more than untagged frames of one MAC: the agent knows `guest_ports`, and the kernel keeps a port in
+    /// further VLANs and has entries there.
+    GuestPorts,
     /// Routing rules and tables beside the main one (`CONFIG_IP_MULTIPLE_TABLES`).
     PolicyRouting,
     /// Queueing by classes (`CONFIG_NET_SCH_HFSC`, `CONFIG_NET_SCH_FQ_CODEL`, `CONFIG_NET_CLS_FLOWER`).
@@ -50,13 +53,14 @@ pub struct FeatureSet(pub BTreeMap<Feature, Support>);
 
 impl Feature {
     /// Every feature, in the order reported.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bridge,
         Self::BridgeVlanFiltering,
         Self::VlanDevices,
         Self::Bonding,
         Self::FdbSticky,
         Self::PortLocked,
+        Self::GuestPorts,
         Self::PolicyRouting,
         Self::EgressShaping,
         Self::LibvirtMacTableManager,
@@ -72,6 +76,7 @@ impl Feature {
             Self::Bonding => "bonding",
             Self::FdbSticky => "fdb_sticky",
             Self::PortLocked => "port_locked",
+            Self::GuestPorts => "guest_ports",
             Self::PolicyRouting => "policy_routing",
             Self::EgressShaping => "egress_shaping",
             Self::LibvirtMacTableManager => "libvirt_mac_table_manager",

@@ -24,7 +24,7 @@ pub(crate) fn put(attachment: &ClusterNetwork, fleet: &Fleet) -> Vec<Finding> {
     }
     findings.extend(management_taken(attachment, fleet, &spot));
     if let (Some(cluster), Some(network)) = (cluster, network)
-        && matrix::is_managed(network)
+        && network.is_managed()
     {
         findings.extend(managed(attachment, cluster, network, fleet, &spot));
     }

@@ -89,7 +89,7 @@ fn joins(host: &Host, cluster: &Cluster, fleet: &Fleet, spot: &Spot) -> Vec<Find
 
 fn leaves_maintenance(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
     let carried = placement::of_host(fleet, &host.id).map(|placement| placement.network);
-    let managed: Vec<&Network> = carried.filter(|network| matrix::is_managed(network)).collect();
+    let managed: Vec<&Network> = carried.filter(|network| network.is_managed()).collect();
     if managed.is_empty() {
         return None;
     }

@@ -3,7 +3,7 @@
 use trestle_model::fleet::{Cluster, EntityId, Fleet, MacPool, Network, Vm, Vnic};
 use trestle_model::{Code, Finding, ResourceId, Severity};
 
-use crate::matrix::{self, Step};
+use crate::matrix::Step;
 use crate::spot::{Named, Spot, enumerate};
 
 const MAC: &str = "vnic.spec.mac";
@@ -137,7 +137,7 @@ fn duplicates(
     fleet: &Fleet,
     spot: &Spot,
 ) -> Option<Finding> {
-    let managed = network.is_some_and(matrix::is_managed);
+    let managed = network.is_some_and(Network::is_managed);
     let allowed = pool.is_none_or(|pool| pool.allow_duplicates);
     let weigh = |other: &Vnic| {
         let theirs = fleet.vms().get(&other.vm).and_then(|vm| pool_of(fleet, vm));

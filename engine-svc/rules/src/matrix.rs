@@ -5,23 +5,23 @@
 //! not acknowledge them again.
 
 mod bridge;
+mod guest_ports;
 mod hosts;
 mod profiles;
 mod vnics;
 
 pub(crate) use bridge::{contradicting_networks, contradicting_options, management, no_effect, switch_type};
+pub(crate) use guest_ports::{extra_macs, guest_vlans, locked};
 pub(crate) use hosts::Incapable;
 pub use profiles::Fix;
 pub(crate) use profiles::{
     Risk, failing_over, failover, mirroring, passthrough, risks, still_managed, tagging_unknown, unsafe_profiles,
     virtual_macs_of_profiles,
 };
-pub(crate) use vnics::{
-    bypassing, duplicates_possible, extra_macs, is_live, live_ports, nested, plugged_twice, virtual_macs,
-};
+pub(crate) use vnics::{bypassing, duplicates_possible, is_live, live_ports, nested, plugged_twice, virtual_macs};
 
+use trestle_model::ResourceId;
 use trestle_model::fleet::{Fleet, Network};
-use trestle_model::{MacTableManager, ResourceId};
 
 /// Whether a change leads into a state or stays within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,15 +32,10 @@ pub(crate) enum Step {
     Within,
 }
 
-/// Tells whether libvirt manages MAC tables on `network`: so configured, and there are bridges.
-pub(crate) fn is_managed(network: &Network) -> bool {
-    network.vm_network && network.mac_table_manager == MacTableManager::Libvirt
-}
-
 /// Returns the managed networks of `cluster`, by name.
 pub(crate) fn managed_networks<'a>(fleet: &'a Fleet, cluster: &'a ResourceId) -> impl Iterator<Item = &'a Network> {
     fleet
         .networks_of(cluster)
         .filter_map(|attachment| fleet.networks().get(&attachment.network))
-        .filter(|network| is_managed(network))
+        .filter(|network| network.is_managed())
 }

@@ -17,6 +17,7 @@ const MTU: &str = "network.spec.mtu";
 const STP: &str = "network.spec.stp";
 const BRIDGE_NAME: &str = "network.spec.bridge_name";
 const BRIDGE_OPTIONS: &str = "network.spec.bridge_options";
+const LOCKED: &str = "network.spec.lock_source_macs";
 const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
 
 /// Evaluates a new or changed network.
@@ -29,13 +30,13 @@ pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
     findings.extend(profiles_without_bridge(network, fleet, &spot));
     findings.extend(on_hosts(network, fleet, &spot));
     findings.extend(matrix::no_effect(network, before, &spot, MANAGED));
-    if matrix::is_managed(network) {
-        let step = if before.is_some_and(matrix::is_managed) { Step::Within } else { Step::Into };
+    if network.is_managed() {
+        let step = if before.is_some_and(Network::is_managed) { Step::Within } else { Step::Into };
         findings.extend(managed(network, fleet, (step, fix), &spot));
         if step == Step::Into {
             findings.extend(switched_on(network, fleet, &spot));
         }
-    } else if before.is_some_and(matrix::is_managed) {
+    } else if before.is_some_and(Network::is_managed) {
         findings.extend(matrix::live_ports(fleet, network, &spot, MANAGED));
     }
     findings
@@ -147,7 +148,10 @@ fn managed(network: &Network, fleet: &Fleet, how: (Step, Fix), spot: &Spot) -> V
     let mut findings = matrix::unsafe_profiles(fleet, network, None, how, spot, MANAGED);
     findings.extend(matrix::bypassing(fleet, network, spot, MANAGED));
     findings.extend(matrix::failing_over(fleet, network, spot, MANAGED));
-    findings.extend(matrix::extra_macs(fleet.vnics_on(&network.id), fleet.hosts_with(&network.id), spot, MANAGED));
+    let carriers = || fleet.hosts_with(&network.id);
+    findings.extend(matrix::extra_macs(fleet, fleet.vnics_on(&network.id), carriers(), spot, MANAGED));
+    findings.extend(matrix::guest_vlans(fleet, network, fleet.profiles_of(&network.id), carriers(), spot, MANAGED));
+    findings.extend(matrix::locked(fleet, network, carriers(), spot, LOCKED));
     let clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
     findings.extend(matrix::switch_type(clusters, [network], spot, MANAGED));
     findings.extend(matrix::contradicting_options(network, spot));

@@ -32,7 +32,7 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
     }
     if let (Some(host), Some(network)) = (host, network) {
         findings.extend(in_cluster(host, network, fleet, &spot));
-        if matrix::is_managed(network) {
+        if network.is_managed() {
             findings.extend(managed(attachment, host, network, fleet, &spot));
         }
     }
@@ -167,7 +167,9 @@ fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet
     let mut findings: Vec<Finding> =
         matrix::switch_type(fleet.clusters().get(&host.cluster), [network], spot, NAME).into_iter().collect();
     findings.extend(matrix::contradicting_networks([network], spot, NAME));
-    findings.extend(matrix::extra_macs(fleet.vnics_on(&network.id), [&host.id], spot, NAME));
+    findings.extend(matrix::extra_macs(fleet, fleet.vnics_on(&network.id), [&host.id], spot, NAME));
+    findings.extend(matrix::guest_vlans(fleet, network, fleet.profiles_of(&network.id), [&host.id], spot, NAME));
+    findings.extend(matrix::locked(fleet, network, [&host.id], spot, NAME));
     let is_new = !fleet.attachments().contains_key(&(attachment.host.clone(), attachment.network.clone()));
     if is_new {
         let severity = if host.maintenance { Severity::Warning } else { Severity::Error };

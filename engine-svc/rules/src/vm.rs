@@ -124,7 +124,7 @@ fn placed(vm: &Vm, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
 fn bypasses(vm: &Vm, before: Option<&Vm>, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let networks: Vec<&Network> = over_bridges(vm, fleet).map(|(_, network)| network).collect();
     let (managed, others): (Vec<&Network>, Vec<&Network>) =
-        networks.into_iter().partition(|network| matrix::is_managed(network));
+        networks.into_iter().partition(|network| network.is_managed());
     let mut findings = Vec::new();
     if !managed.is_empty() {
         let names: BTreeSet<String> = managed.iter().map(|n| EntityId::Network(n.id.clone()).to_string()).collect();
@@ -144,7 +144,7 @@ fn bypasses(vm: &Vm, before: Option<&Vm>, fleet: &Fleet, spot: &Spot) -> Vec<Fin
 /// Row 12 where a VM declares VMs of its own.
 fn nested(vm: &Vm, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
     let lacks = over_bridges(vm, fleet)
-        .filter(|(vnic, network)| matrix::is_managed(network) && vnic.extra_macs.is_empty())
+        .filter(|(vnic, network)| network.is_managed() && vnic.extra_macs.is_empty())
         .map(|(vnic, _)| vnic);
     let vnics = Named::vnics(lacks);
     (!vnics.is_empty()).then(|| vnic::without_inner_macs(vm.nesting, &vnics, spot, NESTING))

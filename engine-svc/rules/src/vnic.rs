@@ -42,12 +42,12 @@ pub(crate) fn put(vnic: &Vnic, fleet: &Fleet) -> Vec<Finding> {
         if !profile.is_passthrough() {
             let place = Place { vm, profile, network };
             let step = if before.is_some_and(|before| is_same_place(before, vnic)) { Step::Within } else { Step::Into };
-            findings.extend(if matrix::is_managed(network) {
+            findings.extend(if network.is_managed() {
                 on_managed(vnic, before, place, step, fleet, &spot)
             } else {
                 while_managed(vnic, before, place, step, fleet, &spot)
             });
-        } else if matrix::is_managed(network) || profile.failover().is_some() {
+        } else if network.is_managed() || profile.failover().is_some() {
             findings.extend(matrix::failover(fleet, profile, &spot, PROFILE));
         }
     }
@@ -138,8 +138,9 @@ fn on_managed(
                 .remedy("take the bypass away from the vNIC and its VM"),
         );
     }
-    let carriers = fleet.hosts_with(&network.id);
-    findings.extend(matrix::extra_macs([vnic], carriers, spot, EXTRA_MACS));
+    let carriers = || fleet.hosts_with(&network.id);
+    findings.extend(matrix::extra_macs(fleet, [vnic], carriers(), spot, EXTRA_MACS));
+    findings.extend(matrix::guest_vlans(fleet, network, [profile], carriers(), spot, PROFILE));
     let lacks_inner_macs = vm.nesting != Nesting::None && vnic.extra_macs.is_empty();
     if lacks_inner_macs && (vm.nesting == Nesting::Bridged || step == Step::Into) {
         let vnics = Named::from(vec![vnic_name(vnic)]);

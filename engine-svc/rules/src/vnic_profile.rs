@@ -35,7 +35,7 @@ pub(crate) fn put(profile: &VnicProfile, fleet: &Fleet) -> Vec<Finding> {
     let mut findings = passes_by(profile, &id, fleet, &spot);
     findings.extend(matrix::failover(fleet, profile, &spot, FAILOVER));
     findings.extend(below_use(profile, &id, fleet, &spot));
-    if matrix::is_managed(network) {
+    if network.is_managed() {
         findings.extend(on_managed(profile, before, network, fleet, &spot));
     } else {
         let new_risk = |risk: &Risk| !before.is_some_and(|before| risk.is_in(before));
@@ -59,7 +59,7 @@ pub(crate) fn delete(network: &NetworkName, profile: &ResourceId, fleet: &Fleet)
 /// Returns the profiles of a managed `network` that let guests spoof, each with the default filter instead; none for a
 /// network that is not managed.
 pub(crate) fn fixed(network: &Network, fleet: &Fleet) -> Vec<Mutation> {
-    if !matrix::is_managed(network) {
+    if !network.is_managed() {
         return Vec::new();
     }
     fleet
@@ -152,6 +152,7 @@ fn on_managed(
             findings.push(risk.refusal(severity, spot, risk.field(), network));
         }
     }
+    findings.extend(matrix::guest_vlans(fleet, network, [profile], fleet.hosts_with(&network.id), spot, TAGGING));
     if !profile.is_passthrough() {
         findings.extend(failing_over_here(&id, network, fleet, spot));
         findings.extend(bypassers(&id, network, fleet, spot));

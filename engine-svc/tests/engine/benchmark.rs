@@ -13,7 +13,7 @@ use trestle_model::fleet::{
 };
 use trestle_model::{
     BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange, MacTableManager, Mtu, NetworkName,
-    ResourceId, VmId,
+    ResourceId, SourceMacs, VmId,
 };
 use trestle_proto::engine::v1 as wire;
 use trestle_rules::{Fix, Proposal};
@@ -118,6 +118,7 @@ fn network(number: usize, description: &str) -> Network {
         bridge_name: None,
         bridge_options: BridgeOptions::default(),
         mac_table_manager: manager,
+        source_macs: SourceMacs::Any,
     }
 }
 

@@ -146,6 +146,11 @@ impl Running {
         let mut client = ClusterNetworkServiceClient::new(self.connection.clone());
         client.create_cluster_network(attached).await.unwrap();
         self.register(host).await;
+        self.attach(host, network).await;
+    }
+
+    /// Puts a network on a host's `eth1`.
+    pub(crate) async fn attach(&self, host: &str, network: &str) {
         let carried = wire::CreateNetworkAttachmentRequest {
             parent: format!("hosts/{host}"),
             network_attachment_id: network.to_owned(),

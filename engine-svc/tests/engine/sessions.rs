@@ -16,13 +16,18 @@ use trestle_proto::session::v1::{AgentMessage, Command, CommandResult, Confirmin
 use super::harness::{Agent, Running};
 
 fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKind {
+    report_of(networks, hash, FeatureSet::default())
+}
+
+/// A report of a host with `features` that runs `networks`.
+pub(crate) fn report_of(networks: &[host::Network], hash: &str, features: FeatureSet) -> AgentKind {
     let network = |wire: &trestle_proto::host::v1::Network| {
         let spec = host_wire::parse_network(wire, "network").unwrap();
         NetworkReport::absent(NetworkEntry { spec, origin: Origin::Engine })
     };
     let capabilities = Capabilities {
         networks: networks.iter().map(network).collect(),
-        features: FeatureSet::default(),
+        features,
         agent_version: "1".to_owned(),
         boot_id: "b".to_owned(),
         generation: 0,
@@ -34,7 +39,7 @@ fn report(networks: &[trestle_proto::host::v1::Network], hash: &str) -> AgentKin
     AgentKind::Report(Report { capabilities: Some(host_wire::build_capabilities(&capabilities)) })
 }
 
-fn setup_of(kind: EngineKind) -> (String, SetupNetworksRequest) {
+pub(crate) fn setup_of(kind: EngineKind) -> (String, SetupNetworksRequest) {
     match kind.clone() {
         EngineKind::Command(Command { command_id, kind: Some(CommandKind::SetupNetworks(setup)), .. }) => {
             (command_id, setup)
@@ -45,7 +50,7 @@ fn setup_of(kind: EngineKind) -> (String, SetupNetworksRequest) {
     }
 }
 
-fn applied(command_id: &str, hash: &str) -> AgentKind {
+pub(crate) fn applied(command_id: &str, hash: &str) -> AgentKind {
     let result = SetupNetworksResult {
         transaction_id: command_id.to_owned(),
         outcome: Outcome::Applied.into(),
@@ -55,8 +60,12 @@ fn applied(command_id: &str, hash: &str) -> AgentKind {
     AgentKind::Result(CommandResult { command_id: command_id.to_owned(), end: Some(End::SetupNetworks(result)) })
 }
 
-async fn welcomed(engine: &Running) -> Agent {
-    let mut agent = Agent::dial(engine, "host-a", None).await.unwrap();
+pub(crate) async fn welcomed(engine: &Running) -> Agent {
+    welcomed_as(engine, "host-a").await
+}
+
+pub(crate) async fn welcomed_as(engine: &Running, host: &str) -> Agent {
+    let mut agent = Agent::dial(engine, host, None).await.unwrap();
     assert!(matches!(agent.hear().await.unwrap(), EngineKind::Welcome(_)));
     agent
 }

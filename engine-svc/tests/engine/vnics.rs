@@ -8,7 +8,7 @@ use trestle_proto::engine::v1::stock_filter_service_client::StockFilterServiceCl
 
 use super::harness::Running;
 
-const VM: &str = "0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
+pub(crate) const VM: &str = "0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
 
 fn reason(status: &tonic::Status) -> String {
     status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
@@ -25,7 +25,7 @@ pub(crate) fn vnic(name: &str, profile: &str) -> wire::Vnic {
     wire::Vnic { name: format!("vms/{VM}/vnics/{name}"), spec: Some(spec), ..Default::default() }
 }
 
-async fn put(engine: &Running, vnic: wire::Vnic) -> Result<wire::Vnic, tonic::Status> {
+pub(crate) async fn put(engine: &Running, vnic: wire::Vnic) -> Result<wire::Vnic, tonic::Status> {
     let request = wire::UpdateVnicRequest {
         vnic: Some(vnic),
         update_mask: Some(prost_types::FieldMask { paths: vec!["*".to_owned()] }),
@@ -35,7 +35,7 @@ async fn put(engine: &Running, vnic: wire::Vnic) -> Result<wire::Vnic, tonic::St
     Ok(engine.vnics().update_vnic(request).await?.into_inner().vnic.unwrap())
 }
 
-fn mac(vnic: &wire::Vnic) -> String {
+pub(crate) fn mac(vnic: &wire::Vnic) -> String {
     vnic.status.clone().unwrap().mac
 }
 
@@ -82,7 +82,7 @@ async fn profile(engine: &Running, id: &str, filter: Option<Choice>) -> Result<(
     engine.profiles().create_vnic_profile(request).await.map(drop)
 }
 
-fn managed(on: bool) -> wire::UpdateNetworkRequest {
+pub(crate) fn managed(on: bool) -> wire::UpdateNetworkRequest {
     let spec = wire::NetworkSpec { manage_macs_with_libvirt: on, ..Default::default() };
     wire::UpdateNetworkRequest {
         network: Some(wire::Network { name: "networks/blue".to_owned(), spec: Some(spec), ..Default::default() }),
@@ -92,7 +92,7 @@ fn managed(on: bool) -> wire::UpdateNetworkRequest {
     }
 }
 
-const GUESTS: &str = "networks/blue/vnicProfiles/guests";
+pub(crate) const GUESTS: &str = "networks/blue/vnicProfiles/guests";
 
 #[tokio::test]
 async fn a_pool_gives_addresses_keeps_them_over_a_restart_and_takes_them_back() {

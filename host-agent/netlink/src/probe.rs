@@ -12,6 +12,7 @@ use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute,
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use trestle_model::{
     BitRate, FdbEntry, FdbState, Feature, HostQos, IfName, MacAddr, Route, Rule, Support, TrafficClass, VlanId,
+    VlanRange,
 };
 use trestle_plan::ownership::ROUTE_PROTOCOL;
 use trestle_plan::{BridgeChange, KernelStep, PortChange};
@@ -74,6 +75,7 @@ async fn try_all() -> BTreeMap<Feature, Support> {
         (Feature::FdbSticky, given(&port, try_sticky(&mut devices, &names).await)),
         (Feature::PortLocked, given(&port, try_locked(&mut devices, &names).await)),
         (Feature::BridgeVlanFiltering, given(&bridge, try_filtering(&mut devices, &names).await)),
+        (Feature::GuestPorts, given(&port, try_port_vlans(&mut devices, &names).await)),
         (Feature::EgressShaping, try_shaping(&mut devices).await),
         (Feature::PolicyRouting, support(perform(&mut devices, &rule()).await)),
         (Feature::Bridge, support(bridge)),
@@ -192,6 +194,27 @@ async fn try_locked(devices: &mut Devices<'_>, names: &Names) -> Support {
 async fn try_filtering(devices: &mut Devices<'_>, names: &Names) -> Support {
     let change = BridgeChange { vlan_filtering: Some(true), ..BridgeChange::default() };
     support(perform(devices, &KernelStep::SetBridge { bridge: names.bridge.clone(), change }).await)
+}
+
+/// Tries a port in a further VLAN, with an entry there.
+async fn try_port_vlans(devices: &mut Devices<'_>, names: &Names) -> Support {
+    let vlan = VlanId::try_from(10).expect("10 is in range").get();
+    let vlans = VlanRange { first: vlan, last: vlan, untagged: false, pvid: false };
+    let entry = FdbEntry {
+        bridge: names.bridge.clone(),
+        port: names.port.clone(),
+        mac: MacAddr::new([2, 0, 0, 0, 0, 2]),
+        vlan: Some(vlan),
+        state: FdbState::Static,
+        sticky: false,
+    };
+    let steps = [KernelStep::AddVlans { port: names.port.clone(), vlans }, KernelStep::ReplaceFdb { entry }];
+    for step in &steps {
+        if let Err(failure) = perform(devices, step).await {
+            return support(Err(failure));
+        }
+    }
+    Support::Present
 }
 
 /// Returns what a trial proves.

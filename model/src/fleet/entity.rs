@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::ProfileId;
 use crate::{
-    BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId, VlanId,
+    BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs,
+    VlanId,
 };
 
 /// What every entity has beside its own fields. The store sets it; clients never do.
@@ -89,6 +90,16 @@ pub struct Network {
     pub bridge_options: BridgeOptions,
     /// Who manages its bridges' MAC tables.
     pub mac_table_manager: MacTableManager,
+    /// What becomes of frames that guests send from MACs that are not theirs; of effect while libvirt manages the MAC tables.
+    #[serde(default)]
+    pub source_macs: SourceMacs,
+}
+
+impl Network {
+    /// Tells whether libvirt manages its MAC tables: so configured, and there are bridges.
+    pub fn is_managed(&self) -> bool {
+        self.vm_network && self.mac_table_manager == MacTableManager::Libvirt
+    }
 }
 
 /// A network's place in a cluster.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::mac_pool::FreeMacs;
 use super::{
-    AttachmentId, Cluster, ClusterNetwork, ClusterNetworkId, Entity, EntityId, Host, MacPool, Mutation, Network,
-    NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
+    AttachmentId, Cluster, ClusterNetwork, ClusterNetworkId, Entity, EntityId, GuestTagging, Host, MacPool, Mutation,
+    Network, NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
 };
 use crate::{
-    BridgeSpec, Capabilities, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec, ResourceId,
-    Southbound, Topology, VmId,
+    BridgeSpec, Capabilities, GuestNic, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec,
+    ResourceId, SourceMacs, Southbound, Topology, VmId,
 };
 
 /// The desired state of the fleet, and what its hosts last reported.
@@ -257,9 +257,37 @@ impl Fleet {
     ///
     /// *Shape*: one specification for each attachment whose network exists; empty for an unknown host.
     pub fn desired_networks(&self, host: &HostName) -> Vec<NetworkSpec> {
+        let mut guests = self.guest_nics(host);
         self.attachments_of(host)
-            .filter_map(|attachment| Some(desired_network(self.networks.get(&attachment.network)?, attachment)))
+            .filter_map(|attachment| {
+                let network = self.networks.get(&attachment.network)?;
+                let nics = guests.remove(&network.id).unwrap_or_default();
+                Some(desired_network(network, attachment, nics))
+            })
             .collect()
+    }
+
+    /// Finds the guests' NICs on `host` that may have more than untagged frames of one MAC: those of plugged and linked vNICs
+    /// of the VMs that run there, on bridges whose MAC table libvirt manages.
+    ///
+    /// *Shape*: by network and the NIC's MAC; no empty maps, and no NIC that may have nothing more. The cost grows with the
+    /// vNICs on the host.
+    fn guest_nics(&self, host: &HostName) -> BTreeMap<NetworkName, BTreeMap<MacAddr, GuestNic>> {
+        let mut nics: BTreeMap<NetworkName, BTreeMap<MacAddr, GuestNic>> = BTreeMap::new();
+        for vnic in self.vms_on(host).flat_map(|vm| self.vnics_of(*vm)).filter(|vnic| vnic.plugged && vnic.linked) {
+            let Some(profile) = vnic.profile.as_ref().and_then(|profile| self.profiles.get(profile)) else { continue };
+            let Some(network) = self.networks.get(&profile.network).filter(|network| network.is_managed()) else {
+                continue;
+            };
+            let nic = guest_nic(vnic, profile);
+            if let Some(mac) = vnic.address()
+                && !profile.is_passthrough()
+                && nic != GuestNic::default()
+            {
+                nics.entry(network.id.clone()).or_default().insert(mac, nic);
+            }
+        }
+        nics
     }
 
     fn forget(&mut self, host: &HostName) {
@@ -421,7 +449,19 @@ impl HostRecord {
     }
 }
 
-fn desired_network(network: &Network, attachment: &NetworkAttachment) -> NetworkSpec {
+fn guest_nic(vnic: &Vnic, profile: &VnicProfile) -> GuestNic {
+    let vlans = match &profile.guest_tagging {
+        GuestTagging::List(vlans) => vlans.iter().copied().collect(),
+        GuestTagging::None | GuestTagging::Any | GuestTagging::Unspecified => BTreeSet::new(),
+    };
+    GuestNic { extra_macs: vnic.extra_macs.iter().copied().collect(), vlans }
+}
+
+fn desired_network(
+    network: &Network,
+    attachment: &NetworkAttachment,
+    nics: BTreeMap<MacAddr, GuestNic>,
+) -> NetworkSpec {
     let topology = if network.vm_network {
         Topology::Bridged(BridgeSpec {
             name: network.bridge_name.clone().unwrap_or_else(|| IfName::for_bridge(&network.id)),
@@ -431,6 +471,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
     } else {
         Topology::Bridgeless
     };
+    let source_macs = if network.is_managed() { network.source_macs } else { SourceMacs::Any };
     NetworkSpec {
         name: network.id.clone(),
         southbound: attachment.nic.clone().map(Southbound::Nic),
@@ -445,7 +486,7 @@ fn desired_network(network: &Network, attachment: &NetworkAttachment) -> Network
         nameservers: Vec::new(),
         search_domains: Vec::new(),
         port_isolation: false,
-        guest_ports: GuestPorts::default(),
+        guest_ports: GuestPorts { source_macs, nics, ..GuestPorts::default() },
         host_qos: None,
         custom: BTreeMap::new(),
     }

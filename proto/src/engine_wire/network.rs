@@ -1,7 +1,7 @@
 //! Networks.
 
 use trestle_model::fleet::{Meta, Network};
-use trestle_model::{Code, IfName, MacTableManager, NetworkName};
+use trestle_model::{Code, IfName, MacTableManager, NetworkName, SourceMacs};
 
 use super::Resource;
 use super::resource::shape;
@@ -41,6 +41,7 @@ impl Resource for wire::Network {
             bridge_name,
             bridge_options,
             mac_table_manager: manager(spec.manage_macs_with_libvirt),
+            source_macs: if spec.lock_source_macs { SourceMacs::Locked } else { SourceMacs::Any },
         })
     }
 }
@@ -55,5 +56,6 @@ fn build_spec(network: &Network) -> wire::NetworkSpec {
         bridge_name: network.bridge_name.as_ref().map(IfName::to_string).unwrap_or_default(),
         bridge_options: build_options(&network.bridge_options),
         manage_macs_with_libvirt: network.mac_table_manager == MacTableManager::Libvirt,
+        lock_source_macs: network.source_macs == SourceMacs::Locked,
     }
 }

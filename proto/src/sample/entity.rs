@@ -9,7 +9,7 @@ use trestle_model::fleet::{
 use trestle_model::{HostName, MacAddr, MacRange, ResourceId, VmId};
 use uuid::Uuid;
 
-use super::spec::{bridge_name, if_name, manager, mtu, network_name, vlan};
+use super::spec::{bridge_name, if_name, manager, mtu, network_name, source_macs, vlan};
 use super::{ipv4, ipv6, options};
 
 fn id() -> impl Strategy<Value = ResourceId> {
@@ -50,8 +50,8 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
 
 pub(crate) fn network() -> impl Strategy<Value = Network> {
     let bridge = option::of((any::<bool>(), option::of(bridge_name()), options()));
-    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, manager()).prop_map(
-        |(id, meta, description, vlan, mtu, bridge, mac_table_manager)| {
+    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, manager(), source_macs()).prop_map(
+        |(id, meta, description, vlan, mtu, bridge, mac_table_manager, source_macs)| {
             let vm_network = bridge.is_some();
             let (stp, bridge_name, bridge_options) = bridge.unwrap_or_default();
             Network {
@@ -65,6 +65,7 @@ pub(crate) fn network() -> impl Strategy<Value = Network> {
                 bridge_name,
                 bridge_options,
                 mac_table_manager,
+                source_macs,
             }
         },
     )

@@ -36,6 +36,10 @@ pub(crate) fn manager() -> impl Strategy<Value = MacTableManager> {
     prop_oneof![Just(MacTableManager::Kernel), Just(MacTableManager::Libvirt)]
 }
 
+pub(crate) fn source_macs() -> impl Strategy<Value = SourceMacs> {
+    prop_oneof![Just(SourceMacs::Any), Just(SourceMacs::Locked)]
+}
+
 /// Addresses of 198.18.0.0/15, each in a prefix of its own, and perhaps the first one's gateway.
 pub(crate) fn ipv4() -> impl Strategy<Value = Ipv4Config> {
     let given = (1_u8..4, 2_u8..250, any::<bool>()).prop_map(|(count, host, routed)| {
@@ -159,9 +163,8 @@ fn guest_ports() -> impl Strategy<Value = GuestPorts> {
     let nic = (proptest::collection::btree_set(station(1), 0..4), proptest::collection::btree_set(id, 0..4))
         .prop_map(|(extra_macs, vlans)| GuestNic { extra_macs, vlans });
     let nics = proptest::collection::btree_map(station(0), nic, 0..4);
-    let source_macs = prop_oneof![Just(SourceMacs::Any), Just(SourceMacs::Locked)];
     let bridge_wired = prop_oneof![Just(BridgeWired::Convert), Just(BridgeWired::Refuse)];
-    (source_macs, bridge_wired, nics).prop_map(|(source_macs, bridge_wired, nics)| GuestPorts {
+    (source_macs(), bridge_wired, nics).prop_map(|(source_macs, bridge_wired, nics)| GuestPorts {
         source_macs,
         bridge_wired,
         nics,

@@ -1,4 +1,4 @@
-//! Rows 2 and 5 to 11: what profiles let guests do. And the life cycle: when a profile may be weakened.
+//! Rows 2, 5 and 7 to 11: what profiles let guests do. And the life cycle: when a profile may be weakened.
 
 use trestle_model::fleet::{
     Cluster, EntityId, Fleet, GuestTagging, MacConflictPolicy, Network, Vnic, VnicAttachment, VnicProfile,
@@ -16,8 +16,6 @@ pub(crate) enum Risk {
     Spoofing,
     /// Row 5: tagging its own traffic with any VLAN.
     Tagging,
-    /// Row 6: tagging it with some VLANs, which the engine has no host let through yet.
-    Vlans,
 }
 
 /// Whether profiles that let guests spoof get the default filter in the same write.
@@ -30,17 +28,16 @@ pub enum Fix {
 }
 
 impl Risk {
-    const ALL: [Self; 3] = [Self::Spoofing, Self::Tagging, Self::Vlans];
+    const ALL: [Self; 2] = [Self::Spoofing, Self::Tagging];
 
     pub(crate) fn is_in(self, profile: &VnicProfile) -> bool {
         // What goes past the bridge meets no MAC table.
         if profile.is_passthrough() {
             return false;
         }
-        match (self, &profile.guest_tagging) {
-            (Self::Spoofing, _) => !stops_mac_spoofing(&profile.filter),
-            (Self::Tagging, GuestTagging::Any) | (Self::Vlans, GuestTagging::List(_)) => true,
-            (Self::Tagging | Self::Vlans, _) => false,
+        match self {
+            Self::Spoofing => !stops_mac_spoofing(&profile.filter),
+            Self::Tagging => profile.guest_tagging == GuestTagging::Any,
         }
     }
 
@@ -48,7 +45,6 @@ impl Risk {
         match self {
             Self::Spoofing => Code::MacSpoofConflict,
             Self::Tagging => Code::GuestTaggingConflict,
-            Self::Vlans => Code::GuestVlansUnsupported,
         }
     }
 
@@ -56,7 +52,7 @@ impl Risk {
     pub(crate) const fn field(self) -> &'static str {
         match self {
             Self::Spoofing => "vnic_profile.spec.network_filter",
-            Self::Tagging | Self::Vlans => "vnic_profile.spec.guest_tagging",
+            Self::Tagging => "vnic_profile.spec.guest_tagging",
         }
     }
 
@@ -64,14 +60,13 @@ impl Risk {
         match self {
             Self::Spoofing => "send with a foreign MAC, which a managed MAC table never learns",
             Self::Tagging => "tag their own traffic, which a managed bridge drops",
-            Self::Vlans => "tag with some VLANs, which the engine has no host let through a managed bridge yet",
         }
     }
 
     const fn remedy(self) -> &'static str {
         match self {
             Self::Spoofing => "use the default filter, no-mac-spoofing, clean-traffic or clean-traffic-gateway",
-            Self::Tagging | Self::Vlans => "set the profile's guest tagging to none",
+            Self::Tagging => "set the profile's guest tagging to none",
         }
     }
 
@@ -79,7 +74,7 @@ impl Risk {
     pub(crate) fn severity(self, fleet: &Fleet, network: &Network, joining: Option<&Cluster>) -> Severity {
         match self {
             Self::Spoofing => severity_of_spoofing(fleet, network, joining),
-            Self::Tagging | Self::Vlans => Severity::Error,
+            Self::Tagging => Severity::Error,
         }
     }
 
@@ -113,7 +108,7 @@ fn severity_of_spoofing(fleet: &Fleet, network: &Network, joining: Option<&Clust
     if only_warns { Severity::Warning } else { Severity::Error }
 }
 
-/// Rows 2, 5, 6, 11 and 18 for a `network` that is or becomes managed: one finding a risk, naming profiles and vNICs.
+/// Rows 2, 5, 11 and 18 for a `network` that is or becomes managed: one finding a risk, naming profiles and vNICs.
 pub(crate) fn unsafe_profiles(
     fleet: &Fleet,
     network: &Network,
@@ -184,7 +179,7 @@ pub(crate) fn failing_over(fleet: &Fleet, network: &Network, spot: &Spot, field:
 /// Row 9 for a passthrough `profile`, at `field`.
 pub(crate) fn failover(fleet: &Fleet, profile: &VnicProfile, spot: &Spot, field: &str) -> Option<Finding> {
     let (network, _) = profile.failover()?;
-    let network = fleet.networks().get(network).filter(|network| super::is_managed(network))?;
+    let network = fleet.networks().get(network).filter(|network| network.is_managed())?;
     let message =
         format!("libvirt manages the MAC tables of network {}, and has no entry for what fails over", network.id);
     let finding = spot.error(Code::FailoverConflict, field, message).related([name_of(network)]);

@@ -1,9 +1,9 @@
-//! Rows 3, 4, 12, 17, 19, 20 and 26: what vNICs and their VMs bring to a managed network.
+//! Rows 3, 12, 17, 19, 20 and 26: what vNICs and their VMs bring to a managed network.
 
 use std::collections::BTreeMap;
 
 use trestle_model::fleet::{EntityId, Fleet, MacPool, Nesting, Network, Vnic};
-use trestle_model::{Code, Finding, HostName, MacAddr, ResourceId};
+use trestle_model::{Code, Finding, MacAddr, ResourceId};
 
 use super::virtual_macs_of_profiles;
 use crate::spot::{Named, Spot};
@@ -22,28 +22,6 @@ pub(crate) fn bypassing(fleet: &Fleet, network: &Network, spot: &Spot, field: &s
         spot.error(Code::MacSpoofBypass, field, format!("{vnics} are plugged past their filters, and may spoof"))
             .related(vnics.names)
             .remedy("take the bypass away from the vNICs and their VMs")
-    })
-}
-
-/// Row 4: vNICs on a managed `network` list extra MACs, and `hosts` cannot make entries for them.
-///
-/// The engine does not tell hosts of them yet, so no host does.
-pub(crate) fn extra_macs<'a>(
-    vnics: impl IntoIterator<Item = &'a Vnic>,
-    hosts: impl IntoIterator<Item = &'a HostName>,
-    spot: &Spot,
-    field: &str,
-) -> Option<Finding> {
-    let hosts: Vec<String> = hosts.into_iter().map(|host| EntityId::Host(host.clone()).to_string()).collect();
-    if hosts.is_empty() {
-        return None;
-    }
-    let vnics = Named::vnics(vnics.into_iter().filter(|vnic| !vnic.extra_macs.is_empty()));
-    let message = format!("{vnics} list extra MACs, and {} make no entries for them", Named::from(hosts.clone()));
-    (!vnics.is_empty()).then(|| {
-        spot.error(Code::ExtraMacsUnsupported, field, message)
-            .related(hosts.into_iter().chain(vnics.names))
-            .remedy("leave the extra MACs out, or MAC table management off")
     })
 }
 

@@ -10,7 +10,7 @@ use trestle_model::fleet::{
 use trestle_model::{
     BridgeOptions, Capabilities, Code, Feature, FeatureSet, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config,
     MacAddr, MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec,
-    Origin, ResourceId, Severity, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
+    Origin, ResourceId, Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
 use trestle_rules::Fix;
 
@@ -61,6 +61,7 @@ pub(crate) fn network(name: &str) -> Network {
         bridge_name: None,
         bridge_options: BridgeOptions::default(),
         mac_table_manager: MacTableManager::Kernel,
+        source_macs: SourceMacs::Any,
     }
 }
 

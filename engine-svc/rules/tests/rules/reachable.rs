@@ -119,7 +119,7 @@ fn free_vnics(fleet: &Fleet) -> BTreeSet<String> {
         let mut clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
         let warned = is_managed(network) && clusters.all(|c| c.mac_conflict_policy == MacConflictPolicy::Warn);
         let past = vnic.bypasses_filter || fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.bypasses_filters);
-        let tags = matches!(profile.guest_tagging, GuestTagging::Any | GuestTagging::List(_));
+        let tags = profile.guest_tagging == GuestTagging::Any;
         for (is_free, freedom) in [(!stops(profile) && !warned, "spoofs"), (past, "is past its filter"), (tags, "tags")]
         {
             if is_free {
@@ -231,7 +231,7 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
                 if !stops(profile) && !warned(network) {
                     found.push(format!("{name} spoofs"));
                 }
-                if matches!(profile.guest_tagging, GuestTagging::Any | GuestTagging::List(_)) {
+                if profile.guest_tagging == GuestTagging::Any {
                     found.push(format!("{name} tags"));
                 }
             }

@@ -4,7 +4,9 @@ use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Mutation, Nesting,
     Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicProfile,
 };
-use trestle_model::{BridgeOptions, Feature, FeatureSet, Finding, HostName, MacTableManager, Severity, Support};
+use trestle_model::{
+    BridgeOptions, Feature, FeatureSet, Finding, HostName, MacTableManager, Severity, SourceMacs, Support,
+};
 
 use super::fixture::{
     attachment, capable, cluster, cluster_network, host, host_name, id, mac, managed, network, passthrough, pool,
@@ -192,10 +194,32 @@ fn case(name: &str) -> Case {
         }
         "tagging any" => case.profile = tagging(GuestTagging::Any),
         "tagging list" => case.profile = tagging(GuestTagging::List(vec![vlan(7)])),
+        "tagging list, host cannot" => {
+            case.profile = tagging(GuestTagging::List(vec![vlan(7)]));
+            case.record = Some(report(without(Feature::GuestPorts), Vec::new()));
+        }
+        "tagging list, too long" => case.profile = tagging(GuestTagging::List((2..259).map(vlan).collect())),
+        "tagging list, the bridge's own VLAN" => case.profile = tagging(GuestTagging::List(vec![vlan(1)])),
         "tagging unspecified" => case.profile = tagging(GuestTagging::Unspecified),
         "vnic past its filter" => case.vnic = on_vnic(&|vnic| vnic.bypasses_filter = true),
         "vm past its filters" => case.vm.bypasses_filters = true,
         "extra macs" => (case.profile, case.vnic) = (extra_macs(), on_vnic(&|vnic| vnic.extra_macs = vec![mac(99)])),
+        named if named.starts_with("extra macs, host ") => {
+            (case.profile, case.vnic) = (extra_macs(), on_vnic(&|vnic| vnic.extra_macs = vec![mac(99)]));
+            case.record = match named {
+                "extra macs, host cannot" => Some(report(without(Feature::GuestPorts), Vec::new())),
+                "extra macs, host silent about it" => {
+                    let mut features = capable();
+                    features.0.remove(&Feature::GuestPorts);
+                    Some(report(features, Vec::new()))
+                }
+                _ => None,
+            };
+        }
+        "extra macs, too many" => {
+            case.profile = on_profile(&|profile| profile.extra_macs_allowed = 65);
+            case.vnic = on_vnic(&|vnic| vnic.extra_macs = (100..165).map(mac).collect());
+        }
         "extra macs, nobody carries" => {
             (case.profile, case.vnic) = (extra_macs(), on_vnic(&|vnic| vnic.extra_macs = vec![mac(99)]));
             case.attachment = None;
@@ -246,6 +270,11 @@ fn case(name: &str) -> Case {
         }
         "open vswitch" => case.cluster.switch_type = SwitchType::Ovs,
         "libvirt too old" => case.record = old(),
+        "locked" => case.network.source_macs = SourceMacs::Locked,
+        "locked, kernel too old" => {
+            case.network.source_macs = SourceMacs::Locked;
+            case.record = Some(report(without(Feature::PortLocked), Vec::new()));
+        }
         "kernel without filtering" => {
             case.record = Some(report(without(Feature::BridgeVlanFiltering), Vec::new()));
         }

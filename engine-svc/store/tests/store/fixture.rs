@@ -9,7 +9,7 @@ use trestle_model::fleet::{
 };
 use trestle_model::{
     BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo, MacAddr,
-    MacRange, MacTableManager, Mtu, NetworkName, ResourceId, VlanId, VmId,
+    MacRange, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs, VlanId, VmId,
 };
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use uuid::Uuid;
@@ -62,6 +62,7 @@ pub(crate) fn network(name: &str, vlan: u32) -> Entity {
         bridge_name: None,
         bridge_options: BridgeOptions { priority: Some(7), ..BridgeOptions::default() },
         mac_table_manager: MacTableManager::Libvirt,
+        source_macs: SourceMacs::Locked,
     })
 }
 

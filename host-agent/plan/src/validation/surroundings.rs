@@ -239,6 +239,7 @@ fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mu
     let options = spec.bridge().map(|bridge| bridge.options.clone()).unwrap_or_default();
     let filters = options.vlan_filtering == Some(true);
     let locks = spec.is_managed() && spec.guest_ports.source_macs == SourceMacs::Locked;
+    let gives_more = spec.is_managed() && !spec.guest_ports.nics.is_empty();
     let counts = options.numbers.value(BridgeNumber::VlanStatistics) != 0;
     let other_pvid = options.default_pvid.is_some_and(|pvid| pvid != 1);
     let needs = [
@@ -248,6 +249,7 @@ fn features(spec: &NetworkSpec, field: &str, observed: &HostState, findings: &mu
         (spec.is_managed(), Feature::BridgeVlanFiltering, "manage_macs_with_libvirt"),
         (spec.is_managed(), Feature::LibvirtMacTableManager, "manage_macs_with_libvirt"),
         (locks, Feature::PortLocked, "guest_ports.lock_source_macs"),
+        (gives_more, Feature::GuestPorts, "guest_ports.nics"),
         (filters, Feature::BridgeVlanFiltering, "bridge_options.vlan_filtering"),
         (other_pvid, Feature::BridgeVlanFiltering, "bridge_options.default_pvid"),
         (counts, Feature::BridgeVlanFiltering, "bridge_options.vlan_statistics"),
