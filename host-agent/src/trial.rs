@@ -122,6 +122,43 @@ impl Site for Wayward {
     }
 }
 
+/// A fake host of which each look takes a while.
+#[derive(Debug, Clone)]
+pub(crate) struct Slow {
+    pub(crate) host: FakeHost,
+    pub(crate) look: Duration,
+}
+
+impl Host for Slow {
+    type Performer<'a> = FakePerformer<'a>;
+
+    async fn observe(&self) -> Result<HostState, ObserveError> {
+        let seen = self.host.observe().await;
+        tokio::time::sleep(self.look).await;
+        seen
+    }
+
+    fn performer(&self) -> FakePerformer<'_> {
+        self.host.performer()
+    }
+}
+
+impl Site for Slow {
+    async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
+        self.host.foreign_dhcp().await
+    }
+
+    async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
+        self.host.statistics(names).await
+    }
+
+    async fn survey(&self, parts: &BTreeSet<Part>) -> Result<Survey, ObserveError> {
+        let seen = self.host.survey(parts).await;
+        tokio::time::sleep(self.look).await;
+        seen
+    }
+}
+
 /// An agent over a host in memory, with a store of its own.
 pub(crate) struct Bench<H> {
     pub(crate) agent: Agent<H>,

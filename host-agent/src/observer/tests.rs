@@ -1,3 +1,5 @@
+mod delay;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
