@@ -4,7 +4,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::lab::probe;
+use integration_tests::fleet::program;
+use integration_tests::lab::nic::Nic;
+use integration_tests::lab::vm::Vm;
+use integration_tests::lab::{Lab, probe};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 const LIMIT: Duration = Duration::from_secs(400);
@@ -20,6 +25,30 @@ const TOLD: [(&str, &str); 9] = [
     ("memory", ""),
     ("memory, most", ""),
 ];
+
+/// Holds of the numbers of a row, whatever the machine: floor, unmanaged, managed; not a number where there is none.
+type Plausible = fn([f64; 3]) -> bool;
+/// What the benchmark of MAC tables has to tell of ten guests.
+const TABLES: [(&str, Plausible); 10] = [
+    ("frames at guests' ports, of an unknown unicast frame", |[_, unmanaged, managed]| {
+        unmanaged == 10.0 && managed == 0.0
+    }),
+    ("processor time of an unknown unicast frame, µs", all_measured),
+    ("foreign frames that a virtio card hands up, of 100", |[_, unmanaged, managed]| {
+        unmanaged >= 100.0 && managed < 5.0
+    }),
+    ("processor time of a foreign frame at a virtio card, µs", all_measured),
+    ("known unicast, frames in a second of processor time", all_measured),
+    ("the machine at rest, % of one processor", all_measured),
+    ("1,000 entries of others come and go, ms of processor time", all_measured),
+    ("all guests' entries are lost and come back, ms of processor time", |[floor, _, managed]| managed > floor),
+    ("from the loss of the first until the last is back, ms", |[_, _, managed]| managed > 0.0),
+    ("switching the network to managed, ms of processor time", |[_, _, managed]| managed > 0.0),
+];
+
+fn all_measured(numbers: [f64; 3]) -> bool {
+    numbers.into_iter().all(|number| number.is_finite() && number > 0.0)
+}
 
 #[tokio::test]
 async fn every_goal_of_the_benchmark_is_measured() -> Result<()> {
@@ -45,6 +74,63 @@ async fn networks_on_cables_are_measured() -> Result<()> {
         return probe::skip("benchmark", &reason);
     }
     told(&measure("cables").await?, "apply", "ip -batch")
+}
+
+/// `TRESTLE_BENCH_PORTS=10,50,200` measures at length, `TRESTLE_BENCH_AGENT` another program than was built with this test.
+#[tokio::test]
+async fn managed_mac_tables_are_measured_beside_unmanaged_ones() -> Result<()> {
+    let Some(lab) = Lab::enter("benchmark of MAC tables").await? else { return Ok(()) };
+    let machine = lab.vm("bench").nic(Nic::user()).nic(Nic::Wire).start().await?;
+    let (effort, limit) = match std::env::var("TRESTLE_BENCH_PORTS") {
+        Ok(ports) => (format!("--ports {ports}"), Duration::from_secs(900)),
+        Err(_) => ("--ports 10 --phase 0.1 --rest 1".to_owned(), LIMIT),
+    };
+    let agent =
+        std::env::var("TRESTLE_BENCH_AGENT").map_or_else(|_| program::built("host-agent"), |path| Ok(path.into()))?;
+    let (clock, ear) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+    let (clock_port, ear_port) = (clock.local_addr()?.port(), ear.local_addr()?.port());
+    let command = format!(
+        "{} {effort} --agent {} 10.0.2.2:{clock_port} >/dev/tcp/10.0.2.2/{ear_port} 2>&1",
+        env!("CARGO_BIN_EXE_mac-table-benchmark"),
+        agent.display()
+    );
+    let measure = async { tokio::try_join!(machine.exec(&command, limit), pass_on(ear)) };
+    let (output, table) = tokio::select! {
+        measured = measure => measured?,
+        stopped = tell_processor_time(&machine, clock) => anyhow::bail!("the clock stopped: {stopped:?}"),
+    };
+    output.success()?;
+    for (what, holds) in TABLES {
+        let row = table.lines().find_map(|line| line.strip_prefix(&format!("| {what} | 10 |")));
+        let row = row.with_context(|| format!("{what} is missing"))?;
+        let mut cells = row.split('|').map(|cell| cell.trim().parse().unwrap_or(f64::NAN));
+        let numbers = std::array::from_fn(|_| cells.next().unwrap_or(f64::NAN));
+        ensure!(holds(numbers), "{what}: {row}");
+    }
+    Ok(())
+}
+
+/// Prints each line as it comes, since whoever waits for the last one may wait in vain; yields all of them.
+async fn pass_on(ear: TcpListener) -> Result<String> {
+    let mut lines = BufReader::new(ear.accept().await?.0).lines();
+    let mut all = String::new();
+    while let Some(line) = lines.next_line().await? {
+        println!("{line}");
+        all += &(line + "\n");
+    }
+    Ok(all)
+}
+
+/// Answers each line with what the machine's processors have cost here, in nanoseconds.
+async fn tell_processor_time(machine: &Vm, clock: TcpListener) -> Result<()> {
+    let (mut line, _) = clock.accept().await?;
+    let (asked, mut answers) = line.split();
+    let mut asked = BufReader::new(asked).lines();
+    while asked.next_line().await?.is_some() {
+        answers.write_all(format!("{}\n", machine.processor_time()?.as_nanos()).as_bytes()).await?;
+    }
+    // The benchmark has ended, or will say why.
+    std::future::pending().await
 }
 
 /// Measures the agent that was built with this test, once, with three networks.

@@ -183,6 +183,23 @@ impl Vm {
         self.running.as_ref().and_then(|running| running.qemu.id())
     }
 
+    /// What the machine's processors have cost here since it was switched on: the processor time of the threads that emulate
+    /// them, however busy this machine is.
+    ///
+    /// *Source*: `/proc/PID/task/TID/schedstat`, nanoseconds; QEMU names its threads. *Errors*: the machine is off.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let pid = self.qemu_pid().context("the machine is off")?;
+        let mut sum = Duration::ZERO;
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread = thread?.path();
+            if std::fs::read_to_string(thread.join("comm"))?.starts_with("CPU ") {
+                let told = std::fs::read_to_string(thread.join("schedstat"))?;
+                sum += Duration::from_nanos(told.split_whitespace().next().context("no time")?.parse()?);
+            }
+        }
+        Ok(sum)
+    }
+
     /// Runs a bash script in the machine, as root, side by side with others, and kills it at `limit`.
     ///
     /// *Errors*: the machine is off or does not answer; a script that fails or reaches its limit is an [`Output`].
@@ -385,7 +402,7 @@ impl Vm {
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
             .args(["-serial", &format!("file:{}", self.console_path().display())])
             .args(["-monitor", &format!("unix:{},server=on,wait=off", self.monitor_path().display())])
-            .args(["-name", name, "-uuid", &self.uuid()])
+            .args(["-name", &format!("{name},debug-threads=on"), "-uuid", &self.uuid()])
             .arg("-kernel")
             .arg(&lab.kernel.image)
             .arg("-initrd")
