@@ -38,6 +38,7 @@ pub(crate) fn of(
         bonds,
         bridges: bridge_reports(&contents.running, &survey.state),
         vlans: vlan_reports(&contents.running, &survey.state),
+        domains: survey.state.libvirt.as_ref().map(|libvirt| libvirt.domains.clone()).unwrap_or_default(),
         routes: survey.state.kernel.routes.iter().filter(|route| is_of_interest(route)).cloned().collect(),
         kernel: survey.kernel.clone(),
         libvirt: survey.libvirt.clone(),

@@ -33,6 +33,7 @@ pub(crate) fn parts(mask: &host_wire::ReadMask) -> BTreeSet<Part> {
     need(&["bonds"], &NETWORK_PARTS);
     need(&["bridges"], &[Part::Addresses, Part::Guests]);
     need(&["vlans"], &[Part::Addresses]);
+    need(&["domains"], &[Part::Guests]);
     need(&["routes"], &[Part::Routes]);
     need(&["features"], &[Part::Features]);
     need(&["libvirt"], &[Part::Libvirt]);

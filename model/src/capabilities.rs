@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Egress, FdbEntry, FeatureSet, ForeignMac, IfName,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Domain, Egress, FdbEntry, FeatureSet, ForeignMac, IfName,
     LldpNeighbor, MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags,
     PortVlans, Repair, RepairTally, ResolverMechanism, Route, VlanId,
 };
@@ -27,6 +27,9 @@ pub struct Capabilities {
     /// Every 802.1Q VLAN device of the host, whoever made it, ordered by name.
     #[serde(default)]
     pub vlans: Vec<VlanReport>,
+    /// The domains of libvirt, whoever defined them, ordered by name.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
     /// The routes of the main table and of those that networks have of their own.
     pub routes: Vec<Route>,
     /// The kernel.

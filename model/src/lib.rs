@@ -17,6 +17,7 @@ mod bridge;
 mod capabilities;
 mod config;
 mod dhcp;
+mod domain;
 mod feature;
 mod finding;
 mod foreign_mac;
@@ -56,6 +57,7 @@ pub use capabilities::{
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
+pub use domain::{Domain, DomainInterface, DomainPersistence, DomainState, FilterReference};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use foreign_mac::ForeignMac;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    BondReport, BridgeReport, Capabilities, IfName, KernelInfo, LibvirtInfo, MacTableReport, NetworkName,
+    BondReport, BridgeReport, Capabilities, Domain, IfName, KernelInfo, LibvirtInfo, MacTableReport, NetworkName,
     NetworkReport, NicReport, Outcome, PortReport, TransactionId, VlanReport,
 };
 
@@ -26,6 +26,8 @@ pub enum ObjectKind {
     Port,
     /// The managed MAC table of a network; its name is the network's.
     MacTable,
+    /// A libvirt domain; its name is the domain's.
+    Domain,
     /// A transaction; its name is its id.
     Transaction,
 }
@@ -68,6 +70,8 @@ pub enum HostObject {
         /// The table.
         table: MacTableReport,
     },
+    /// A libvirt domain, with its interfaces.
+    Domain(Box<Domain>),
     /// A transaction.
     Transaction(Box<TransactionState>),
 }
@@ -131,6 +135,7 @@ impl HostObject {
             Self::Vlan(report) => (ObjectKind::Vlan, report.name.to_string()),
             Self::Port { report, .. } => (ObjectKind::Port, report.device.to_string()),
             Self::MacTable { network, .. } => (ObjectKind::MacTable, network.to_string()),
+            Self::Domain(domain) => (ObjectKind::Domain, domain.name.clone()),
             Self::Transaction(state) => (ObjectKind::Transaction, state.transaction.to_string()),
         };
         ObjectKey { kind, name }
@@ -157,6 +162,7 @@ impl HostObject {
         objects.extend(report.nics.into_iter().map(|nic| Self::Nic(Box::new(nic))));
         objects.extend(report.bonds.into_iter().map(|bond| Self::Bond(Box::new(bond))));
         objects.extend(report.vlans.into_iter().map(|vlan| Self::Vlan(Box::new(vlan))));
+        objects.extend(report.domains.into_iter().map(|domain| Self::Domain(Box::new(domain))));
         objects.extend(transactions.into_iter().map(|state| Self::Transaction(Box::new(state))));
         objects.push(Self::Host(Box::new(Standing {
             agent_version: report.agent_version,

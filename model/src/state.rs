@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Bond, BondPort, BridgeNumbers, DhcpClient, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr,
+    Bond, BondPort, BridgeNumbers, DhcpClient, Domain, Egress, FeatureSet, ForeignDhcp, IfName, Ipv6Autoconf, MacAddr,
     MacTableManager, Management, Mtu, NicState, PortVlans, ResolverState, VlanId,
 };
 
@@ -280,6 +280,9 @@ pub struct LibvirtState {
     pub networks: BTreeMap<String, LibvirtNetwork>,
     /// Interfaces of running and stopped domains, ordered by domain and MAC.
     pub guests: Vec<GuestInterface>,
+    /// The domains, ordered by name.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
 }
 
 /// A libvirt network.

@@ -430,6 +430,8 @@ pub enum WatchedKind {
     Port,
     /// Managed MAC tables
     MacTable,
+    /// Domains of libvirt, with their interfaces
+    Domain,
     /// Transactions
     Transaction,
 }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod capabilities;
+mod domain;
 mod drift;
 mod history;
 mod list;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use trestle_model::{
-    Feature, FeatureSet, GuestInterface, IfName, LibvirtNetwork, LibvirtState, LinkKind, MacTableManager,
+    Domain, DomainInterface, DomainPersistence, DomainState, Feature, FeatureSet, GuestInterface, IfName,
+    LibvirtNetwork, LibvirtState, LinkKind, MacTableManager,
 };
 use trestle_plan::{BridgeChange, LibvirtStep, NetworkDefinition};
 use uuid::Uuid;
@@ -38,6 +39,43 @@ pub(crate) struct Definition {
     pub(crate) owner: Option<String>,
 }
 
+/// Makes domains of `guests`, which are ordered: each is persistent, and plainly wired.
+fn domains(guests: &[GuestInterface]) -> Vec<Domain> {
+    let of_one = |a: &GuestInterface, b: &GuestInterface| (&a.domain, a.domain_uuid) == (&b.domain, b.domain_uuid);
+    let domain = |guests: &[GuestInterface]| {
+        let first = guests.first()?;
+        let state = match (first.running, &first.tap) {
+            (true, _) => DomainState::Running,
+            (false, Some(_)) => DomainState::Paused,
+            (false, None) => DomainState::ShutOff,
+        };
+        Some(Domain {
+            name: first.domain.clone(),
+            uuid: first.domain_uuid,
+            state,
+            persistence: DomainPersistence::Persistent,
+            interfaces: guests.iter().map(interface).collect(),
+        })
+    };
+    guests.chunk_by(of_one).filter_map(domain).collect()
+}
+
+fn interface(guest: &GuestInterface) -> DomainInterface {
+    DomainInterface {
+        mac: guest.mac,
+        attachment: if guest.bridge.is_some() { "bridge" } else { "network" }.to_owned(),
+        network: guest.network.clone(),
+        bridge: guest.bridge.clone(),
+        tap: guest.tap.clone(),
+        filter: None,
+        model: None,
+        mtu: None,
+        linked: true,
+        alias: None,
+        isolated: false,
+    }
+}
+
 impl Libvirt {
     pub(crate) fn state(&self) -> LibvirtState {
         let networks = self.networks.iter().map(|(name, network)| {
@@ -58,7 +96,7 @@ impl Libvirt {
         });
         let mut guests = self.guests.clone();
         guests.sort();
-        LibvirtState { networks: networks.collect(), guests }
+        LibvirtState { networks: networks.collect(), domains: domains(&guests), guests }
     }
 
     pub(crate) fn perform(&mut self, step: &LibvirtStep, kernel: &mut Kernel, features: &FeatureSet) -> Answer {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracing::warn;
-use trestle_model::{GuestInterface, LibvirtNetwork, LibvirtState};
+use trestle_model::{DomainPersistence, DomainState, GuestInterface, LibvirtNetwork, LibvirtState};
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -35,10 +35,13 @@ pub(crate) fn read(connect: &Connect) -> Result<LibvirtState, Fault> {
         }
     }
     let domains = connect.list_all_domains(0)?;
-    let running = uuids(&connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_RUNNING)?, Domain::get_uuid)?;
+    let lists = DomainLists::read(connect)?;
     for domain in &domains {
-        match read_domain(domain, &running) {
-            Ok(interfaces) => state.guests.extend(interfaces),
+        match read_domain(domain, &lists) {
+            Ok((domain, interfaces)) => {
+                state.domains.push(domain);
+                state.guests.extend(interfaces);
+            }
             Err(Unread::Vanished) => {}
             Err(Unread::Failed(fault @ Fault::Lost(_))) => return Err(fault),
             Err(Unread::Failed(fault)) => {
@@ -47,6 +50,7 @@ pub(crate) fn read(connect: &Connect) -> Result<LibvirtState, Fault> {
         }
     }
     state.guests.sort();
+    state.domains.sort();
     Ok(state)
 }
 
@@ -65,6 +69,34 @@ impl Lists {
             persistent: list(sys::VIR_CONNECT_LIST_NETWORKS_PERSISTENT)?,
             autostart: list(sys::VIR_CONNECT_LIST_NETWORKS_AUTOSTART)?,
         })
+    }
+}
+
+/// Which domains are in libvirt's lists.
+struct DomainLists {
+    running: BTreeSet<Uuid>,
+    paused: BTreeSet<Uuid>,
+    persistent: BTreeSet<Uuid>,
+}
+
+impl DomainLists {
+    fn read(connect: &Connect) -> Result<Self, Error> {
+        let list = |flag| uuids(&connect.list_all_domains(flag)?, Domain::get_uuid);
+        Ok(Self {
+            running: list(sys::VIR_CONNECT_LIST_DOMAINS_RUNNING)?,
+            paused: list(sys::VIR_CONNECT_LIST_DOMAINS_PAUSED)?,
+            persistent: list(sys::VIR_CONNECT_LIST_DOMAINS_PERSISTENT)?,
+        })
+    }
+
+    /// Tells what a domain does; one whose XML is not of a run is shut off, whatever the lists said a moment before.
+    fn state(&self, uuid: &Uuid, is_live: bool) -> DomainState {
+        match (is_live, self.running.contains(uuid), self.paused.contains(uuid)) {
+            (false, _, _) => DomainState::ShutOff,
+            (true, true, _) => DomainState::Running,
+            (true, false, true) => DomainState::Paused,
+            (true, false, false) => DomainState::Other,
+        }
     }
 }
 
@@ -124,21 +156,25 @@ fn read_network(network: &Network, lists: &Lists) -> Result<LibvirtNetwork, Unre
     })
 }
 
-fn read_domain(domain: &Domain, all_running: &BTreeSet<Uuid>) -> Result<Vec<GuestInterface>, Unread> {
+fn read_domain(domain: &Domain, lists: &DomainLists) -> Result<(trestle_model::Domain, Vec<GuestInterface>), Unread> {
     let name = domain.get_name()?;
     let uuid = domain.get_uuid()?;
     let facts = xml::domain::parse(&domain.get_xml_desc(0)?)?;
-    let running = facts.is_live && all_running.contains(&uuid);
-    let interfaces = facts.interfaces.into_iter().map(|interface| GuestInterface {
+    let state = lists.state(&uuid, facts.is_live);
+    let guest = |interface: &xml::domain::Interface| GuestInterface {
         domain: name.clone(),
         domain_uuid: uuid,
-        mac: interface.mac,
-        network: interface.network,
-        bridge: interface.bridge,
-        tap: interface.tap,
-        running,
+        mac: interface.told.mac,
+        network: interface.told.network.clone(),
+        bridge: interface.told.bridge.clone(),
+        tap: interface.told.tap.clone(),
+        running: state == DomainState::Running,
         mac_table_manager: interface.mac_table_manager,
-        vlans: interface.vlans,
-    });
-    Ok(interfaces.collect())
+        vlans: interface.vlans.clone(),
+    };
+    let guests = facts.interfaces.iter().map(guest).collect();
+    let persistence =
+        if lists.persistent.contains(&uuid) { DomainPersistence::Persistent } else { DomainPersistence::Transient };
+    let interfaces = facts.interfaces.into_iter().map(|interface| interface.told).collect();
+    Ok((trestle_model::Domain { name, uuid, state, persistence, interfaces }, guests))
 }

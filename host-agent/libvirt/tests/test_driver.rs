@@ -14,7 +14,8 @@ use tempfile::NamedTempFile;
 use tokio::time::timeout;
 use trestle_libvirt::{Changes, Fault, Libvirt, Options};
 use trestle_model::{
-    Feature, GuestInterface, IfName, LibvirtNetwork, LibvirtState, MacTableManager, PortVlans, Support,
+    DomainPersistence, DomainState, Feature, GuestInterface, IfName, LibvirtNetwork, LibvirtState, MacTableManager,
+    PortVlans, Support,
 };
 use trestle_plan::{LibvirtStep, NetworkDefinition, ObserveError};
 use uuid::Uuid;
@@ -231,8 +232,21 @@ async fn guests_are_told_with_their_wiring_ordered_by_domain_and_mac() {
                 vlans: PortVlans::default(),
             }
         };
+    let observed = lab.observe().await;
+    let told: Vec<_> =
+        observed.domains.iter().map(|d| (d.name.as_str(), d.uuid, d.state, d.interfaces.len())).collect();
     assert_eq!(
-        lab.observe().await.guests,
+        told,
+        [
+            ("alpha", alpha, DomainState::Running, 2),
+            ("bare", Uuid::from_u128(4), DomainState::Running, 0),
+            ("beta", beta, DomainState::Paused, 1),
+            ("gamma", gamma, DomainState::ShutOff, 1),
+        ]
+    );
+    assert!(observed.domains.iter().all(|domain| domain.persistence == DomainPersistence::Persistent));
+    assert_eq!(
+        observed.guests,
         [
             guest("alpha", alpha, "52:54:00:00:00:01", Some("blue"), None, Some("tap1"), true),
             guest("alpha", alpha, "52:54:00:00:00:02", None, Some("br0"), Some("tap2"), true),

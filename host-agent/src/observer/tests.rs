@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use trestle_fake_host::{FakeHost, World};
-use trestle_model::{HostObject, MacTableReport, ObjectKey, Outcome};
+use trestle_model::{DomainState, HostObject, MacTableReport, ObjectKey, Outcome};
 
 use super::*;
 use crate::trial::{BOUND, Bench, committed, host, managed, network, set};
@@ -102,6 +102,28 @@ async fn tells_what_came_changed_and_went() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn tells_of_domains_that_start_pause_and_stop() {
+    let stage = Stage::new(host(), 100).await;
+    stage.bench.apply(set(network("blue", "eth0"))).await;
+    let (mut watcher, _) = stage.watch().await;
+    stage.change(guest);
+    let (domain, _) = until(&mut watcher, ObjectKind::Domain, "vm1").await;
+    let Some(HostObject::Domain(domain)) = domain.as_deref() else { panic!("{domain:?}") };
+    let [interface] = domain.interfaces.as_slice() else { panic!("{domain:?}") };
+    assert_eq!((domain.state, interface.mac.to_string().as_str()), (DomainState::Running, "52:54:00:00:00:01"));
+    assert_eq!((interface.bridge.as_deref(), interface.tap.as_ref().unwrap().as_str()), (Some("blue"), "vnet0"));
+
+    stage.change(|world| world.set_running("vm1", false));
+    let (domain, _) = until(&mut watcher, ObjectKind::Domain, "vm1").await;
+    let Some(HostObject::Domain(domain)) = domain.as_deref() else { panic!("{domain:?}") };
+    assert_eq!(domain.state, DomainState::Paused);
+    stage.change(|world| world.stop_guest("vm1"));
+    let (domain, _) = until(&mut watcher, ObjectKind::Domain, "vm1").await;
+    let Some(HostObject::Domain(domain)) = domain.as_deref() else { panic!("{domain:?}") };
+    assert_eq!((domain.state, &domain.interfaces[0].tap), (DomainState::ShutOff, &None));
 }
 
 #[tokio::test]

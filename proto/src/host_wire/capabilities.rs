@@ -8,6 +8,7 @@ mod build;
 mod daemons;
 mod devices;
 mod dhcp;
+mod domains;
 mod foreign_mac;
 mod keeping;
 mod lldp;
@@ -22,3 +23,4 @@ pub(super) use build::{
     build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port, build_report,
     build_vlan_device,
 };
+pub(super) use domains::build_domain;

@@ -16,7 +16,7 @@ pub struct ReadMask {
 
 impl ReadMask {
     /// The fields of a report, in their order.
-    pub const FIELDS: [&'static str; 21] = [
+    pub const FIELDS: [&'static str; 22] = [
         "networks",
         "nics",
         "routes",
@@ -38,6 +38,7 @@ impl ReadMask {
         "repairs",
         "managed_devices",
         "uncommitted_nics",
+        "domains",
     ];
 
     /// Reads a mask; absent, empty and `*` mean all fields.
@@ -94,6 +95,7 @@ impl ReadMask {
             repairs: self.keep("repairs", report.repairs),
             managed_devices: self.keep("managed_devices", report.managed_devices),
             uncommitted_nics: self.keep("uncommitted_nics", report.uncommitted_nics),
+            domains: self.keep("domains", report.domains),
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use trestle_model::{Code, Finding, Findings, HostObject, ObjectKey, ObjectKind, Outcome, Standing, TransactionStage};
 
 use super::capabilities::{
-    build_bond_report, build_bridge_device, build_kernel, build_libvirt, build_mac_table, build_nic, build_port,
-    build_report, build_vlan_device,
+    build_bond_report, build_bridge_device, build_domain, build_kernel, build_libvirt, build_mac_table, build_nic,
+    build_port, build_report, build_vlan_device,
 };
 use crate::finding_wire;
 use crate::form::Form;
@@ -43,6 +43,7 @@ pub fn parse_watch(request: &wire::WatchHostRequest) -> Result<WatchRequest, Fin
             Some(wire::ObjectKind::Vlan) => drop(kinds.insert(ObjectKind::Vlan)),
             Some(wire::ObjectKind::Port) => drop(kinds.insert(ObjectKind::Port)),
             Some(wire::ObjectKind::MacTable) => drop(kinds.insert(ObjectKind::MacTable)),
+            Some(wire::ObjectKind::Domain) => drop(kinds.insert(ObjectKind::Domain)),
             Some(wire::ObjectKind::Transaction) => drop(kinds.insert(ObjectKind::Transaction)),
             None => {}
         }
@@ -66,6 +67,7 @@ pub fn build_object(object: &HostObject) -> Event {
         HostObject::MacTable { network, table } => {
             Value::MacTable(wire::NetworkMacTable { network: network.to_string(), table: Some(build_mac_table(table)) })
         }
+        HostObject::Domain(domain) => Value::Domain(build_domain(domain)),
         HostObject::Transaction(state) => {
             let (stage, cause) = build_stage(&state.stage);
             Value::Transaction(wire::HostTransaction {
@@ -90,6 +92,7 @@ pub fn build_removed(key: &ObjectKey) -> Event {
         ObjectKind::Vlan => wire::ObjectKind::Vlan,
         ObjectKind::Port => wire::ObjectKind::Port,
         ObjectKind::MacTable => wire::ObjectKind::MacTable,
+        ObjectKind::Domain => wire::ObjectKind::Domain,
         ObjectKind::Transaction => wire::ObjectKind::Transaction,
     };
     Event::Removed(wire::ObjectRemoved { kind: kind.into(), name: key.name.clone() })

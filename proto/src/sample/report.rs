@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
-    DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature, FeatureSet, FeatureState, ForeignMac, GuestPort, IfName,
-    IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry,
-    NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags, PortReport,
-    PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings,
-    Route, Shaping, Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId,
-    VlanRange, VlanReport,
+    Domain, DomainInterface, DomainPersistence, DomainState, DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature,
+    FeatureSet, FeatureState, FilterReference, ForeignMac, GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute,
+    LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport,
+    NicState, NicValues, Origin, Owner, PortFlags, PortReport, PortVlans, Presence, PromiscuityCause, Repair,
+    RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
+    UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId, VlanRange, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -397,6 +397,43 @@ fn features() -> impl Strategy<Value = FeatureSet> {
     })
 }
 
+fn domain() -> impl Strategy<Value = Domain> {
+    let states = [DomainState::Running, DomainState::Paused, DomainState::ShutOff, DomainState::Other];
+    let persistence = select(vec![DomainPersistence::Persistent, DomainPersistence::Transient]);
+    let interfaces = proptest::collection::vec(domain_interface(), 0..3);
+    (".{0,20}", any::<u128>(), select(states.to_vec()), persistence, interfaces).prop_map(
+        |(name, uuid, state, persistence, interfaces)| Domain {
+            name,
+            uuid: uuid::Uuid::from_u128(uuid),
+            state,
+            persistence,
+            interfaces,
+        },
+    )
+}
+
+fn domain_interface() -> impl Strategy<Value = DomainInterface> {
+    let text = || option::of(".{1,20}");
+    let parameters = proptest::collection::vec((".{0,9}", ".{0,9}"), 0..3);
+    let filter = (".{0,20}", parameters).prop_map(|(name, parameters)| FilterReference { name, parameters });
+    let wiring = (".{0,9}", text(), text(), option::of(if_name()), option::of(filter));
+    (mac(), wiring, text(), option::of(any::<u32>()), text(), any::<[bool; 2]>()).prop_map(
+        |(mac, (attachment, network, bridge, tap, filter), model, mtu, alias, [linked, isolated])| DomainInterface {
+            mac,
+            attachment,
+            network,
+            bridge,
+            tap,
+            filter,
+            model,
+            mtu,
+            linked,
+            alias,
+            isolated,
+        },
+    )
+}
+
 pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     let lists = (
         proptest::collection::vec(network(), 0..3),
@@ -407,6 +444,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
             proptest::collection::vec(bridge_device(), 0..3),
             proptest::collection::vec(vlan_device(), 0..3),
             proptest::collection::vec(bond_report(), 0..3),
+            proptest::collection::vec(domain(), 0..3),
         ),
     );
     let change = select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
@@ -417,7 +455,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     (lists, texts).prop_map(
         |(
             (
-                (networks, nics, routes, features, (bridges, vlans, bonds)),
+                (networks, nics, routes, features, (bridges, vlans, bonds, domains)),
                 (uncommitted, uncommitted_bonds, uncommitted_nics),
             ),
             ([dirty, connected], [generation, repaired, failed], texts),
@@ -429,6 +467,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 bonds,
                 bridges,
                 vlans,
+                domains,
                 routes,
                 kernel: KernelInfo { release: text(0) },
                 libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3) },

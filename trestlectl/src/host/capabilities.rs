@@ -9,7 +9,7 @@ use trestle_proto::host::v1::{
 };
 use trestle_proto::schema;
 
-use super::{connect, drift, nic, timed};
+use super::{connect, domain, drift, nic, timed};
 use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
@@ -68,6 +68,11 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
         output::data("")?;
         let heads = ["VLAN", "OF", "BASE", "ID", "UP", "MASTER", "ADDRESSES"];
         output::table(heads, capabilities.vlans.iter().map(vlan))?;
+    }
+    let domains: Vec<_> = capabilities.domains.iter().flat_map(domain::rows).collect();
+    if !domains.is_empty() {
+        output::data("")?;
+        output::table(domain::HEADS, domains)?;
     }
     if !capabilities.features.is_empty() {
         output::data("")?;

@@ -5,7 +5,7 @@ use trestle_proto::host::v1::watch_host_response::Event;
 use trestle_proto::host::v1::{HostObject, ObjectKind, TransactionStage, WatchHostRequest, WatchHostResponse};
 use trestle_proto::schema;
 
-use super::{connect, drift};
+use super::{connect, domain, drift};
 use crate::arguments::{ReportFormat, Watch, WatchedKind};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -77,6 +77,10 @@ fn described(value: &Value) -> String {
             let entries = table.table.as_ref().map_or(0, |table| table.entries.len());
             format!("mac-table {} {entries} entries", table.network)
         }
+        Value::Domain(domain) => {
+            let interfaces: Vec<String> = domain.interfaces.iter().map(domain::wiring).collect();
+            format!("domain {} {}, {}", domain.name, domain::state(domain.state()), interfaces.join("; "))
+        }
         Value::Transaction(transaction) => {
             let stage = stage_text(transaction.stage());
             format!("transaction {} of {} {stage}", transaction.transaction_id, transaction.actor)
@@ -117,6 +121,7 @@ const fn kind_text(kind: ObjectKind) -> &'static str {
         ObjectKind::Vlan => "vlan",
         ObjectKind::Port => "port",
         ObjectKind::MacTable => "mac-table",
+        ObjectKind::Domain => "domain",
         ObjectKind::Transaction => "transaction",
     }
 }
@@ -131,6 +136,7 @@ const fn wire_kind(kind: WatchedKind) -> ObjectKind {
         WatchedKind::Vlan => ObjectKind::Vlan,
         WatchedKind::Port => ObjectKind::Port,
         WatchedKind::MacTable => ObjectKind::MacTable,
+        WatchedKind::Domain => ObjectKind::Domain,
         WatchedKind::Transaction => ObjectKind::Transaction,
     }
 }

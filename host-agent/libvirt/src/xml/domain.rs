@@ -3,7 +3,7 @@
 //! *Source*: libvirt, "Domain XML format", network interfaces.
 
 use tracing::warn;
-use trestle_model::{IfName, MacAddr, MacTableManager, PortVlans, VlanRange};
+use trestle_model::{DomainInterface, FilterReference, MacTableManager, PortVlans, VlanRange};
 
 use super::{BadXml, Element, visit};
 
@@ -18,11 +18,8 @@ pub(crate) struct DomainFacts {
 /// One `<interface>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
-    pub(crate) mac: MacAddr,
-    pub(crate) network: Option<String>,
-    pub(crate) bridge: Option<String>,
-    /// `None` in a domain that is not live, where the XML at most wishes for a name.
-    pub(crate) tap: Option<IfName>,
+    /// What is reported of it. Without a tap in a domain that is not live, where the XML at most wishes for a name.
+    pub(crate) told: DomainInterface,
     pub(crate) mac_table_manager: MacTableManager,
     pub(crate) vlans: PortVlans,
 }
@@ -30,6 +27,13 @@ pub(crate) struct Interface {
 /// An `<interface>` as text.
 #[derive(Debug, Default)]
 struct Draft {
+    attachment: Option<String>,
+    filter: Option<FilterReference>,
+    model: Option<String>,
+    mtu: Option<u32>,
+    is_unlinked: bool,
+    alias: Option<String>,
+    is_isolated: bool,
     mac: Option<String>,
     network: Option<String>,
     bridge: Option<String>,
@@ -55,7 +59,7 @@ pub(crate) fn parse(xml: &str) -> Result<DomainFacts, BadXml> {
         if element.is_at(&["domain"]) {
             is_live = element.attribute("id")?.is_some();
         } else if element.is_at(&["domain", "devices", "interface"]) {
-            drafts.push(Draft::default());
+            drafts.push(Draft { attachment: element.attribute("type")?, ..Draft::default() });
         } else if let Some(draft) = drafts.last_mut() {
             draft.add(element)?;
         }
@@ -82,6 +86,22 @@ impl Draft {
         } else if element.is_at(&["domain", "devices", "interface", "vlan", "tag"]) {
             let id = element.attribute("id")?.and_then(|id| id.parse().ok());
             self.tags.push(Tag { id, native_mode: element.attribute("nativeMode")? });
+        } else if element.is_at(&["domain", "devices", "interface", "filterref"]) {
+            let name = element.attribute("filter")?.unwrap_or_default();
+            self.filter = Some(FilterReference { name, parameters: Vec::new() });
+        } else if element.is_at(&["domain", "devices", "interface", "filterref", "parameter"]) {
+            let parameter = element.attribute("name")?.zip(element.attribute("value")?);
+            self.filter.iter_mut().for_each(|filter| filter.parameters.extend(parameter.clone()));
+        } else if element.is_at(&["domain", "devices", "interface", "model"]) {
+            self.model = element.attribute("type")?;
+        } else if element.is_at(&["domain", "devices", "interface", "mtu"]) {
+            self.mtu = element.attribute("size")?.and_then(|size| size.parse().ok());
+        } else if element.is_at(&["domain", "devices", "interface", "link"]) {
+            self.is_unlinked = element.attribute("state")?.as_deref() == Some("down");
+        } else if element.is_at(&["domain", "devices", "interface", "alias"]) {
+            self.alias = element.attribute("name")?;
+        } else if element.is_at(&["domain", "devices", "interface", "port"]) {
+            self.is_isolated = element.attribute("isolated")?.as_deref() == Some("yes");
         }
         Ok(())
     }
@@ -108,7 +128,20 @@ impl Draft {
             Some("libvirt") => MacTableManager::Libvirt,
             Some(_) | None => MacTableManager::Kernel,
         };
-        Some(Interface { mac, network: self.network, bridge: self.bridge, tap, mac_table_manager, vlans })
+        let told = DomainInterface {
+            mac,
+            attachment: self.attachment.unwrap_or_default(),
+            network: self.network,
+            bridge: self.bridge,
+            tap,
+            filter: self.filter,
+            model: self.model,
+            mtu: self.mtu,
+            linked: !self.is_unlinked,
+            alias: self.alias,
+            isolated: self.is_isolated,
+        };
+        Some(Interface { told, mac_table_manager, vlans })
     }
 
     /// Returns the VLANs that libvirt makes a bridge's port a member of: of a trunk all, and of anything else the only one, with

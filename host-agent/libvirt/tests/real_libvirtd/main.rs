@@ -9,7 +9,9 @@ use std::time::Duration;
 use daemon::{Daemon, LONG};
 use tokio::time::{interval, timeout};
 use trestle_libvirt::{Fault, Libvirt, Options};
-use trestle_model::{Feature, GuestInterface, IfName, LibvirtNetwork, MacTableManager, Support};
+use trestle_model::{
+    DomainPersistence, DomainState, Feature, GuestInterface, IfName, LibvirtNetwork, MacTableManager, Support,
+};
 use trestle_plan::{LibvirtStep, NetworkDefinition, ObserveError};
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -202,10 +204,16 @@ async fn guest_is_told_with_network_bridge_and_tap_and_whether_its_cpus_run() {
         &connect,
         "<domain type='qemu'><name>vm</name><uuid>00000000-0000-0000-0000-00000000000a</uuid>\
          <memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><devices>\
-         <interface type='network'><mac address='52:54:00:00:00:01'/><source network='net'/></interface>\
+         <interface type='network'><mac address='52:54:00:00:00:01'/><source network='net'/><model type='virtio'/>\
+         <mtu size='1400'/><link state='down'/></interface>\
          <memballoon model='none'/></devices></domain>",
     )
     .unwrap();
+    let told = async || -> trestle_model::Domain {
+        let mut domains = libvirt.observe().await.unwrap().domains;
+        assert_eq!(domains.len(), 1);
+        domains.remove(0)
+    };
     let guest = async || -> GuestInterface {
         let mut guests = libvirt.observe().await.unwrap().guests;
         assert_eq!(guests.len(), 1);
@@ -215,8 +223,15 @@ async fn guest_is_told_with_network_bridge_and_tap_and_whether_its_cpus_run() {
     assert_eq!((stopped.domain.as_str(), stopped.mac.to_string().as_str()), ("vm", "52:54:00:00:00:01"));
     assert_eq!((stopped.network.as_deref(), stopped.bridge.clone()), (Some("net"), None));
     assert_eq!((stopped.tap.clone(), stopped.running), (None, false));
+    let off = told().await;
+    assert_eq!((off.state, off.persistence), (DomainState::ShutOff, DomainPersistence::Persistent));
+    let interface = &off.interfaces[0];
+    assert_eq!((interface.attachment.as_str(), interface.model.as_deref()), ("network", Some("virtio")));
+    assert_eq!((interface.mtu, interface.linked, interface.alias.clone()), (Some(1400), false, None));
 
     domain.create().unwrap();
+    let on = told().await;
+    assert_eq!((on.state, on.interfaces[0].alias.as_deref()), (DomainState::Running, Some("net0")));
     let running = guest().await;
     assert_eq!((running.network.as_deref(), running.bridge.as_deref()), (Some("net"), Some("brt")));
     assert!(running.running);
@@ -224,6 +239,7 @@ async fn guest_is_told_with_network_bridge_and_tap_and_whether_its_cpus_run() {
     assert!(daemon.ip(&format!("link show dev {tap} master brt")), "{tap} is a port of the bridge");
 
     domain.suspend().unwrap();
+    assert_eq!(told().await, trestle_model::Domain { state: DomainState::Paused, ..on });
     assert_eq!(guest().await, GuestInterface { running: false, ..running });
 
     domain.destroy().unwrap();

@@ -11,6 +11,7 @@ use super::super::nic::{build_nic_spec, build_settings};
 use super::super::{build_egress, build_network};
 use super::bond;
 use super::dhcp::build_client;
+use super::domains::build_domain;
 use super::lldp::build_neighbor;
 use super::{daemons, foreign_mac, keeping, uplink};
 use crate::host::v1 as wire;
@@ -44,6 +45,7 @@ pub fn build_capabilities(report: &Capabilities) -> wire::Capabilities {
         uncommitted_bonds: report.uncommitted_bonds.iter().map(uncommitted_bond).collect(),
         uncommitted_nics: report.uncommitted_nics.iter().map(uncommitted_nic).collect(),
         repairs: Some(keeping::build_tally(report.repairs)),
+        domains: report.domains.iter().map(build_domain).collect(),
     }
 }
 

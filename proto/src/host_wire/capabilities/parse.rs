@@ -16,7 +16,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
-use super::{daemons, foreign_mac, keeping, uplink};
+use super::{daemons, domains, foreign_mac, keeping, uplink};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -67,6 +67,7 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
             .into_iter()
             .collect(),
         repairs: keeping::read_tally(report.repairs),
+        domains: read_all(&mut form, "domains", &report.domains, domains::read),
     };
     form.finish(Some(read))
 }

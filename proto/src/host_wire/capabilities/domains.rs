@@ -1,0 +1,88 @@
+//! The domains of a report.
+
+use trestle_model::{Code, Domain, DomainInterface, DomainPersistence, DomainState, FilterReference};
+
+use super::parse::{read_all, read_required, read_text, unsaid};
+use crate::form::Form;
+use crate::host::v1 as wire;
+
+/// Builds a domain.
+pub(crate) fn build_domain(domain: &Domain) -> wire::Domain {
+    let state = match domain.state {
+        DomainState::Running => wire::DomainState::Running,
+        DomainState::Paused => wire::DomainState::Paused,
+        DomainState::ShutOff => wire::DomainState::ShutOff,
+        DomainState::Other => wire::DomainState::Other,
+    };
+    wire::Domain {
+        name: domain.name.clone(),
+        uuid: domain.uuid.to_string(),
+        state: state.into(),
+        transient: domain.persistence == DomainPersistence::Transient,
+        interfaces: domain.interfaces.iter().map(build_interface).collect(),
+    }
+}
+
+fn build_interface(interface: &DomainInterface) -> wire::DomainInterface {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let parameter =
+        |(name, value): &(String, String)| wire::FilterParameter { name: name.clone(), value: value.clone() };
+    wire::DomainInterface {
+        mac: interface.mac.to_string(),
+        attachment: interface.attachment.clone(),
+        network: text(&interface.network),
+        bridge: text(&interface.bridge),
+        tap: interface.tap.as_ref().map(ToString::to_string).unwrap_or_default(),
+        filter: interface.filter.as_ref().map(|filter| wire::FilterReference {
+            name: filter.name.clone(),
+            parameters: filter.parameters.iter().map(parameter).collect(),
+        }),
+        model: text(&interface.model),
+        mtu: interface.mtu,
+        linked: interface.linked,
+        alias: text(&interface.alias),
+        isolated: interface.isolated,
+    }
+}
+
+/// Reads a domain.
+pub(super) fn read(form: &mut Form, path: &str, domain: &wire::Domain) -> Option<Domain> {
+    let uuid = read_required(form, &format!("{path}.uuid"), &domain.uuid, Code::NameInvalid);
+    let state_path = format!("{path}.state");
+    let state = match form.known(&state_path, domain.state) {
+        Some(wire::DomainState::Running) => Some(DomainState::Running),
+        Some(wire::DomainState::Paused) => Some(DomainState::Paused),
+        Some(wire::DomainState::ShutOff) => Some(DomainState::ShutOff),
+        Some(wire::DomainState::Other) => Some(DomainState::Other),
+        Some(wire::DomainState::Unspecified) => unsaid(form, state_path),
+        None => None,
+    };
+    Some(Domain {
+        name: domain.name.clone(),
+        persistence: if domain.transient { DomainPersistence::Transient } else { DomainPersistence::Persistent },
+        interfaces: read_all(form, &format!("{path}.interfaces"), &domain.interfaces, read_interface),
+        uuid: uuid?,
+        state: state?,
+    })
+}
+
+fn read_interface(form: &mut Form, path: &str, interface: &wire::DomainInterface) -> Option<DomainInterface> {
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let mac = read_required(form, &format!("{path}.mac"), &interface.mac, Code::BadAddress);
+    Some(DomainInterface {
+        attachment: interface.attachment.clone(),
+        network: text(&interface.network),
+        bridge: text(&interface.bridge),
+        tap: read_text(form, &format!("{path}.tap"), &interface.tap, Code::NameInvalid),
+        filter: interface.filter.as_ref().map(|filter| FilterReference {
+            name: filter.name.clone(),
+            parameters: filter.parameters.iter().map(|p| (p.name.clone(), p.value.clone())).collect(),
+        }),
+        model: text(&interface.model),
+        mtu: interface.mtu,
+        linked: interface.linked,
+        alias: text(&interface.alias),
+        isolated: interface.isolated,
+        mac: mac?,
+    })
+}
