@@ -126,9 +126,11 @@ async fn guard(scene: &Scene, meddlings: &[Meddling]) {
     let before = scene.host.state();
     let managed = scene.running.specs().filter(|spec| spec.is_managed());
     let bridges: Vec<_> = managed.filter_map(|spec| Some((spec.bridge()?.name.clone(), spec.uplink()))).collect();
-    let guests = before.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
-    let guests: Vec<Behind> = guests.filter_map(|guest| behind(guest, &before, &bridges)).collect();
     for meddling in meddlings {
+        // Who meddles meets those guests that an earlier one has left in their bridges.
+        let now = scene.host.state();
+        let guests = now.libvirt.iter().flat_map(|libvirt| &libvirt.guests);
+        let guests: Vec<Behind> = guests.filter_map(|guest| behind(guest, &now, &bridges)).collect();
         scene.host.change(|world| meddle(world, *meddling, &bridges, &guests));
     }
     keep(&scene).await;
