@@ -7,10 +7,12 @@
   frame DEVICE SRC DST...    sends frames
   babble DEVICE SRC          sends a broadcast frame all the time
   amid SRC COMMAND           runs a command while the far end of the cable babbles
+  passes TAP CASE...         sends frames as the guest and from the far end; fails unless those come through that are to. A case is
+                             out|in,MAC,VLAN,yes|no: from that source, or to it; VLAN 0 is untagged
   deliver TAP=MAC...         sends frames from the far end of the cable; fails unless each reaches its tap, and no other
 """
 
-import json, os, select, socket, struct, subprocess, sys, time
+import ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, time
 
 ETHERTYPE = 0x88B5
 FRAMES = 3
@@ -179,9 +181,75 @@ def deliver(*guests):
         sys.exit(f"missing {missing}, stray {stray}")
 
 
+def packets(device, protocol=0):
+    channel = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    channel.bind((device, protocol))
+    return channel
+
+
+def all_packets(device):
+    """Hears also what is for another station, which a card would keep back."""
+    channel = packets(device, 3)
+    # SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC.
+    channel.setsockopt(263, 1, struct.pack("=iHH8x", socket.if_nametoindex(device), 1, 0))
+    return channel
+
+
+def at_far_end(make):
+    """Makes sockets in the namespace at the far end of the cable."""
+    library = ctypes.CDLL(None, use_errno=True)
+    here, there = (os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", "/run/netns/peer"))
+    try:
+        if library.setns(there, 0x40000000):
+            sys.exit(f"no namespace: {os.strerror(ctypes.get_errno())}")
+        return make()
+    finally:
+        library.setns(here, 0x40000000)
+
+
+def voice(tap):
+    """Opens a further queue of a guest's tap; returns what says a frame as the guest would."""
+    queue = os.open("/dev/net/tun", os.O_RDWR)
+    # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE; TUNSETIFF, TUNGETVNETHDRSZ.
+    fcntl.ioctl(queue, 0x400454CA, struct.pack("16sH22x", tap.encode(), 0x2 | 0x1000 | 0x4000 | 0x100))
+    room = struct.unpack("i", fcntl.ioctl(queue, 0x800454D7, bytes(4)))[0]
+    return lambda data: os.write(queue, bytes(room) + data)
+
+
+def passes(tap, *cases):
+    """Sends a frame for each case, and fails unless exactly those come through that are to."""
+    ear, mouth = at_far_end(lambda: (all_packets(FAR_END), packets(FAR_END)))
+    guest_ear, say = packets(tap, 3), voice(tap)
+    wanted = set()
+    for number, case in enumerate(cases):
+        way, mac, vlan, verdict = case.split(",")
+        tag = b"" if vlan == "0" else struct.pack("!HH", 0x8100, int(vlan))
+        mac, nobody = bytes.fromhex(mac.replace(":", "")), bytes([2, 0, 0, 0, 0, 0x99])
+        ends = nobody + mac if way == "out" else mac + nobody
+        data = ends + tag + struct.pack("!H", ETHERTYPE) + bytes([number]) * 50
+        if verdict == "yes":
+            wanted.add(number)
+        for _ in range(FRAMES):
+            say(data) if way == "out" else mouth.send(data)
+    came, until = set(), time.monotonic() + PATIENCE_S
+    while (left := until - time.monotonic()) > 0:
+        if came >= wanted:
+            # What was held back would be here by now, too.
+            until = min(until, time.monotonic() + 0.5)
+        for open_ear in select.select([ear, guest_ear], [], [], left)[0]:
+            data, (_, _, kind, _, _) = open_ear.recvfrom(2048)
+            # The far end hears what comes, and the guest's tap what goes to the guest.
+            comes = kind != socket.PACKET_OUTGOING if open_ear is ear else kind == socket.PACKET_OUTGOING
+            if comes and struct.pack("!H", ETHERTYPE) in data[12:18]:
+                came.add(data[-1])
+    if came != wanted:
+        sys.exit(f"came through: {[cases[n] for n in came - wanted]}, did not: {[cases[n] for n in wanted - came]}")
+
+
 def show(bridge):
     print(json.dumps(picture(bridge)))
 
 
-VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver}
+VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver,
+         "passes": passes}
 VERBS[sys.argv[1]](*sys.argv[2:])

@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 const BRIDGE: &str = "blue";
 const MACS: [&str; 4] = ["52:54:00:aa:00:01", "52:54:00:aa:00:02", "52:54:00:aa:00:03", "52:54:00:aa:00:04"];
+/// A guest that is heard, a further MAC of it, and one that is nobody's.
+const SPEAKER: &str = "52:54:00:aa:00:05";
+const EXTRA: &str = "02:00:00:aa:00:0a";
+const STRANGER: &str = "02:00:00:aa:00:0f";
 /// How long something may be lost. On an idle machine it is about a second under emulation; a busy one takes several times
 /// as long, and what no event told would take the keeper's period of a minute.
 const BOUND_S: f64 = 10.0;
@@ -50,6 +54,7 @@ async fn tell(stage: &mut Stage) -> Result<()> {
     a_guest_whose_mac_was_learned_on_the_wire_is_heard(stage).await.context("learned")?;
     a_guest_wired_past_libvirt_is_converted(stage).await.context("wired past libvirt")?;
     guests_pause_and_start_anew(stage).await.context("pausing")?;
+    guests_have_what_they_may(stage).await.context("rules")?;
     daemons_start_anew(stage).await.context("daemons")?;
     nothing_is_written_at_rest(stage).await.context("rest")
 }
@@ -57,6 +62,14 @@ async fn tell(stage: &mut Stage) -> Result<()> {
 fn wish() -> Value {
     let ipv4 = json!({"static": {"addresses": ["192.0.2.10/24"]}});
     json!({"networks": [{"name": BRIDGE, "nic": "eth0", "manageMacsWithLibvirt": true, "ipv4": ipv4}]})
+}
+
+/// Guests' ports are locked, and one guest may have a further MAC and a VLAN.
+fn wish_with_rules() -> Value {
+    let mut wish = wish();
+    let nic = json!({"mac": SPEAKER, "extraMacs": [EXTRA], "vlanIds": [30]});
+    wish["networks"][0]["guestPorts"] = json!({"lockSourceMacs": true, "nics": [nic]});
+    wish
 }
 
 impl Stage {
@@ -212,6 +225,63 @@ async fn guests_pause_and_start_anew(stage: &mut Stage) -> Result<()> {
     let tap = stage.host.machine.start_guest(&facts::guest("g0", MACS[0], BRIDGE)).await?;
     stage.taps[0] = tap;
     stage.all_are_reachable().await
+}
+
+/// A guest has its further MAC and its VLAN, and no other; what of that is taken away comes back; it goes with the rules.
+async fn guests_have_what_they_may(stage: &mut Stage) -> Result<()> {
+    let machine = &stage.host.machine;
+    // A port with several queues, so that the story can speak as the guest beside it.
+    let queues = "<model type='virtio'/><driver name='qemu' queues='2'/>";
+    let xml = guest_xml(&facts::guest("speaker", SPEAKER, BRIDGE)).replace("<model type='virtio'/>", queues);
+    machine.write("/run/lab/speaker.xml", &xml).await?;
+    let start = "virsh -c qemu:///system -q create /run/lab/speaker.xml";
+    stage.become_managed("guest comes with several queues", SPEAKER, start).await?;
+    let tap = &stage.host.machine.tap("speaker").await?;
+    let case = |way: &str, mac: &str, vlan: u16, verdict: &str| format!("{way},{mac},{vlan},{verdict}");
+    let cases = |own: &str, extra: &str, stranger: &str, vlan: &str| {
+        let of = |mac, untagged: &str, tagged: &str, way| {
+            [case(way, mac, 0, untagged), case(way, mac, 30, tagged), case(way, mac, 31, "no")]
+        };
+        let both = |verdict: &str| if verdict == "yes" && vlan == "yes" { "yes".to_owned() } else { "no".to_owned() };
+        let mut cases = Vec::new();
+        for (mac, verdict) in [(SPEAKER, own), (EXTRA, extra)] {
+            cases.extend(of(mac, verdict, &both(verdict), "in"));
+        }
+        for (mac, verdict) in [(SPEAKER, own), (EXTRA, extra), (STRANGER, stranger)] {
+            // Without the lock, whatever is in a VLAN of the port leaves, whoever it is from.
+            cases.extend(of(mac, verdict, &both(verdict), "out"));
+        }
+        cases
+    };
+    let without: Vec<String> =
+        cases("yes", "no", "yes", "no").into_iter().filter(|case| !case.starts_with(&format!("out,{EXTRA}"))).collect();
+    let hear = async |cases: &[String]| {
+        let words: Vec<&str> = std::iter::once(tap.as_str()).chain(cases.iter().map(String::as_str)).collect();
+        stage.watch("passes", &words).await.map(drop)
+    };
+    hear(&without).await.context("without rules")?;
+    let before = stage.picture().await?;
+    stage.host.set_up(&wish_with_rules(), "--check none").await?;
+    let ruled = cases("yes", "yes", "no", "yes");
+    hear(&ruled).await.context("with rules")?;
+    let losses = [
+        ("guest's VLAN", format!("bridge vlan del vid 30 dev {tap}")),
+        ("uplink's VLAN", "bridge vlan del vid 30 dev eth0".to_owned()),
+        ("further MAC", format!("bridge fdb del {EXTRA} dev {tap} master")),
+        ("tap taken out", format!("ip link set {tap} nomaster")),
+    ];
+    for (what, command) in &losses {
+        stage.lose(what, command).await?;
+    }
+    hear(&ruled).await.context("with rules that came back")?;
+    let macs = stage.host.machine.run(&stage.host.ctl("macs")?).await?;
+    println!("{macs}");
+    ensure!(macs.contains("the agent, a further MAC") && macs.contains("1u 30"), "{macs}");
+    stage.host.set_up(&wish(), "--check none").await?;
+    let now = stage.picture().await?;
+    ensure!(now == before, "before: {before}\nnow: {now}");
+    hear(&without).await.context("rules gone")?;
+    stage.host.machine.stop_guest("speaker").await
 }
 
 async fn daemons_start_anew(stage: &mut Stage) -> Result<()> {
