@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use integration_tests::fleet::program;
+use integration_tests::fleet::{in_checkout, program};
 use integration_tests::lab::libvirt::{Guest, guest_xml};
 use integration_tests::lab::nic::Nic;
 use integration_tests::lab::vm::Vm;
@@ -20,6 +20,8 @@ const FAR: &str = "ip netns exec peer sh -ec '
         --address=/lab.example/192.0.2.99 --pid-file= --dhcp-range=192.0.2.100,192.0.2.150,1h --no-ping \
         --dhcp-option=option:router,192.0.2.53 --dhcp-option=option:domain-search,lab.example \
         --dhcp-leasefile=/run/far.leases >/run/far.log 2>&1 &'";
+const NEIGHBOUR: &str = "02:00:00:00:00:01";
+const MANAGED_GUEST: &str = "52:54:00:00:00:02";
 /// A hook that tries what its sandbox must not let it do, and says in its refusal what came of it.
 const HOOK: &str = r#"#!/usr/bin/python3
 import json, os, socket, sys
@@ -309,19 +311,31 @@ async fn other_daemons_keep_their_devices(host: &Host) -> Result<()> {
 }
 
 async fn guests_come_after_their_networks(host: &mut Host) -> Result<()> {
-    let guest =
-        Guest { name: "vm1".to_owned(), mac: "52:54:00:00:00:01".to_owned(), network: "trestle-blue".to_owned() };
-    host.machine.write("/run/vm1.xml", &guest_xml(&guest)).await?;
-    host.machine.wait_until("virsh -c qemu:///system -q net-info trestle-blue", LIMIT).await?;
-    host.run("virsh -c qemu:///system -q define /run/vm1.xml && virsh -c qemu:///system -q autostart vm1").await?;
+    let managed = json!({"networks": [{"name": "green", "nic": "eth2", "manageMacsWithLibvirt": true}]});
+    host.must_set_up(&managed, "--check none --commit").await?;
+    let guests = [("vm1", "52:54:00:00:00:01", "blue"), ("vm2", MANAGED_GUEST, "green")];
+    for (name, mac, network) in guests {
+        let network = format!("trestle-{network}");
+        host.machine.wait_until(&format!("virsh -c qemu:///system -q net-info {network}"), LIMIT).await?;
+        let guest = Guest { name: name.to_owned(), mac: mac.to_owned(), network };
+        host.machine.write(&format!("/run/{name}.xml"), &guest_xml(&guest)).await?;
+        host.run(&format!(
+            "virsh -c qemu:///system -q define /run/{name}.xml && virsh -c qemu:///system -q autostart {name}"
+        ))
+        .await?;
+    }
     host.machine.reboot().await?;
     println!("boot with agent and libvirt: {:.1?}", host.machine.boot_time());
 
-    host.machine.wait_until("virsh -c qemu:///system -q domstate vm1 | grep -q running", LIMIT).await?;
-    let tap = host.run("virsh -c qemu:///system -q domiflist vm1").await?;
-    let tap = tap.split_whitespace().next().context("no tap")?.to_owned();
-    let master = host.run(&format!("basename $(readlink /sys/class/net/{tap}/master)")).await?;
-    ensure!(master.trim() == "blue", "{master}");
+    for (name, _, network) in guests {
+        host.machine
+            .wait_until(&format!("virsh -c qemu:///system -q domstate {name} | grep -q running"), LIMIT)
+            .await?;
+        let tap = host.machine.tap(name).await?;
+        let master = host.run(&format!("basename $(readlink /sys/class/net/{tap}/master)")).await?;
+        ensure!(master.trim() == network, "{name}: {master}");
+    }
+    a_managed_guest_gets_what_is_its_own(host).await.context("the managed network")?;
     let time = async |unit: &str, property: &str| -> Result<u64> {
         let value = host.run(&format!("systemctl show --value -p {property} {unit}")).await?;
         Ok(value.trim().parse()?)
@@ -338,7 +352,26 @@ async fn guests_come_after_their_networks(host: &mut Host) -> Result<()> {
 
     host.machine.wait_until(&host.ctl("capabilities --fields boot_id")?, LIMIT).await?;
     ensure!(host.names("blue").await? == "192.0.2.53 ~.", "{}", host.names("blue").await?);
-    nothing_drifted(host, 2).await?;
+    nothing_drifted(host, 3).await?;
+    Ok(())
+}
+
+/// What a guest needs that started by itself on a managed network: entries, a port that neither learns nor floods, and frames
+/// from the wire that are its own, and no others.
+async fn a_managed_guest_gets_what_is_its_own(host: &Host) -> Result<()> {
+    let tap = host.machine.tap("vm2").await?;
+    let entries = format!("bridge fdb show br green | grep '^{MANAGED_GUEST} dev {tap} .*static' | wc -l | grep -qx 2");
+    host.machine.wait_until(&entries, LIMIT).await?;
+    host.machine.wait_until(&format!("grep -qx 0 /sys/class/net/{tap}/brport/learning"), LIMIT).await?;
+    host.machine.wait_until(&format!("grep -qx 0 /sys/class/net/{tap}/brport/unicast_flood"), LIMIT).await?;
+    let python = program::python()?.display().to_string();
+    let frames = in_checkout("integration-tests/lab/frames.py").display().to_string();
+    for (to, expected) in [(MANAGED_GUEST, 3), ("02:00:00:00:00:99", 0)] {
+        let words = format!("peer/wire2 3 {to} {NEIGHBOUR} none {NEIGHBOUR} {tap}");
+        let said = host.run(&format!("{python} {frames} count {words}")).await?;
+        let seen: Value = serde_json::from_str(&said)?;
+        ensure!(seen[tap.as_str()] == expected, "to {to}: {said}");
+    }
     Ok(())
 }
 
