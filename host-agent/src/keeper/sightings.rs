@@ -29,7 +29,7 @@ impl Sightings {
             let kept = self.0.entry(sighting.network.clone()).or_default();
             if let Some(times) = kept.get_mut(&sighting) {
                 times.gone_ms = None;
-            } else if has_room(kept) {
+            } else if make_room(kept) {
                 let Sighting { network, port, mac, guest, .. } = &sighting;
                 warn!(%network, %port, guest, %mac, "guest sends from a MAC that it was not given");
                 kept.insert(sighting, Times { first_seen_ms: now_ms, gone_ms: None });
@@ -51,8 +51,8 @@ impl Sightings {
     }
 }
 
-/// Tells whether one more can be kept, in the place of what has been gone for the longest where need be.
-fn has_room(kept: &mut BTreeMap<Sighting, Times>) -> bool {
+/// Makes room for one more, in the place of what has been gone for the longest where need be; tells whether there is some.
+fn make_room(kept: &mut BTreeMap<Sighting, Times>) -> bool {
     if kept.len() < ForeignMac::MOST {
         return true;
     }

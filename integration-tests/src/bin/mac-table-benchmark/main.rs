@@ -1,8 +1,8 @@
 //! Measures what a managed MAC table saves and what keeping it costs, beside the same network unmanaged in the same run.
 //!
 //! `mac-table-benchmark [--ports 10,50,200] [--phase SECONDS] [--rest SECONDS] [--agent PROGRAM] CLOCK`, in a machine of the
-//! lab with a wire as its second card, and with somebody at the address CLOCK who tells what its processors cost: it loads modules, makes devices, and sends on `wire1`, the far end of `eth1`'s cable, in the
-//! network namespace `peer`. Each measurement is told as soon as it is made on standard error, the table on standard output.
+//! lab with a wire as its second card, and with somebody at the address CLOCK who tells what its processors cost: it loads
+//! modules, makes devices, and sends on `wire1`, the far end of `eth1`'s cable, in the network namespace `peer`. Each measurement is told as soon as it is made on standard error, the table on standard output.
 //! `docs/benchmarks.md` says what each row means and what stands for what.
 
 mod agent;
