@@ -19,11 +19,9 @@ use crate::output;
 pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failure> {
     let asked = ask(context, &arguments.agent.agent, &["networks"]).await?;
     let is_wanted = |network: &NetworkReport| {
-        network.mac_table.is_some() && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
+        let has_any = network.mac_table.is_some() || !network.foreign_macs.is_empty();
+        has_any && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
     };
-    let is_named =
-        |network: &&NetworkReport| arguments.bridges.is_empty() || arguments.bridges.contains(&network.device);
-    let foreign: Vec<_> = asked.networks.iter().filter(is_named).flat_map(foreign_macs).collect();
     let networks: Vec<NetworkReport> = asked.networks.into_iter().filter(is_wanted).collect();
     let is_missing = |bridge: &&String| !networks.iter().any(|network| network.device == **bridge);
     if let Some(missing) = arguments.bridges.iter().find(is_missing) {
@@ -35,17 +33,19 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
             output::json(&schema::dynamic("trestle.host.v1.Capabilities", &report))
         }
         ReportFormat::Table => {
+            let managed = || networks.iter().filter(|network| network.mac_table.is_some());
             output::table(
                 ["BRIDGE", "MAC", "VLAN", "PORT", "GUEST", "ENTRY", "LOOKED AFTER BY"],
-                networks.iter().flat_map(entries),
+                managed().flat_map(entries),
             )?;
             output::data("")?;
             output::table(
                 ["BRIDGE", "PORT", "GUEST", "VLANS", "LEARNS", "FLOODS", "LOCKED", "PROMISCUOUS"],
-                networks.iter().flat_map(ports),
+                managed().flat_map(ports),
             )?;
             output::data("")?;
-            output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], networks.iter().filter_map(uplink))?;
+            output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], managed().filter_map(uplink))?;
+            let foreign: Vec<_> = networks.iter().flat_map(foreign_macs).collect();
             if foreign.is_empty() {
                 return Ok(());
             }
