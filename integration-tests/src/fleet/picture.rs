@@ -1,5 +1,6 @@
 //! What `ip -d -j` says of a host, for comparisons byte for byte.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -35,9 +36,9 @@ const UNORDERED: &str = "ip -d -j -6 route show table all";
 pub const QUESTIONS: [&str; 5] =
     ["ip -d -j link", "ip -d -j address", "ip -d -j -4 route show table all", UNORDERED, "bridge -d -j link"];
 
-/// Links, addresses, routes and bridge ports of a host at one moment.
+/// Links, addresses, routes and bridge ports of a host at one moment: a line for each thing that was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture(String);
+pub struct Picture(Vec<String>);
 
 impl Picture {
     /// Takes one of a machine, once the kernel has probed new IPv6 addresses for duplicates.
@@ -66,7 +67,7 @@ impl Picture {
     }
 
     fn drawn(answers: &[String], leave_out_more: impl Fn(&mut Value)) -> Result<Self> {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for (question, answer) in QUESTIONS.iter().zip(answers) {
             let mut value = serde_json::from_str(answer)?;
             leave_out_timers(&mut value);
@@ -74,7 +75,12 @@ impl Picture {
             if let (UNORDERED, Value::Array(routes)) = (*question, &mut value) {
                 routes.sort_by_key(Value::to_string);
             }
-            lines += &format!("{question}\n{value:#}\n");
+            for item in value.as_array().with_context(|| format!("{question}: no list"))? {
+                match item["ifname"].as_str() {
+                    Some(name) => tell(&format!("{question}: {name}"), item, &mut lines),
+                    None => lines.push(format!("{question}: {item}")),
+                }
+            }
         }
         Ok(Self(lines))
     }
@@ -83,21 +89,32 @@ impl Picture {
     ///
     /// *Errors*: they are not; the error quotes where, `-` what was `before` and `+` what is now.
     pub fn same_as(&self, before: &Self) -> Result<()> {
-        ensure!(self == before, "the host differs:\n{}", self.difference(before));
+        ensure!(self == before, "the host differs:\n{}", difference(&before.0, &self.0));
         Ok(())
     }
+}
 
-    /// The lines between the first and the last that differ.
-    fn difference(&self, other: &Self) -> String {
-        let (mine, others): (Vec<&str>, Vec<&str>) = (self.0.lines().collect(), other.0.lines().collect());
-        let same = mine.iter().zip(&others).take_while(|(one, two)| one == two).count();
-        let (mine, others) = (&mine[same..], &others[same..]);
-        let alike = mine.iter().rev().zip(others.iter().rev()).take_while(|(one, two)| one == two).count();
-        let marked = |lines: &[&str], sign| {
-            let differing = &lines[..lines.len() - alike];
-            differing.iter().map(|line| format!("{sign} {line}\n")).collect::<String>()
-        };
-        marked(others, '-') + &marked(mine, '+')
+/// Returns the lines of `before` that are not in `after`, marked `-`, and those of `after` that were not there, marked `+`.
+pub fn difference<Line: AsRef<str>>(before: &[Line], after: &[Line]) -> String {
+    let without = |lines: &[Line], others: &[Line], sign: char| {
+        let others: BTreeSet<&str> = others.iter().map(AsRef::as_ref).collect();
+        let missing = lines.iter().map(AsRef::as_ref).filter(|line| !others.contains(line));
+        missing.map(|line| format!("{sign} {line}\n")).collect::<String>()
+    };
+    let lines = without(before, after, '-') + &without(after, before, '+');
+    if lines.is_empty() { "the same lines, in another order or number\n".to_owned() } else { lines }
+}
+
+/// Adds a line for each value within a value.
+fn tell(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(name, field)| tell(&format!("{path}.{name}"), field, lines));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(number, item)| tell(&format!("{path}[{number}]"), item, lines));
+        }
+        value => lines.push(format!("{path} = {value}")),
     }
 }
 
@@ -158,12 +175,22 @@ mod tests {
 
     #[test]
     fn timers_do_not_count_and_everything_else_does() {
-        let one = picture(r#"[{"mtu":1500,"linkinfo":{"info_data":{"gc_timer":1.5}}}]"#);
-        let two = picture(r#"[{"mtu":1500,"linkinfo":{"info_data":{"gc_timer":7.0}}}]"#);
-        two.same_as(&one).unwrap();
-        let three = picture(r#"[{"mtu":1400,"linkinfo":{"info_data":{}}}]"#);
-        let error = three.same_as(&one).unwrap_err().to_string();
-        assert_eq!(error, "the host differs:\n-     \"mtu\": 1500\n+     \"mtu\": 1400\n");
+        let link = |mtu: u32, timer: f32| {
+            picture(&format!(r#"[{{"ifname":"eth0","mtu":{mtu},"linkinfo":{{"info_data":{{"gc_timer":{timer}}}}}}}]"#))
+        };
+        link(1500, 7.0).same_as(&link(1500, 1.5)).unwrap();
+        let error = link(1400, 1.5).same_as(&link(1500, 1.5)).unwrap_err().to_string();
+        assert_eq!(error, "the host differs:\n- ip -d -j link: eth0.mtu = 1500\n+ ip -d -j link: eth0.mtu = 1400\n");
+    }
+
+    #[test]
+    fn a_route_is_one_line_and_an_order_counts() {
+        let routes = |routes: &str| Picture::of(&["[]", "[]", routes, "[]", "[]"].map(str::to_owned)).unwrap();
+        let (one, other) = (r#"{"dst":"default"}"#, r#"{"dst":"192.0.2.0/24"}"#);
+        let error = routes(&format!("[{one}]")).same_as(&routes(&format!("[{one},{other}]"))).unwrap_err().to_string();
+        assert_eq!(error, format!("the host differs:\n- ip -d -j -4 route show table all: {other}\n"));
+        let turned = routes(&format!("[{other},{one}]")).same_as(&routes(&format!("[{one},{other}]")));
+        assert!(turned.unwrap_err().to_string().contains("in another order"));
     }
 
     #[test]

@@ -18,12 +18,13 @@ async fn cards_are_as_they_are_told_to_be() -> Result<()> {
     rates::are_kept_to(&host).await.context("rates")?;
     nics::are_set(&host).await.context("NICs")?;
 
-    let before = (rates::queueing(&host).await?, nics::settings(&host).await?);
+    let (queueing, settings) = (rates::queueing(&host).await?, nics::settings(&host).await?);
     host.stop_agent().await?;
     host.machine.reboot().await?;
     host.start_agent().await?;
     rates::until_restored(&host).await?;
-    let after = (rates::queueing(&host).await?, nics::settings(&host).await?);
-    ensure!(before == after, "before a reboot:\n{before:?}\nafter it:\n{after:?}");
+    let restored = rates::queueing(&host).await?;
+    ensure!(restored == queueing, "before a reboot:\n{queueing}\nafter it:\n{restored}");
+    nics::until_as(&host, &settings).await.context("after a reboot")?;
     nics::return_to_what_they_were(&host).await.context("giving back")
 }

@@ -80,9 +80,12 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
                       *) ip link delete $link 2>/dev/null || true;; esac; done\n\
                       for family in -4 -6; do for protocol in 116 117; do ip $family rule flush protocol $protocol; done; done\n"
         .to_owned();
+    // A queueing discipline that is taken off a NIC makes place for the kernel's own while the NIC is up, and for none while
+    // it is down: that one comes when the NIC is next up, and no undo takes it off again.
     for number in 0..NICS {
         script += &format!(
-            "tc qdisc del dev eth{number} root 2>/dev/null || true; ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
+            "ip link set eth{number} up; tc qdisc del dev eth{number} root 2>/dev/null || true; \
+             ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
              ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
              ethtool -K eth{number} rx-gro on tx-checksum-ip-generic on tx-tcp-segmentation on tx-udp-segmentation off 2>/dev/null || true; \
              echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
