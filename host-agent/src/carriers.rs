@@ -108,7 +108,8 @@ const fn may_be_of_links(change: &Change) -> bool {
         | Change::Forwarding
         | Change::Learning
         | Change::Egress
-        | Change::Vlans => false,
+        | Change::Vlans
+        | Change::Nics => false,
     }
 }
 

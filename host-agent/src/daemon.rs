@@ -118,7 +118,7 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let host = RealHost::connect(kernel_release, options, dhcp.clone(), settlement, resolver).await?;
     let host = host.with_lldp(lldp).with_other_daemons(OtherDaemons::new(config.daemons_dir.clone(), bus));
     let libvirt = host.libvirt();
-    let notices = host.notices()?;
+    let notices = host.notices().await?;
     let (agent, writer) = Agent::new(host, journal, boot_id);
     let mut writer = writer.with_hooks(hooks(&config));
 

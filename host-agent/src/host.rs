@@ -108,10 +108,11 @@ impl RealHost {
 
     /// Returns what tells of changes from now on.
     ///
-    /// *Errors*: [`HostError::Kernel`].
-    pub fn notices(&self) -> Result<Notices, HostError> {
+    /// *Errors*: [`HostError::Kernel`]. *Cancel safety*: safe.
+    pub async fn notices(&self) -> Result<Notices, HostError> {
         let libvirt = self.libvirt.as_ref().map(Libvirt::watch);
-        Ok(Notices { kernel: self.kernel.watch()?, libvirt, dhcp: self.dhcp.watch(), lldp: self.lldp.watch() })
+        let kernel = self.kernel.watch_with_nics().await?;
+        Ok(Notices { kernel, libvirt, dhcp: self.dhcp.watch(), lldp: self.lldp.watch() })
     }
 
     /// Returns the handle to libvirt, for the shutdown.

@@ -330,9 +330,13 @@ impl Settlement {
 const fn may_be_of_tables(change: &Change) -> bool {
     match change {
         Change::Routes | Change::Rules | Change::Resync => true,
-        Change::Links | Change::Addresses | Change::Forwarding | Change::Learning | Change::Egress | Change::Vlans => {
-            false
-        }
+        Change::Links
+        | Change::Addresses
+        | Change::Forwarding
+        | Change::Learning
+        | Change::Egress
+        | Change::Vlans
+        | Change::Nics => false,
     }
 }
 

@@ -19,8 +19,14 @@ pub(crate) const CONTROLLER: u16 = 16;
 pub(crate) const GET_FAMILY: u8 = 3;
 pub(crate) const FAMILY_ID: u16 = 1;
 pub(crate) const FAMILY_NAME: u16 = 2;
+/// `CTRL_ATTR_MCAST_GROUPS`: the groups to which a family tells of changes; of each, `CTRL_ATTR_MCAST_GRP_NAME` and `_ID`.
+const GROUPS: u16 = 7;
+const GROUP_NAME: u16 = 1;
+const GROUP_ID: u16 = 2;
 /// `ETHTOOL_GENL_NAME`.
 pub(crate) const FAMILY: &str = "ethtool";
+/// `ETHTOOL_MCGRP_MONITOR_NAME`.
+const MONITOR: &str = "monitor";
 
 /// `ETHTOOL_MSG_FEATURES_GET`, `_FEATURES_SET`, `_RINGS_GET` and `_RINGS_SET`.
 pub(crate) const FEATURES_GET: u8 = 11;
@@ -119,6 +125,16 @@ pub(crate) fn attribute(bytes: &[u8], kind: u16) -> Option<Vec<u8>> {
     attributes.find(|nla| nla.kind() & NLA_TYPE_MASK == kind).map(|nla| nla.value().to_vec())
 }
 
+/// Returns the number of the group that hears of changes of NICs, from the controller's answer about the family.
+pub(crate) fn monitor_group(answer: &GenericMessage) -> Option<u32> {
+    let groups = answer.attribute(GROUPS)?;
+    let mut groups = NlasIterator::new(groups.as_slice()).filter_map(Result::ok);
+    let group = groups.find(|group| {
+        attribute(group.value(), GROUP_NAME).is_some_and(|name| name.strip_suffix(&[0]) == Some(MONITOR.as_bytes()))
+    })?;
+    Some(u32::from_ne_bytes(attribute(group.value(), GROUP_ID)?.try_into().ok()?))
+}
+
 fn nested(kind: u16, attributes: &[DefaultNla]) -> DefaultNla {
     let mut bytes = vec![0; attributes.buffer_len()];
     attributes.emit(&mut bytes);
@@ -188,5 +204,17 @@ mod tests {
         set.emit_value(&mut bytes);
         assert_eq!(names(&bytes), ["rx-gro"]);
         assert!(names(&[1, 2, 3]).is_empty());
+    }
+
+    #[test]
+    fn finds_the_group_that_hears_of_changes() {
+        let group = |name, id| nested(1, &[number(GROUP_ID, id), text(GROUP_NAME, name)]);
+        let answer = |groups: &[DefaultNla]| {
+            let attributes = vec![text(FAMILY_NAME, FAMILY), nested(GROUPS, groups)];
+            GenericMessage { family: CONTROLLER, command: GET_FAMILY, attributes }
+        };
+        assert_eq!(monitor_group(&answer(&[group("other", 5), group("monitor", 6)])), Some(6));
+        assert_eq!(monitor_group(&answer(&[group("other", 5)])), None);
+        assert_eq!(monitor_group(&answer(&[text(GROUP_NAME, "monitor")])), None, "a group without a number");
     }
 }

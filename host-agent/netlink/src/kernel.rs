@@ -102,6 +102,18 @@ impl Kernel {
     pub fn watch(&self) -> Result<Watch, ConnectError> {
         Ok(Watch::open()?)
     }
+
+    /// As [`Kernel::watch`], and of changes of NICs' settings too, where the kernel tells of them (5.6).
+    ///
+    /// *Errors*: [`ConnectError`] where the kernel gives no socket. *Cancel safety*: safe.
+    pub async fn watch_with_nics(&self) -> Result<Watch, ConnectError> {
+        let watch = Watch::open()?;
+        let group = self.nics.monitor().await.map_err(|failure| io::Error::other(failure.to_string()))?;
+        Ok(match group {
+            Some(group) => watch.with_nics(group)?,
+            None => watch,
+        })
+    }
 }
 
 impl KernelPerformer<'_> {

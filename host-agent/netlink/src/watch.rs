@@ -8,7 +8,7 @@ use std::io;
 use futures_util::FutureExt;
 use netlink_packet_core::NetlinkBuffer;
 use nix::errno::Errno;
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
 /// A kind of thing that changed.
@@ -30,6 +30,10 @@ pub enum Change {
     Egress,
     /// VLANs of bridges or bridge ports changed.
     Vlans,
+    /// Rings, features or other settings of NICs changed; told only by [`Kernel::watch_with_nics`].
+    ///
+    /// [`Kernel::watch_with_nics`]: crate::Kernel::watch_with_nics
+    Nics,
     /// More changed than the socket could hold: anything may be different.
     Resync,
 }
@@ -39,8 +43,22 @@ pub enum Change {
 /// It keeps nothing itself: while nobody asks, notices wait in the kernel's socket buffer, which is bounded; when that
 /// is full, the kernel drops notices and the watch tells [`Change::Resync`].
 pub struct Watch {
+    routing: Ear,
+    nics: Option<Ear>,
+}
+
+/// A socket that hears of changes, and room for one datagram.
+struct Ear {
     socket: TokioSocket,
     buffer: Vec<u8>,
+}
+
+/// What an ear has heard.
+enum Heard<'a> {
+    /// A datagram.
+    Datagram(&'a [u8]),
+    /// More than the socket could hold.
+    TooMuch,
 }
 
 /// Room for one datagram; the kernel's notices are of a page or two.
@@ -60,12 +78,12 @@ const LASTING: u16 = 0x40 | 0x80;
 
 impl Watch {
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
-        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
-        for group in GROUPS {
-            socket.socket_mut().add_membership(group)?;
-        }
-        Ok(Self { socket, buffer: Vec::with_capacity(DATAGRAM) })
+        Ok(Self { routing: Ear::open(NETLINK_ROUTE, &GROUPS)?, nics: None })
+    }
+
+    /// The same, which also hears the ethtool family's group of this number.
+    pub(crate) fn with_nics(self, group: u32) -> io::Result<Self> {
+        Ok(Self { nics: Some(Ear::open(NETLINK_GENERIC, &[group])?), ..self })
     }
 
     /// Waits until something changed, and returns every kind of change since the last call, each once.
@@ -83,17 +101,51 @@ impl Watch {
         Some(changes)
     }
 
-    /// Waits for one datagram and adds what it tells; none if the socket is broken.
+    /// Waits for one datagram and adds what it tells; none if a socket is broken.
     async fn receive(&mut self, changes: &mut BTreeSet<Change>) -> Option<()> {
-        self.buffer.clear();
-        match self.socket.recv(&mut self.buffer).await {
-            Ok(()) => changes.extend(messages(&self.buffer).filter_map(change)),
-            Err(error) if error.raw_os_error().map(Errno::from_raw) == Some(Errno::ENOBUFS) => {
-                changes.insert(Change::Resync);
+        let nics = async {
+            match &mut self.nics {
+                Some(nics) => nics.hear().await.map(drop),
+                None => std::future::pending().await,
             }
-            Err(_) => return None,
+        };
+        // Cancel safety: both arms are.
+        tokio::select! {
+            biased;
+            heard = self.routing.hear() => match heard? {
+                Heard::Datagram(datagram) => changes.extend(messages(datagram).filter_map(change)),
+                Heard::TooMuch => drop(changes.insert(Change::Resync)),
+            },
+            // Whatever is told, and be it that more is lost, is of NICs.
+            heard = nics => {
+                heard?;
+                changes.insert(Change::Nics);
+            }
         }
         Some(())
+    }
+}
+
+impl Ear {
+    fn open(protocol: isize, groups: &[u32]) -> io::Result<Self> {
+        let mut socket = TokioSocket::new(protocol)?;
+        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
+        for group in groups {
+            socket.socket_mut().add_membership(*group)?;
+        }
+        Ok(Self { socket, buffer: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// Waits for one datagram; none if the socket is broken.
+    ///
+    /// *Cancel safety*: safe.
+    async fn hear(&mut self) -> Option<Heard<'_>> {
+        self.buffer.clear();
+        match self.socket.recv(&mut self.buffer).await {
+            Ok(()) => Some(Heard::Datagram(&self.buffer)),
+            Err(error) if error.raw_os_error().map(Errno::from_raw) == Some(Errno::ENOBUFS) => Some(Heard::TooMuch),
+            Err(_) => None,
+        }
     }
 }
 

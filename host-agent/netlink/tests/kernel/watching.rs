@@ -1,10 +1,10 @@
 //! A watch tells of changes, and tells when it has missed some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use trestle_model::{Address, AddressOrigin, FdbEntry, FdbState, Mtu};
+use trestle_model::{Address, AddressOrigin, FdbEntry, FdbState, FeatureName, Mtu};
 use trestle_netlink::{Carrier, Change, Watch};
 use trestle_plan::KernelStep;
 
@@ -50,6 +50,19 @@ fn tells_what_changed() {
             scene.try_perform(&[KernelStep::ReplaceFdb { entry }]).await.unwrap();
             until(&mut watch, change).await;
         }
+    });
+}
+
+#[test]
+fn tells_of_features_of_nics_where_it_is_asked_to() {
+    in_namespace(async |scene| {
+        scene.cable("nic0", "wire0").await;
+        let mut watch = scene.kernel.watch_with_nics().await.unwrap();
+        let features = BTreeMap::from([(FeatureName::try_from("tx-tcp-segmentation".to_owned()).unwrap(), false)]);
+        scene.try_perform(&[KernelStep::SetFeatures { link: name("nic0"), features }]).await.unwrap();
+        until(&mut watch, Change::Nics).await;
+        scene.try_perform(&[set_up("nic0", true)]).await.unwrap();
+        until(&mut watch, Change::Links).await;
     });
 }
 

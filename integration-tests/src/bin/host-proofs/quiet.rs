@@ -139,7 +139,7 @@ fn wishes() -> Vec<(String, Vec<Change>)> {
 /// Sets each `share`-th wish up, and then asks for it again.
 pub(crate) async fn holds(share: usize) -> Result<()> {
     let host = Arc::new(stage::connect().await?);
-    let heard = host.notices()?;
+    let heard = host.notices().await?;
     let (told, mut notices) = tokio::sync::watch::channel(0);
     let (learned, _) = tokio::sync::watch::channel(0);
     let stop = CancellationToken::new();
