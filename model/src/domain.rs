@@ -35,6 +35,16 @@ pub enum DomainState {
     Other,
 }
 
+impl DomainState {
+    /// Tells whether the domain does more than lie defined: its guest may send, now or in a moment.
+    pub const fn is_live(self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Other => true,
+            Self::ShutOff => false,
+        }
+    }
+}
+
 /// Whether a domain outlives its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,5 +14,5 @@ pub use entity::{
 };
 pub use kind::{AttachmentId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
 pub use mac_pool::MacPool;
-pub use view::{Fleet, HostRecord};
+pub use view::{Fleet, HostRecord, Sighting};
 pub use vm::{Nesting, Vm, Vnic, VnicModel};

@@ -115,6 +115,13 @@ text_name!(
     check_network_name
 );
 
+impl NetworkName {
+    /// Returns the name of the libvirt network that serves it on every host (D-0006).
+    pub fn libvirt_network(&self) -> String {
+        format!("trestle-{self}")
+    }
+}
+
 impl IfName {
     /// Longest legal device name, in bytes.
     pub const LIMIT: usize = 15;

@@ -18,7 +18,6 @@ pub const ROUTE_PROTOCOL: u8 = 116;
 
 const PLAIN: &str = "trestle:";
 const HASHED: &str = "trestle#";
-const LIBVIRT: &str = "trestle-";
 
 /// Returns the alias that marks a device as made for `network`.
 ///
@@ -55,7 +54,7 @@ pub fn bond_mark(bond: &IfName) -> String {
 
 /// Returns the name of the libvirt network that serves `network`.
 pub fn libvirt_name(network: &NetworkName) -> String {
-    format!("{LIBVIRT}{network}")
+    network.libvirt_network()
 }
 
 /// Tells whether Trestle made the device, for whichever network.

@@ -1,5 +1,7 @@
 //! The whole desired state in memory, with the indexes that rules need.
 
+mod sightings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,9 @@ use crate::{
     BridgeSpec, Capabilities, GuestNic, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec,
     ResourceId, SourceMacs, Southbound, Topology, VmId,
 };
+
+pub use sightings::Sighting;
+use sightings::Sightings;
 
 /// The desired state of the fleet, and what its hosts last reported.
 ///
@@ -41,6 +46,7 @@ pub struct Fleet {
     failovers: BTreeMap<ProfileId, BTreeSet<ProfileId>>,
     macs: BTreeMap<MacAddr, BTreeSet<VnicId>>,
     free_macs: FreeMacs,
+    sightings: Sightings,
 }
 
 /// What a host last reported, kept over a restart of the engine. Never part of the desired state.
@@ -63,7 +69,10 @@ impl Fleet {
 
     /// Keeps what a host reported.
     pub fn observe(&mut self, host: HostName, record: HostRecord) {
-        self.forget(&host);
+        let record = record.in_order();
+        let before = self.observed.remove(&host);
+        self.unmanage(&host, before.as_ref());
+        self.sightings.replace(&host, before.as_ref(), Some(&record));
         for network in record.managed_networks() {
             self.managed_reports.entry(network.clone()).or_default().insert(host.clone());
         }
@@ -243,9 +252,9 @@ impl Fleet {
         self.macs.get(&mac).into_iter().flatten().filter_map(|id| self.vnics.get(id))
     }
 
-    /// Returns the lowest address of `pool` that no vNIC of the fleet has, and that is none of `but`.
+    /// Returns the lowest address of `pool` that no vNIC of the fleet and no reported domain has, and that is none of `but`.
     pub fn free_mac(&self, pool: &ResourceId, but: &[MacAddr]) -> Option<MacAddr> {
-        self.free_macs.lowest(pool, but)
+        self.free_macs.lowest(pool, |mac| but.contains(&mac) || self.sightings.has_mac(mac))
     }
 
     /// Returns how many addresses of `pool` no vNIC of the fleet has.
@@ -291,8 +300,13 @@ impl Fleet {
     }
 
     fn forget(&mut self, host: &HostName) {
-        let Some(record) = self.observed.remove(host) else { return };
-        for network in record.managed_networks() {
+        let before = self.observed.remove(host);
+        self.unmanage(host, before.as_ref());
+        self.sightings.replace(host, before.as_ref(), None);
+    }
+
+    fn unmanage(&mut self, host: &HostName, before: Option<&HostRecord>) {
+        for network in before.into_iter().flat_map(HostRecord::managed_networks) {
             unlink(&mut self.managed_reports, network, host);
         }
     }
