@@ -95,6 +95,9 @@ fn managed(
         findings.extend(matrix::mirroring(fleet, network, spot, NAME));
         findings.extend(matrix::nested(fleet, network, spot, NAME));
         findings.extend(matrix::plugged_twice(fleet, network, spot, NAME));
+        let is_in = |host: &HostName| fleet.hosts().get(host).is_some_and(|host| host.cluster == cluster.id);
+        findings.extend(matrix::reported_spoofers(fleet, network, (is_in, Fix::Leave), spot, NAME));
+        findings.extend(matrix::reported_duplicates(fleet, network, is_in, spot, NAME));
         findings.extend(matrix::duplicates_possible(fleet, [&cluster.id], spot, NAME));
     }
     if attachment.management && !before.is_some_and(|before| before.management) {

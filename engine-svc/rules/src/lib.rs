@@ -20,6 +20,7 @@ mod matrix;
 mod network;
 mod network_attachment;
 mod placement;
+mod plugged;
 mod spot;
 mod vm;
 mod vnic;
@@ -30,6 +31,7 @@ use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
 pub use filter::{Action, Direction, Entry, FilterEffects, FilterRule, StockFilter, stops_mac_spoofing};
 pub use matrix::Fix;
+pub use plugged::violations;
 
 /// Evaluates every rule for one change of `fleet`, which does not have the change yet.
 ///

@@ -3,7 +3,7 @@
 use trestle_model::fleet::{Cluster, EntityId, Fleet, MacPool, Network, Vm, Vnic};
 use trestle_model::{Code, Finding, ResourceId, Severity};
 
-use crate::matrix::Step;
+use crate::matrix::{self, Step};
 use crate::spot::{Named, Spot, enumerate};
 
 const MAC: &str = "vnic.spec.mac";
@@ -65,6 +65,12 @@ pub(crate) fn findings(
     };
     let step = if before.is_some_and(stays) { Step::Within } else { Step::Into };
     findings.extend(duplicates(vnic, pool, network, step, fleet, spot));
+    if let Some(network) = network
+        && vnic.plugged
+        && step == Step::Into
+    {
+        findings.extend(matrix::reported_with(fleet, vnic, network, vnic.addresses(), spot, MAC));
+    }
     findings
 }
 

@@ -8,6 +8,7 @@ mod bridge;
 mod guest_ports;
 mod hosts;
 mod profiles;
+mod reported;
 mod vnics;
 
 pub(crate) use bridge::{contradicting_networks, contradicting_options, management, no_effect, switch_type};
@@ -17,6 +18,9 @@ pub use profiles::Fix;
 pub(crate) use profiles::{
     Risk, failing_over, failover, mirroring, passthrough, risks, still_managed, tagging_unknown, unsafe_profiles,
     virtual_macs_of_profiles,
+};
+pub(crate) use reported::{
+    may_spoof_unknown, owners_of_its_mac, reported_duplicates, reported_spoofers, reported_with, told,
 };
 pub(crate) use vnics::{bypassing, duplicates_possible, is_live, live_ports, nested, plugged_twice, virtual_macs};
 

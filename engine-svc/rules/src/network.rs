@@ -34,7 +34,7 @@ pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
         let step = if before.is_some_and(Network::is_managed) { Step::Within } else { Step::Into };
         findings.extend(managed(network, fleet, (step, fix), &spot));
         if step == Step::Into {
-            findings.extend(switched_on(network, fleet, &spot));
+            findings.extend(switched_on(network, fleet, fix, &spot));
         }
     } else if before.is_some_and(Network::is_managed) {
         findings.extend(matrix::live_ports(fleet, network, &spot, MANAGED));
@@ -159,13 +159,15 @@ fn managed(network: &Network, fleet: &Fleet, how: (Step, Fix), spot: &Spot) -> V
 }
 
 /// What is told once, when the MAC table becomes managed.
-fn switched_on(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+fn switched_on(network: &Network, fleet: &Fleet, fix: Fix, spot: &Spot) -> Vec<Finding> {
     let mut findings: Vec<Finding> = matrix::tagging_unknown(fleet, network, spot, MANAGED).into_iter().collect();
     findings.extend(matrix::passthrough(fleet, network, spot, MANAGED));
     findings.extend(matrix::mirroring(fleet, network, spot, MANAGED));
     findings.extend(matrix::nested(fleet, network, spot, MANAGED));
     findings.extend(matrix::live_ports(fleet, network, spot, MANAGED));
     findings.extend(matrix::plugged_twice(fleet, network, spot, MANAGED));
+    findings.extend(matrix::reported_spoofers(fleet, network, (|_: &HostName| true, fix), spot, MANAGED));
+    findings.extend(matrix::reported_duplicates(fleet, network, |_| true, spot, MANAGED));
     findings.extend(matrix::duplicates_possible(fleet, fleet.clusters_with(&network.id), spot, MANAGED));
     findings.extend(matrix::virtual_macs(fleet, network, spot, MANAGED));
 

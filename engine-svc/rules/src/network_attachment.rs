@@ -3,7 +3,7 @@
 use trestle_model::fleet::{EntityId, Fleet, Host, Network, NetworkAttachment};
 use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, Mtu, NetworkName, Severity};
 
-use crate::matrix::{self, Incapable};
+use crate::matrix::{self, Fix, Incapable};
 use crate::placement::Placement;
 use crate::spot::{Named, Spot, enumerate};
 
@@ -174,6 +174,9 @@ fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet
     if is_new {
         let severity = if host.maintenance { Severity::Warning } else { Severity::Error };
         findings.extend(Incapable::among(fleet, [&host.id]).finding(severity, spot, NAME, &[]));
+        let is_here = |other: &HostName| *other == host.id;
+        findings.extend(matrix::reported_spoofers(fleet, network, (is_here, Fix::Leave), spot, NAME));
+        findings.extend(matrix::reported_duplicates(fleet, network, is_here, spot, NAME));
     }
     findings
 }

@@ -200,10 +200,19 @@ fn is_sign_of_life(event: &SetupNetworksResponse) -> bool {
     !is_result && event.encoded_len() <= MOST_PROGRESS_BYTES
 }
 
+/// What is wrong with a report, for the log: the first findings, and how many more there are.
 struct Lines<'a>(&'a Findings);
+
+/// Findings that a line of the log has at most.
+const FINDINGS_LOGGED: usize = 20;
 
 impl std::fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.0.iter().map(Finding::to_string).collect::<Vec<_>>().join("; ").fmt(f)
+        let shown: Vec<String> = self.0.0.iter().take(FINDINGS_LOGGED).map(Finding::to_string).collect();
+        f.write_str(&shown.join("; "))?;
+        match self.0.0.len().saturating_sub(FINDINGS_LOGGED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }

@@ -544,3 +544,33 @@ fn the_persistent_configuration_names_its_networks_itself() {
     request.adopt_devices.clear();
     assert_eq!(violations(parse_setup(&request, LOCAL)), ["ENUM_UNKNOWN scope"]);
 }
+
+#[test]
+fn domains_that_no_libvirt_has_are_refused_with_their_paths() {
+    let interface = wire::DomainInterface { mac: "52:54:00:00:00:01".to_owned(), ..Default::default() };
+    let domain = |uuid: &str, interfaces: Vec<wire::DomainInterface>| wire::Domain {
+        name: "web".to_owned(),
+        uuid: uuid.to_owned(),
+        state: wire::DomainState::Running.into(),
+        interfaces,
+        ..Default::default()
+    };
+    let one = "0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
+    let violations_of = |domains: Vec<wire::Domain>| {
+        violations(parse_capabilities(&wire::Capabilities { domains, ..wire::Capabilities::default() }))
+    };
+    let long = wire::DomainInterface { alias: "a".repeat(20_000), ..interface.clone() };
+    let bad = wire::DomainInterface { mac: "52:54:00".to_owned(), ..interface.clone() };
+    assert_eq!(
+        violations_of(vec![domain(one, vec![interface.clone(), long, bad]), domain("web", Vec::new())]),
+        [
+            "TOO_LONG domains[0].interfaces[1]",
+            "BAD_ADDRESS domains[0].interfaces[2].mac",
+            "NAME_INVALID domains[1].uuid"
+        ]
+    );
+    let again = one.to_uppercase();
+    assert_eq!(violations_of(vec![domain(one, vec![interface]), domain(&again, Vec::new())]), ["DUPLICATE domains"]);
+    let named = wire::Domain { name: "a".repeat(1025), ..domain(one, Vec::new()) };
+    assert_eq!(violations_of(vec![named]), ["TOO_LONG domains[0].name"]);
+}

@@ -8,9 +8,10 @@ use trestle_model::fleet::{
     VnicModel, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, Code, Feature, FeatureSet, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config,
-    MacAddr, MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec,
-    Origin, ResourceId, Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
+    BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState, Feature,
+    FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange,
+    MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin, ResourceId,
+    Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
 use trestle_rules::Fix;
 
@@ -218,6 +219,47 @@ pub(crate) fn report(features: FeatureSet, networks: Vec<NetworkReport>) -> Host
         ..Capabilities::default()
     };
     HostRecord { capabilities: Some(capabilities), reported_ms: 1 }
+}
+
+/// A domain with one interface on the bridge of `network`, as libvirt's own network wires it, with or without a filter.
+pub(crate) fn domain(number: u128, network: &str, mac: MacAddr, filter: Option<&str>) -> Domain {
+    let interface = DomainInterface {
+        mac,
+        attachment: "bridge".to_owned(),
+        network: Some(format!("trestle-{network}")),
+        bridge: Some(network.to_owned()),
+        tap: Some(device("vnet0")),
+        filter: filter.map(|name| FilterReference { name: name.to_owned(), parameters: Vec::new() }),
+        model: Some("virtio".to_owned()),
+        mtu: None,
+        linked: true,
+        alias: Some("net0".to_owned()),
+        isolated: false,
+    };
+    Domain {
+        name: format!("guest-{number}"),
+        uuid: uuid::Uuid::from_u128(number),
+        state: DomainState::Running,
+        persistence: DomainPersistence::Persistent,
+        interfaces: vec![interface],
+    }
+}
+
+/// A report of a host that has everything, a bridge of each of `networks`, and these domains.
+pub(crate) fn hosting(networks: &[&str], domains: Vec<Domain>) -> HostRecord {
+    let mut report = report(capable(), networks.iter().map(|network| bridged(network)).collect());
+    if let Some(capabilities) = &mut report.capabilities {
+        capabilities.domains = domains;
+    }
+    report
+}
+
+/// A bridge that nobody manages.
+fn bridged(network: &str) -> NetworkReport {
+    let mut report = found(network, MacTableManager::Kernel);
+    let bridge = BridgeSpec { name: device(network), stp: false, options: BridgeOptions::default() };
+    report.configured.spec.topology = Topology::Bridged(bridge);
+    report
 }
 
 /// A bridge that libvirt is found to manage, or not, whatever it was configured to be.

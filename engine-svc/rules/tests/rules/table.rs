@@ -5,12 +5,13 @@ use trestle_model::fleet::{
     Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Feature, FeatureSet, Finding, HostName, MacTableManager, Severity, SourceMacs, Support,
+    BridgeOptions, Domain, DomainState, Feature, FeatureSet, Finding, HostName, MacTableManager, Severity, SourceMacs,
+    Support,
 };
 
 use super::fixture::{
-    attachment, capable, cluster, cluster_network, host, host_name, id, mac, managed, network, passthrough, pool,
-    profile, report, vlan, vm, vnic, without,
+    attachment, capable, cluster, cluster_network, domain, host, host_name, hosting, id, mac, managed, network,
+    passthrough, pool, profile, report, vlan, vm, vnic, without,
 };
 
 const TABLE: &str = include_str!("matrix.md");
@@ -254,6 +255,11 @@ fn case(name: &str) -> Case {
             let other = Vnic { mac: Some(mac(1)), plugged: name == "duplicate mac", ..vnic(2, "blue", "guests") };
             case.others.extend([Entity::Vm(vm(2, "main")), Entity::Vnic(other)]);
         }
+        named if named.starts_with("reported ") => case.record = Some(hosting(&["blue", "red"], vec![reported(named)])),
+        "live, plugged without its filter" => {
+            case.vm.host = Some(host_name("h1"));
+            case.record = Some(hosting(&["blue"], vec![domain(1, "blue", mac(1), None)]));
+        }
         "pool allows duplicates" => {
             case.cluster.mac_pool = Some(id("p"));
             case.others.push(Entity::MacPool(MacPool { allow_duplicates: true, ..pool("p", 0, 255) }));
@@ -320,6 +326,25 @@ fn case(name: &str) -> Case {
         unknown => panic!("the table has a case {unknown:?} that nobody knows"),
     }
     case
+}
+
+/// A domain of nobody's, by the case's name.
+fn reported(name: &str) -> Domain {
+    let (what, state) = match name.trim_start_matches("reported ").strip_suffix(", stopped") {
+        Some(what) => (what, DomainState::ShutOff),
+        None => (name.trim_start_matches("reported "), DomainState::Running),
+    };
+    let domain = match what {
+        "guest without filter" => domain(9, "blue", mac(9), None),
+        "guest with filter no-arp-spoofing" => domain(9, "blue", mac(9), Some("no-arp-spoofing")),
+        "guest with filter clean-traffic" => domain(9, "blue", mac(9), Some("clean-traffic")),
+        "guest without filter elsewhere" => domain(9, "red", mac(9), None),
+        "duplicate mac" => domain(9, "blue", mac(1), Some("no-mac-spoofing")),
+        "duplicate mac elsewhere" => domain(9, "red", mac(1), Some("no-mac-spoofing")),
+        "vnic" => domain(1, "blue", mac(1), Some("no-mac-spoofing")),
+        unknown => panic!("the table has a guest {unknown:?} that nobody knows"),
+    };
+    Domain { state, ..domain }
 }
 
 /// The fleet before the change, and what completes it.

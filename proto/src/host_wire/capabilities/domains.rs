@@ -1,10 +1,18 @@
 //! The domains of a report.
 
-use trestle_model::{Code, Domain, DomainInterface, DomainPersistence, DomainState, FilterReference};
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use trestle_model::{Code, Domain, DomainInterface, DomainPersistence, DomainState, FilterReference, Finding};
 
 use super::parse::{read_all, read_required, read_text, unsaid};
 use crate::form::Form;
 use crate::host::v1 as wire;
+
+/// Bytes that a domain's name takes at most; libvirt's own are far shorter.
+const NAME_LIMIT: usize = 1024;
+/// Bytes that an interface takes at most, with the parameters of its filter.
+const INTERFACE_LIMIT: usize = 16 * 1024;
 
 /// Builds a domain.
 pub(crate) fn build_domain(domain: &Domain) -> wire::Domain {
@@ -45,8 +53,26 @@ fn build_interface(interface: &DomainInterface) -> wire::DomainInterface {
     }
 }
 
+/// Reads the domains; one UUID is one domain's.
+pub(super) fn read_domains(form: &mut Form, domains: &[wire::Domain]) -> Vec<Domain> {
+    let mut seen = BTreeSet::new();
+    read_all(form, "domains", domains, read)
+        .into_iter()
+        .inspect(|domain| {
+            if !seen.insert(domain.uuid) {
+                let message = format!("{} is the UUID of more than one domain", domain.uuid);
+                form.note(Finding::error(Code::Duplicate, "domains", message).about(domain.uuid));
+            }
+        })
+        .collect()
+}
+
 /// Reads a domain.
-pub(super) fn read(form: &mut Form, path: &str, domain: &wire::Domain) -> Option<Domain> {
+fn read(form: &mut Form, path: &str, domain: &wire::Domain) -> Option<Domain> {
+    if domain.name.len() > NAME_LIMIT {
+        let message = format!("the name has {} bytes, {NAME_LIMIT} are the most", domain.name.len());
+        form.note(Finding::error(Code::TooLong, format!("{path}.name"), message));
+    }
     let uuid = read_required(form, &format!("{path}.uuid"), &domain.uuid, Code::NameInvalid);
     let state_path = format!("{path}.state");
     let state = match form.known(&state_path, domain.state) {
@@ -68,6 +94,12 @@ pub(super) fn read(form: &mut Form, path: &str, domain: &wire::Domain) -> Option
 
 fn read_interface(form: &mut Form, path: &str, interface: &wire::DomainInterface) -> Option<DomainInterface> {
     let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let bytes = interface.encoded_len();
+    if bytes > INTERFACE_LIMIT {
+        let message = format!("the interface takes {bytes} bytes, {INTERFACE_LIMIT} are the most");
+        form.note(Finding::error(Code::TooLong, path, message));
+        return None;
+    }
     let mac = read_required(form, &format!("{path}.mac"), &interface.mac, Code::BadAddress);
     Some(DomainInterface {
         attachment: interface.attachment.clone(),

@@ -67,7 +67,7 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
             .into_iter()
             .collect(),
         repairs: keeping::read_tally(report.repairs),
-        domains: read_all(&mut form, "domains", &report.domains, domains::read),
+        domains: domains::read_domains(&mut form, &report.domains),
     };
     form.finish(Some(read))
 }

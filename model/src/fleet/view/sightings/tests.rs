@@ -135,9 +135,10 @@ fn check_lookups(fleet: &Fleet) {
     }
     for number in 0..8 {
         let id = VmId(Uuid::from_u128(number));
-        let walked = fleet.observed.iter().filter_map(|(host, record)| {
-            Some((host, record.domains().iter().find(|domain| domain.uuid == id.0)?))
-        });
+        let walked = fleet
+            .observed
+            .iter()
+            .filter_map(|(host, record)| Some((host, record.domains().iter().find(|domain| domain.uuid == id.0)?)));
         assert_eq!(fleet.domains_of(id).collect::<Vec<_>>(), walked.collect::<Vec<_>>());
     }
 }

@@ -1,0 +1,158 @@
+//! What hosts report of guests: in the way of writes, and told of what is plugged.
+
+use trestle_model::fleet::{Entity, Fleet, MacPool, Mutation, Network, NetworkFilter, Vm, Vnic, VnicProfile};
+use trestle_model::{Code, Domain, DomainInterface, DomainState, Finding, Severity};
+use trestle_rules::Fix;
+
+use crate::fixture::{
+    Told, attachment, cluster, cluster_network, domain, fleet, host, host_name, hosting, id, mac, managed, network,
+    pool, profile, put, vm, vnic, warning,
+};
+
+const MAC: &str = "vnic.spec.mac";
+const VNIC: &str = "vms/00000000-0000-0000-0000-000000000001/vnics/eth0";
+
+/// VM 1 on `h1`, with a vNIC on `blue`, and what the host reports.
+fn reporting(blue: Network, domains: Vec<Domain>) -> Fleet {
+    let mut fleet = fleet([
+        Entity::Cluster(cluster("main")),
+        Entity::Network(blue),
+        Entity::Network(network("red")),
+        Entity::ClusterNetwork(cluster_network("main", "blue")),
+        Entity::VnicProfile(profile("blue", "guests")),
+        Entity::Host(host("h1", "main")),
+        Entity::NetworkAttachment(attachment("h1", "blue", "eth0")),
+        Entity::Vm(Vm { host: Some(host_name("h1")), ..vm(1, "main") }),
+        Entity::Vnic(vnic(1, "blue", "guests")),
+    ]);
+    fleet.observe(host_name("h1"), hosting(&["blue", "red"], domains));
+    fleet
+}
+
+/// Severity, code, subject and related resources of everything that guests of `h1` break.
+fn broken(fleet: &Fleet) -> Vec<(Severity, Code, String, Vec<String>)> {
+    let name = host_name("h1");
+    let findings = fleet.interfaces_of(&name).flat_map(|sighting| trestle_rules::violations(fleet, &sighting));
+    findings.map(|Finding { severity, code, subject, related, .. }| (severity, code, subject, related)).collect()
+}
+
+fn breaks(severity: Severity, code: Code, subject: &str, related: &str) -> (Severity, Code, String, Vec<String>) {
+    (severity, code, subject.to_owned(), vec![related.to_owned()])
+}
+
+fn on_interface(domain: Domain, change: impl Fn(&mut DomainInterface)) -> Domain {
+    let mut domain = domain;
+    domain.interfaces.iter_mut().for_each(change);
+    domain
+}
+
+#[test]
+fn a_guest_of_nobodys_breaks_rules_on_a_managed_network_alone() {
+    let stranger = || domain(9, "blue", mac(9), None);
+    let spoofs = |severity| breaks(severity, Code::MacSpoofConflict, "hosts/h1", "networks/blue");
+    assert_eq!(broken(&reporting(network("blue"), vec![stranger()])), []);
+    assert_eq!(broken(&reporting(managed("blue"), vec![stranger()])), [spoofs(Severity::Error)]);
+    let stopped = Domain { state: DomainState::ShutOff, ..stranger() };
+    assert_eq!(broken(&reporting(managed("blue"), vec![stopped])), [spoofs(Severity::Warning)]);
+    let past = on_interface(stranger(), |interface| interface.network = None);
+    assert_eq!(
+        broken(&reporting(managed("blue"), vec![past])),
+        [spoofs(Severity::Error), breaks(Severity::Warning, Code::GuestWiredPastLibvirt, "hosts/h1", "networks/blue")]
+    );
+    assert_eq!(broken(&reporting(managed("blue"), vec![domain(9, "red", mac(9), None)])), []);
+}
+
+#[test]
+fn filters_are_judged_by_what_they_stop() {
+    for (filter, stops) in [
+        ("no-mac-spoofing", true),
+        ("clean-traffic", true),
+        ("clean-traffic-gateway", true),
+        ("no-arp-spoofing", false),
+        ("no-other-l2-traffic", false),
+        ("ours", false),
+        ("", false),
+    ] {
+        let found = broken(&reporting(managed("blue"), vec![domain(9, "blue", mac(9), Some(filter))]));
+        assert_eq!(found.is_empty(), stops, "{filter}: {found:?}");
+    }
+}
+
+#[test]
+fn a_vnic_that_is_plugged_with_less_than_its_profile_says_is_told_by_its_name() {
+    let plugged = |filter| vec![domain(1, "blue", mac(1), filter)];
+    let spoofs = breaks(Severity::Error, Code::MacSpoofConflict, VNIC, "networks/blue");
+    assert_eq!(broken(&reporting(managed("blue"), plugged(Some("clean-traffic")))), []);
+    assert_eq!(broken(&reporting(managed("blue"), plugged(None))), [spoofs.clone()]);
+    assert_eq!(broken(&reporting(managed("blue"), plugged(Some("allow-arp")))), [spoofs]);
+    // What its profile allows is told of the profile.
+    let mut open = reporting(managed("blue"), plugged(None));
+    let profile = VnicProfile { filter: NetworkFilter::None, ..profile("blue", "guests") };
+    open.apply(Mutation::Put(Entity::VnicProfile(profile)));
+    assert_eq!(broken(&open), []);
+}
+
+#[test]
+fn a_guest_with_a_vnics_mac_on_its_network_is_a_duplicate() {
+    let shares = |severity| breaks(severity, Code::DuplicateMac, "hosts/h1", VNIC);
+    let other = |network| vec![domain(9, network, mac(1), Some("no-mac-spoofing"))];
+    assert_eq!(broken(&reporting(network("blue"), other("blue"))), [shares(Severity::Error)]);
+    assert_eq!(broken(&reporting(network("blue"), other("red"))), []);
+    let mut unplugged = reporting(network("blue"), other("blue"));
+    unplugged.apply(Mutation::Put(Entity::Vnic(Vnic { plugged: false, ..vnic(1, "blue", "guests") })));
+    assert_eq!(broken(&unplugged), []);
+}
+
+#[test]
+fn a_vnic_with_the_mac_of_a_reported_guest_is_warned_of_where_nothing_is_managed() {
+    let fleet = reporting(network("blue"), vec![domain(9, "blue", mac(2), None)]);
+    let second = Vnic { id: id("eth1"), mac: Some(mac(2)), ..vnic(1, "blue", "guests") };
+    let told = |vnic| put(&fleet, Entity::Vnic(vnic));
+    assert_eq!(told(second.clone()), [warning(Code::DuplicateMac, MAC, &["hosts/h1"])]);
+    assert_eq!(told(Vnic { plugged: false, ..second.clone() }), Vec::<Told>::new());
+    let extra = Vnic { mac: Some(mac(3)), extra_macs: vec![mac(2)], ..second };
+    assert!(told(extra).contains(&warning(Code::DuplicateMac, MAC, &["hosts/h1"])));
+    // The vNIC's own domain, wherever it is found, is no other guest.
+    let mut moving = reporting(network("blue"), vec![domain(1, "blue", mac(1), None)]);
+    moving.observe(host_name("h2"), hosting(&["blue"], vec![domain(1, "blue", mac(1), None)]));
+    moving.apply(Mutation::Delete(trestle_model::fleet::EntityId::Vnic(vnic(1, "blue", "guests").vm, id("eth0"))));
+    assert_eq!(put(&moving, Entity::Vnic(vnic(1, "blue", "guests"))), Vec::<Told>::new());
+}
+
+#[test]
+fn profiles_that_are_mended_mend_no_guest_that_runs() {
+    let mut fleet = reporting(network("blue"), vec![domain(1, "blue", mac(1), None)]);
+    let open = VnicProfile { filter: NetworkFilter::None, ..profile("blue", "guests") };
+    fleet.apply(Mutation::Put(Entity::VnicProfile(open)));
+    let findings =
+        trestle_rules::propose(Mutation::Put(Entity::Network(managed("blue"))), Fix::Profiles, &fleet).findings;
+    let spoofing: Vec<_> = findings.0.iter().filter(|finding| finding.code == Code::MacSpoofConflict).collect();
+    let [finding] = spoofing.as_slice() else { panic!("{findings:?}") };
+    assert_eq!((finding.severity, finding.related.as_slice()), (Severity::Error, [VNIC.to_owned()].as_slice()));
+}
+
+#[test]
+fn a_pool_passes_over_what_guests_have() {
+    let mut fleet = reporting(network("blue"), vec![domain(8, "red", mac(10), None), domain(9, "red", mac(11), None)]);
+    fleet.apply(Mutation::Put(Entity::MacPool(MacPool { ..pool("p", 10, 12) })));
+    let with_pool = trestle_model::fleet::Cluster { mac_pool: Some(id("p")), ..cluster("main") };
+    fleet.apply(Mutation::Put(Entity::Cluster(with_pool)));
+    let wish = Vnic { id: id("eth1"), mac: None, ..vnic(1, "blue", "guests") };
+    let proposal = trestle_rules::propose(Mutation::Put(Entity::Vnic(wish)), Fix::Leave, &fleet);
+    let Some(Mutation::Put(Entity::Vnic(made))) = proposal.mutations.first() else { panic!("{proposal:?}") };
+    assert_eq!(made.pooled_mac, Some(mac(12)));
+}
+
+#[test]
+fn a_network_full_of_guests_names_a_hundred_hosts_at_most_and_tells_how_many_guests_there_are() {
+    let mut fleet = reporting(network("blue"), Vec::new());
+    for number in 0..150 {
+        let domains = vec![domain(1000 + number, "blue", mac(9), None)];
+        fleet.observe(host_name(&format!("x{number}")), hosting(&["blue"], domains));
+    }
+    let change = Mutation::Put(Entity::Network(managed("blue")));
+    let findings = trestle_rules::propose(change, Fix::Leave, &fleet).findings;
+    let finding = findings.0.iter().find(|finding| finding.code == Code::MacSpoofConflict).unwrap();
+    assert_eq!(finding.related.len(), 100);
+    assert!(finding.message.contains(" and 147 more"), "{}", finding.message);
+}
