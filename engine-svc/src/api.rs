@@ -4,6 +4,7 @@
 
 mod filters;
 mod hosts;
+mod plugging;
 mod resources;
 mod standard;
 mod watch;

@@ -4,6 +4,7 @@
 //! what each host is owed, and sends it. The next run is the retry. What a host reports never changes what is desired.
 
 mod owed;
+mod plugged;
 mod wake;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use trestle_telemetry::trace_context::{self, TraceContext, set_parent};
 use uuid::Uuid;
 
 pub use owed::{HostSync, NetworkSync, Sync, owed, sync};
+pub use plugged::{Difference, PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
 pub use wake::Wake;
 
 use crate::session::Board;

@@ -10,6 +10,7 @@ mod host;
 mod mac_pool;
 mod mask;
 mod network;
+mod plugging;
 mod resource;
 mod resource_name;
 mod vm;
@@ -20,6 +21,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use plugging::{build_seen_domain, build_seen_interface};
 pub use resource::{Resource, etag, timestamp};
 pub use resource_name::{parse_name, parse_name_of, parse_parent_of};
 pub use write::{

@@ -23,6 +23,7 @@ mod watch;
 mod tests;
 
 pub use capabilities::{build_capabilities, parse_capabilities};
+pub(crate) use capabilities::{build_interface, build_state};
 pub use network::{build_network, parse_network};
 pub use read_mask::ReadMask;
 pub use request::{SetupContext, build_setup, parse_setup, parse_transaction};

@@ -13,7 +13,7 @@ use trestle_store::Store;
 
 use super::standard::standard_service;
 use super::watch::{self, HostEvents};
-use super::{Api, Collection};
+use super::{Api, Collection, plugging};
 use crate::reconcile::{self, Sync};
 use crate::session::Board;
 
@@ -52,6 +52,14 @@ standard_service! {
             Ok(Response::new(events))
 
     }
+
+        async fn list_unmanaged_interfaces(
+            &self,
+            request: Request<wire::ListUnmanagedInterfacesRequest>,
+        ) -> Result<Response<wire::ListUnmanagedInterfacesResponse>, Status> {
+            super::require_user(&request)?;
+            Ok(Response::new(plugging::list_unmanaged(&self.0.store, request.get_ref())?))
+        }
 }
 }
 
@@ -67,7 +75,7 @@ pub(super) enum Shown {
 /// Tells what is observed of a host, and whether it is what is wanted.
 pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown) -> wire::HostStatus {
     let now = board.host(host);
-    let (sync, reported_ms, capabilities) = store.read(|fleet| {
+    let (sync, reported_ms, capabilities, guests) = store.read(|fleet| {
         let record = fleet.observed(host);
         let reported = record.and_then(|record| record.capabilities.as_ref());
         let sync = reconcile::sync(&fleet.desired_networks(host), reported, &now);
@@ -75,7 +83,7 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown
             Shown::Whole => reported.map(host_wire::build_capabilities),
             Shown::WithoutCapabilities => None,
         };
-        (sync, record.map_or(0, |record| record.reported_ms), capabilities)
+        (sync, record.map_or(0, |record| record.reported_ms), capabilities, plugging::guests_of(fleet, host))
     });
     let connection = if now.connected { wire::Connection::Connected } else { wire::Connection::Disconnected };
     let last_seen_ms = now.last_seen_ms.max(reported_ms);
@@ -92,6 +100,9 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown
         capabilities,
         last_result: now.last.as_ref().and_then(|last| last.result.clone()),
         refusal: now.last.as_ref().map(|last| finding_wire::build_all(&last.refusal.0)).unwrap_or_default(),
+        unmanaged_interface_count: guests.unmanaged,
+        violations: guests.violations,
+        violation_count: guests.violation_count,
     }
 }
 

@@ -134,6 +134,11 @@ impl Board {
         self.lock().get(host).map(|entry| entry.now.clone()).unwrap_or_default()
     }
 
+    /// Tells whether `host` has a session in which it has reported since its last command.
+    pub fn is_heard(&self, host: &HostName) -> bool {
+        self.lock().get(host).is_some_and(|entry| entry.now.connected && entry.now.reported)
+    }
+
     /// Returns the hosts that have a session, ordered.
     pub fn connected(&self) -> Vec<HostName> {
         self.lock().iter().filter(|(_, entry)| entry.now.connected).map(|(host, _)| host.clone()).collect()

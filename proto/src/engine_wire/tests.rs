@@ -182,7 +182,7 @@ fn macs_are_those_of_single_stations() {
 
 #[test]
 fn an_address_that_a_client_says_a_pool_gave_is_not_taken() {
-    let status = Some(wire::VnicStatus { mac: "52:54:00:00:00:01".to_owned() });
+    let status = Some(wire::VnicStatus { mac: "52:54:00:00:00:01".to_owned(), ..Default::default() });
     let given = wire::Vnic { status, ..Default::default() };
     let read = parse_new(Some(&given), "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f", "eth0").unwrap();
     assert_eq!(read.address(), None);

@@ -9,7 +9,7 @@ use crate::engine::v1 as wire;
 use crate::form::Form;
 
 impl Resource for wire::Vm {
-    shape!(Vm, "vm", "vms/{vm}", VmId, vm => (vm), build_spec);
+    shape!(Vm, "vm", "vms/{vm}", VmId, vm => (vm), build_spec, status: build_status);
 
     fn parts(vm: &Vm) -> (VmId, &Meta) {
         (vm.id, &vm.meta)
@@ -40,6 +40,11 @@ impl Resource for wire::Vm {
             bypasses_filters: spec.bypasses_filters,
         })
     }
+}
+
+/// What is observed of a VM, it does not know itself.
+const fn build_status(_: &Vm) -> Option<wire::VmStatus> {
+    None
 }
 
 fn build_spec(vm: &Vm) -> wire::VmSpec {

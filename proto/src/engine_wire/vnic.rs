@@ -86,7 +86,8 @@ fn read_extra_macs(form: &mut Form, own: Option<MacAddr>, given: &[String]) -> V
 }
 
 fn build_status(vnic: &Vnic) -> Option<wire::VnicStatus> {
-    Some(wire::VnicStatus { mac: vnic.address().map(|mac| mac.to_string()).unwrap_or_default() })
+    let mac = vnic.address().map(|mac| mac.to_string()).unwrap_or_default();
+    Some(wire::VnicStatus { mac, ..Default::default() })
 }
 
 fn build_spec(vnic: &Vnic) -> wire::VnicSpec {

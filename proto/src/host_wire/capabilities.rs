@@ -24,3 +24,4 @@ pub(super) use build::{
     build_vlan_device,
 };
 pub(super) use domains::build_domain;
+pub(crate) use domains::{build_interface, build_state};

@@ -7,7 +7,9 @@ use trestle_model::VmId;
 use trestle_model::fleet::{Fleet, Vm as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::vm_service_server::VmService;
+use trestle_proto::engine_wire::{Resource as _, parse_name_of};
 
+use crate::api::plugging;
 use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
@@ -18,6 +20,13 @@ pub struct Vms(pub Api);
 impl Collection for wire::Vm {
     fn map(fleet: &Fleet) -> &BTreeMap<VmId, Entity> {
         fleet.vms()
+    }
+
+    fn fill(mut self, api: &Api) -> Self {
+        if let Ok(vm) = parse_name_of::<Self>(self.name(), "name") {
+            self.status = Some(plugging::vm_status(api, vm));
+        }
+        self
     }
 }
 

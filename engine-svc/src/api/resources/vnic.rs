@@ -6,7 +6,9 @@ use tonic::{Request, Response, Status};
 use trestle_model::fleet::{EntityId, Fleet, Vnic as Entity, VnicId};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::vnic_service_server::VnicService;
+use trestle_proto::engine_wire::{Resource as _, parse_name_of};
 
+use crate::api::plugging;
 use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
 
@@ -17,6 +19,14 @@ pub struct Vnics(pub Api);
 impl Collection for wire::Vnic {
     fn map(fleet: &Fleet) -> &BTreeMap<VnicId, Entity> {
         fleet.vnics()
+    }
+
+    fn fill(mut self, api: &Api) -> Self {
+        if let Ok(vnic) = parse_name_of::<Self>(self.name(), "name") {
+            let mac = self.status.take().unwrap_or_default().mac;
+            self.status = Some(wire::VnicStatus { mac, ..plugging::vnic_status(api, &vnic) });
+        }
+        self
     }
 
     fn below<'a>(fleet: &'a Fleet, parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {

@@ -16,22 +16,27 @@ const INTERFACE_LIMIT: usize = 16 * 1024;
 
 /// Builds a domain.
 pub(crate) fn build_domain(domain: &Domain) -> wire::Domain {
-    let state = match domain.state {
-        DomainState::Running => wire::DomainState::Running,
-        DomainState::Paused => wire::DomainState::Paused,
-        DomainState::ShutOff => wire::DomainState::ShutOff,
-        DomainState::Other => wire::DomainState::Other,
-    };
     wire::Domain {
         name: domain.name.clone(),
         uuid: domain.uuid.to_string(),
-        state: state.into(),
+        state: build_state(domain.state).into(),
         transient: domain.persistence == DomainPersistence::Transient,
         interfaces: domain.interfaces.iter().map(build_interface).collect(),
     }
 }
 
-fn build_interface(interface: &DomainInterface) -> wire::DomainInterface {
+/// Builds what a domain does.
+pub(crate) const fn build_state(state: DomainState) -> wire::DomainState {
+    match state {
+        DomainState::Running => wire::DomainState::Running,
+        DomainState::Paused => wire::DomainState::Paused,
+        DomainState::ShutOff => wire::DomainState::ShutOff,
+        DomainState::Other => wire::DomainState::Other,
+    }
+}
+
+/// Builds an interface of a domain.
+pub(crate) fn build_interface(interface: &DomainInterface) -> wire::DomainInterface {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let parameter =
         |(name, value): &(String, String)| wire::FilterParameter { name: name.clone(), value: value.clone() };

@@ -1,0 +1,262 @@
+//! Whether guests are what is wanted of them: pure comparisons of VMs and vNICs with what hosts report of domains.
+
+use trestle_model::fleet::{EntityId, Fleet, NetworkFilter, Sighting, Vm, Vnic, VnicModel, VnicProfile};
+use trestle_model::{Domain, DomainState, HostName, VmId};
+use trestle_rules::stops_mac_spoofing;
+
+/// Whether what is seen of a guest is what is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlugSync {
+    /// It is; also where nothing is wanted, and nothing is there.
+    InSync,
+    /// What is wanted is not there.
+    Absent,
+    /// It is there, and not as wanted; or it is not wanted.
+    Different,
+    /// The host is silent, or does not tell of its domains.
+    Unknown,
+}
+
+/// One thing in which what is seen is not what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about.
+    pub field: &'static str,
+    /// What is wanted; empty for nothing.
+    pub expected: String,
+    /// What is seen; empty for nothing.
+    pub actual: String,
+}
+
+/// A vNIC beside what is seen of it.
+#[derive(Debug, Clone)]
+pub struct VnicSync<'a> {
+    /// Whether it is as wanted.
+    pub sync: PlugSync,
+    /// What differs; empty unless something does.
+    pub differences: Vec<Difference>,
+    /// The interface that it is, where one is seen; of a silent host, as it last reported it.
+    pub seen: Option<Sighting<'a>>,
+}
+
+/// A VM beside what is seen of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmSync {
+    /// Whether it is where it is to be.
+    pub sync: PlugSync,
+    /// What differs; empty unless something does.
+    pub differences: Vec<Difference>,
+}
+
+/// Compares a VM with its domains. `is_heard` tells whether a host is connected, and what it last reported holds.
+pub fn vm_sync(fleet: &Fleet, vm: &Vm, is_heard: &dyn Fn(&HostName) -> bool) -> VmSync {
+    let (sync, differences) = match whereabouts(fleet, vm, is_heard) {
+        Whereabouts::At(host, domain) => {
+            let known = known(fleet, vm.id, is_heard).into_iter();
+            let others = known.filter(|(other, domain)| *other != host && domain.state.is_live());
+            let places = [(host, domain)].into_iter().chain(others);
+            let differences: Vec<_> = places.filter_map(|(host, domain)| misplaced(vm, host, domain)).collect();
+            (if differences.is_empty() { PlugSync::InSync } else { PlugSync::Different }, differences)
+        }
+        Whereabouts::Missing(_) => (PlugSync::Absent, Vec::new()),
+        Whereabouts::Silent(_) => (PlugSync::Unknown, Vec::new()),
+        Whereabouts::Unwanted => (PlugSync::InSync, Vec::new()),
+    };
+    VmSync { sync, differences }
+}
+
+/// Compares a vNIC with the interface that has its MAC in its VM's domain.
+pub fn vnic_sync<'a>(fleet: &'a Fleet, vnic: &Vnic, is_heard: &dyn Fn(&HostName) -> bool) -> VnicSync<'a> {
+    let Some(vm) = fleet.vms().get(&vnic.vm) else {
+        return VnicSync { sync: PlugSync::Unknown, differences: Vec::new(), seen: None };
+    };
+    let place = whereabouts(fleet, vm, is_heard);
+    let (at, seen) = match place {
+        Whereabouts::At(host, domain) | Whereabouts::Missing(Some((host, domain))) => {
+            (Some(domain), Some((host, domain)))
+        }
+        Whereabouts::Silent(last) => (None, last),
+        Whereabouts::Missing(None) | Whereabouts::Unwanted => (None, None),
+    };
+    let seen = seen.and_then(|(host, domain)| {
+        let interface = domain.interfaces.iter().find(|interface| Some(interface.mac) == vnic.address())?;
+        Some(fleet.sighting(host, domain, interface))
+    });
+    let differences = match (place, seen.as_ref().zip(at)) {
+        (Whereabouts::At(..), Some((sighting, domain))) => differences(fleet, vnic, vm, sighting, domain),
+        (
+            Whereabouts::At(..) | Whereabouts::Missing(_) | Whereabouts::Silent(_) | Whereabouts::Unwanted,
+            Some(_) | None,
+        ) => Vec::new(),
+    };
+    let sync = match place {
+        Whereabouts::Silent(_) => PlugSync::Unknown,
+        Whereabouts::At(..) if seen.is_none() && vnic.plugged => PlugSync::Absent,
+        Whereabouts::Missing(_) if vnic.plugged => PlugSync::Absent,
+        Whereabouts::At(..) if !differences.is_empty() => PlugSync::Different,
+        Whereabouts::At(..) | Whereabouts::Missing(_) | Whereabouts::Unwanted => PlugSync::InSync,
+    };
+    VnicSync { sync, differences, seen }
+}
+
+/// Where a VM is, as far as hosts tell.
+#[derive(Clone, Copy)]
+enum Whereabouts<'a> {
+    /// There: where it runs, first of all where it is to; else where it is defined and is to run, or where it is defined and
+    /// is not to run.
+    At(&'a HostName, &'a Domain),
+    /// Not where it is to run, and it runs nowhere; it may be defined somewhere.
+    Missing(Option<(&'a HostName, &'a Domain)>),
+    /// Nobody can say: the host is silent, and this is what it last reported.
+    Silent(Option<(&'a HostName, &'a Domain)>),
+    /// Nowhere, and it is to run nowhere.
+    Unwanted,
+}
+
+fn whereabouts<'a>(fleet: &'a Fleet, vm: &Vm, is_heard: &dyn Fn(&HostName) -> bool) -> Whereabouts<'a> {
+    let known = known(fleet, vm.id, is_heard);
+    let is_wanted_at = |(host, _): &&(&HostName, &Domain)| vm.host.as_ref() == Some(*host);
+    let is_live = |(_, domain): &&(&HostName, &Domain)| domain.state.is_live();
+    let running = known.iter().filter(is_live).find(is_wanted_at).or_else(|| known.iter().find(is_live));
+    if let Some((host, domain)) = running.or_else(|| known.iter().find(is_wanted_at)) {
+        return Whereabouts::At(host, domain);
+    }
+    let defined = known.first().copied();
+    match &vm.host {
+        Some(host) if is_told_by(fleet, host, is_heard) => Whereabouts::Missing(defined),
+        Some(host) => Whereabouts::Silent(fleet.domains_of(vm.id).find(|(other, _)| *other == host).or(defined)),
+        None => match (defined, fleet.domains_of(vm.id).next()) {
+            (Some((host, domain)), _) => Whereabouts::At(host, domain),
+            (None, Some(last)) => Whereabouts::Silent(Some(last)),
+            (None, None) => Whereabouts::Unwanted,
+        },
+    }
+}
+
+/// Returns the VM's domains on hosts that can say where they are now.
+fn known<'a>(fleet: &'a Fleet, vm: VmId, is_heard: &dyn Fn(&HostName) -> bool) -> Vec<(&'a HostName, &'a Domain)> {
+    fleet.domains_of(vm).filter(|(host, _)| is_told_by(fleet, host, is_heard)).collect()
+}
+
+/// Tells whether `host` tells of its domains: it is heard, reaches libvirt, and does not have guests in ports alone, as an agent
+/// that knows no domains.
+fn is_told_by(fleet: &Fleet, host: &HostName, is_heard: &dyn Fn(&HostName) -> bool) -> bool {
+    let Some(reported) = fleet.observed(host).and_then(|record| record.capabilities.as_ref()) else { return false };
+    let ports = || reported.networks.iter().flat_map(|network| &network.ports);
+    let is_silent = reported.domains.is_empty() && ports().any(|port| port.guest.is_some());
+    is_heard(host) && reported.libvirt.connected && !is_silent
+}
+
+/// Says how a domain is not where, or what, the VM is to be.
+fn misplaced(vm: &Vm, host: &HostName, domain: &Domain) -> Option<Difference> {
+    let name = |host: &HostName| EntityId::Host(host.clone()).to_string();
+    match (&vm.host, domain.state) {
+        (Some(wanted), _) if wanted != host => {
+            Some(Difference { field: "host", expected: name(wanted), actual: name(host) })
+        }
+        (Some(_), DomainState::Running | DomainState::Paused) | (None, DomainState::ShutOff) => None,
+        (Some(_), state @ (DomainState::ShutOff | DomainState::Other)) => {
+            Some(Difference { field: "state", expected: "running".to_owned(), actual: state_text(state).to_owned() })
+        }
+        (None, DomainState::Running | DomainState::Paused | DomainState::Other) => {
+            Some(Difference { field: "host", expected: String::new(), actual: name(host) })
+        }
+    }
+}
+
+/// Compares a vNIC with the interface that it is.
+fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighting<'_>, domain: &Domain) -> Vec<Difference> {
+    let interface = sighting.interface;
+    let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
+    let mut found = Vec::new();
+    let mut compare = |field: &'static str, expected: String, actual: String| {
+        if expected != actual {
+            found.push(Difference { field, expected, actual });
+        }
+    };
+    if !vnic.plugged {
+        compare("plugged", yes(false), yes(true));
+        return found;
+    }
+    let count = domain.interfaces.iter().filter(|other| other.mac == interface.mac).count();
+    compare("number", "1".to_owned(), count.to_string());
+    compare("link", link(vnic.linked), link(interface.linked));
+    if profile.is_some_and(VnicProfile::is_passthrough) {
+        if interface.bridge.is_some() {
+            compare("attachment", "hostdev".to_owned(), interface.attachment.clone());
+        }
+        return found;
+    }
+    let network = profile.map(|profile| EntityId::Network(profile.network.clone()).to_string());
+    compare("network", network.unwrap_or_default(), wiring(sighting));
+    if let Some(profile) = profile
+        && !vnic.bypasses_filter
+        && !vm.bypasses_filters
+        && let Some((expected, actual)) = filters(profile, sighting)
+    {
+        compare("filter", expected, actual);
+    }
+    if let Some(actual) = &interface.model {
+        compare("model", model(vnic.model).to_owned(), actual.clone());
+    }
+    let network = profile.and_then(|profile| fleet.networks().get(&profile.network));
+    if let (Some(network), Some(actual)) = (network, interface.mtu) {
+        compare("mtu", network.mtu.to_string(), actual.to_string());
+    }
+    found
+}
+
+/// The filters that differ: that of the profile, and that in front of the interface. Trestle's default is any that stops
+/// spoofing.
+fn filters(profile: &VnicProfile, sighting: &Sighting<'_>) -> Option<(String, String)> {
+    let actual = sighting.interface.filter.as_ref().map(|filter| filter.name.clone());
+    let (expected, is_so) = match &profile.filter {
+        NetworkFilter::Default => {
+            let stops = |name: &String| stops_mac_spoofing(&NetworkFilter::Named(name.clone()));
+            ("no-mac-spoofing".to_owned(), actual.as_ref().is_some_and(stops))
+        }
+        NetworkFilter::None => (String::new(), actual.is_none()),
+        NetworkFilter::Named(name) => (name.clone(), actual.as_ref() == Some(name)),
+    };
+    (!is_so).then(|| (expected, actual.unwrap_or_default()))
+}
+
+/// Says what an interface is wired to.
+fn wiring(sighting: &Sighting<'_>) -> String {
+    let interface = sighting.interface;
+    match (sighting.network, &interface.bridge, &interface.network) {
+        (Some(network), ..) => EntityId::Network(network.clone()).to_string(),
+        (None, Some(bridge), _) => format!("bridge {bridge}"),
+        (None, None, Some(network)) => format!("libvirt network {network}"),
+        (None, None, None) => interface.attachment.clone(),
+    }
+}
+
+const fn model(model: VnicModel) -> &'static str {
+    match model {
+        VnicModel::Virtio => "virtio",
+        VnicModel::E1000e => "e1000e",
+        VnicModel::E1000 => "e1000",
+        VnicModel::Rtl8139 => "rtl8139",
+    }
+}
+
+const fn state_text(state: DomainState) -> &'static str {
+    match state {
+        DomainState::Running => "running",
+        DomainState::Paused => "paused",
+        DomainState::ShutOff => "shut off",
+        DomainState::Other => "other",
+    }
+}
+
+fn link(is_up: bool) -> String {
+    if is_up { "up".to_owned() } else { "down".to_owned() }
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes".to_owned() } else { "no".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
