@@ -11,3 +11,8 @@ pub mod session;
 
 mod clock;
 mod write;
+
+#[cfg(test)]
+#[path = "../rules/tests/rules/fixture.rs"]
+#[expect(dead_code, reason = "the rules' own tests use the rest of it")]
+mod fixture;

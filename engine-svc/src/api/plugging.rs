@@ -113,9 +113,9 @@ pub(super) fn list_unmanaged(
             (None, Some(after)) => Box::new(fleet.hosts().range(after.host.clone()..).map(|(host, _)| host)),
             (None, None) => Box::new(fleet.hosts().keys()),
         };
-        let rest = hosts.flat_map(|host| places(fleet, host)).filter(|(place, sighting)| {
-            after.as_ref().is_none_or(|after| place > after) && fleet.vnic_of(sighting).is_none()
-        });
+        let rest = hosts
+            .flat_map(|host| places(fleet, host, after.as_ref()))
+            .filter(|(_, sighting)| fleet.vnic_of(sighting).is_none());
         let (found, mut next_page_token) = page.cut(&query, rest, |(place, _)| place.write());
         let (mut unmanaged_interfaces, mut bytes, mut last) = (Vec::new(), 0, None);
         for (place, sighting) in found {
@@ -153,11 +153,21 @@ impl Place {
     }
 }
 
-/// Returns the interfaces of a host with their places, in order.
-fn places<'a>(fleet: &'a Fleet, host: &'a HostName) -> impl Iterator<Item = (Place, Sighting<'a>)> {
-    let domains = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
-    domains.into_iter().flat_map(|reported| &reported.domains).flat_map(move |domain| {
-        domain.interfaces.iter().enumerate().map(move |(position, interface)| {
+/// Returns the interfaces of a host beyond `after` with their places, in order.
+fn places<'a>(
+    fleet: &'a Fleet,
+    host: &'a HostName,
+    after: Option<&Place>,
+) -> impl Iterator<Item = (Place, Sighting<'a>)> + use<'a> {
+    let (last_domain, next) = match after.filter(|after| after.host == *host) {
+        Some(after) => (after.domain.clone(), after.position.saturating_add(1)),
+        None => (String::new(), 0),
+    };
+    let domains = fleet.domains_on(host);
+    let start = domains.partition_point(|domain| domain.name < last_domain);
+    domains.iter().skip(start).flat_map(move |domain| {
+        let skipped = if domain.name == last_domain { next } else { 0 };
+        domain.interfaces.iter().enumerate().skip(skipped).map(move |(position, interface)| {
             let place = Place { host: host.clone(), domain: domain.name.clone(), position };
             (place, fleet.sighting(host, domain, interface))
         })

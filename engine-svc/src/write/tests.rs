@@ -7,10 +7,8 @@ use trestle_store::{Decision, Store, Write};
 use uuid::Uuid;
 
 use super::{Wish, Writer};
+use crate::fixture;
 
-#[path = "../../rules/tests/rules/fixture.rs"]
-#[expect(dead_code, reason = "the rules' own tests use the rest of it")]
-mod fixture;
 #[path = "../../rules/tests/rules/table.rs"]
 mod table;
 

@@ -557,7 +557,8 @@ fn domains_that_no_libvirt_has_are_refused_with_their_paths() {
     };
     let one = "0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
     let violations_of = |domains: Vec<wire::Domain>| {
-        violations(parse_capabilities(&wire::Capabilities { domains, ..wire::Capabilities::default() }))
+        let refused = parse_capabilities(&wire::Capabilities { domains, ..wire::Capabilities::default() }).unwrap_err();
+        refused.0.iter().map(|finding| format!("{} {}", finding.code, finding.field)).collect::<Vec<_>>()
     };
     let long = wire::DomainInterface { alias: "a".repeat(20_000), ..interface.clone() };
     let bad = wire::DomainInterface { mac: "52:54:00".to_owned(), ..interface.clone() };

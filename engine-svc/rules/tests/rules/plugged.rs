@@ -81,10 +81,10 @@ fn filters_are_judged_by_what_they_stop() {
 #[test]
 fn a_vnic_that_is_plugged_with_less_than_its_profile_says_is_told_by_its_name() {
     let plugged = |filter| vec![domain(1, "blue", mac(1), filter)];
-    let spoofs = breaks(Severity::Error, Code::MacSpoofConflict, VNIC, "networks/blue");
+    let spoofs = [breaks(Severity::Error, Code::MacSpoofConflict, VNIC, "networks/blue")];
     assert_eq!(broken(&reporting(managed("blue"), plugged(Some("clean-traffic")))), []);
-    assert_eq!(broken(&reporting(managed("blue"), plugged(None))), [spoofs.clone()]);
-    assert_eq!(broken(&reporting(managed("blue"), plugged(Some("allow-arp")))), [spoofs]);
+    assert_eq!(broken(&reporting(managed("blue"), plugged(None))), spoofs);
+    assert_eq!(broken(&reporting(managed("blue"), plugged(Some("allow-arp")))), spoofs);
     // What its profile allows is told of the profile.
     let mut open = reporting(managed("blue"), plugged(None));
     let profile = VnicProfile { filter: NetworkFilter::None, ..profile("blue", "guests") };

@@ -3,14 +3,16 @@ use trestle_model::{DomainInterface, GuestPort, MacTableManager, Mtu, PortFlags,
 
 use super::*;
 
-#[path = "../../../rules/tests/rules/fixture.rs"]
-#[expect(dead_code, reason = "the rules' own tests use the rest of it")]
-mod fixture;
-
-use fixture::{
+use crate::fixture::{
     attachment, cluster, cluster_network, device, domain, fleet, host, host_name, hosting, mac, network, profile, vm,
     vnic,
 };
+
+type Change = fn(&mut DomainInterface);
+
+/// What it is, where the VM is to run, the domains of each host; what is told of the VM, and of its vNIC, and where it is seen.
+type Case<'a> =
+    (&'a str, Option<&'a str>, Vec<Domain>, Vec<Domain>, (PlugSync, &'a [&'a str]), (PlugSync, Option<&'a str>));
 
 /// VM 1 with a vNIC on `blue`, which is to run on `on`; the hosts `h1` and `h2` report these domains.
 fn world(on: Option<&str>, first: Vec<Domain>, second: Vec<Domain>) -> Fleet {
@@ -74,67 +76,23 @@ fn a_vm_is_compared_with_where_its_domain_is() {
     let paused = || vec![guest(DomainState::Paused)];
     let crashed = || vec![guest(DomainState::Other)];
     let none = Vec::<Domain>::new;
-    let cases: [(&str, Option<&str>, Vec<Domain>, Vec<Domain>, PlugSync, &[&str], PlugSync, Option<&str>); 13] = [
-        ("runs where it is to", Some("h1"), running(), none(), InSync, &[], InSync, Some("h1")),
-        ("is paused there", Some("h1"), paused(), none(), InSync, &[], InSync, Some("h1")),
-        (
-            "is stopped there",
-            Some("h1"),
-            defined(),
-            none(),
-            Different,
-            &["state: running is shut off"],
-            InSync,
-            Some("h1"),
-        ),
-        (
-            "has crashed there",
-            Some("h1"),
-            crashed(),
-            none(),
-            Different,
-            &["state: running is other"],
-            InSync,
-            Some("h1"),
-        ),
-        ("is not seen", Some("h1"), none(), none(), Absent, &[], Absent, None),
-        ("is defined elsewhere", Some("h1"), none(), defined(), Absent, &[], Absent, Some("h2")),
-        (
-            "runs elsewhere",
-            Some("h1"),
-            none(),
-            running(),
-            Different,
-            &["host: hosts/h1 is hosts/h2"],
-            InSync,
-            Some("h2"),
-        ),
-        (
-            "runs elsewhere, left behind here",
-            Some("h1"),
-            defined(),
-            running(),
-            Different,
-            &["host: hosts/h1 is hosts/h2"],
-            InSync,
-            Some("h2"),
-        ),
-        (
-            "runs twice",
-            Some("h1"),
-            running(),
-            running(),
-            Different,
-            &["host: hosts/h1 is hosts/h2"],
-            InSync,
-            Some("h1"),
-        ),
-        ("left behind elsewhere", Some("h1"), running(), defined(), InSync, &[], InSync, Some("h1")),
-        ("is nowhere, and is to be nowhere", None, none(), none(), InSync, &[], InSync, None),
-        ("is defined, and does not run", None, none(), defined(), InSync, &[], InSync, Some("h2")),
-        ("runs, and is not to", None, running(), none(), Different, &["host:  is hosts/h1"], InSync, Some("h1")),
+    let (here, runs_there) = (Some("h1"), ["host: hosts/h1 is hosts/h2"].as_slice());
+    let cases: [Case<'_>; 13] = [
+        ("runs where it is to", here, running(), none(), (InSync, &[]), (InSync, here)),
+        ("is paused there", here, paused(), none(), (InSync, &[]), (InSync, here)),
+        ("is stopped there", here, defined(), none(), (Different, &["state: running is shut off"]), (InSync, here)),
+        ("has crashed there", here, crashed(), none(), (Different, &["state: running is other"]), (InSync, here)),
+        ("is not seen", here, none(), none(), (Absent, &[]), (Absent, None)),
+        ("is defined elsewhere", here, none(), defined(), (Absent, &[]), (Absent, Some("h2"))),
+        ("runs elsewhere", here, none(), running(), (Different, runs_there), (InSync, Some("h2"))),
+        ("was left behind here", here, defined(), running(), (Different, runs_there), (InSync, Some("h2"))),
+        ("runs twice", here, running(), running(), (Different, runs_there), (InSync, here)),
+        ("was left behind elsewhere", here, running(), defined(), (InSync, &[]), (InSync, here)),
+        ("is nowhere, and is to be nowhere", None, none(), none(), (InSync, &[]), (InSync, None)),
+        ("is defined, and does not run", None, none(), defined(), (InSync, &[]), (InSync, Some("h2"))),
+        ("runs, and is not to", None, running(), none(), (Different, &["host:  is hosts/h1"]), (InSync, here)),
     ];
-    for (case, on, first, second, sync, differences, vnic, seen) in cases {
+    for (case, on, first, second, (sync, differences), (vnic, seen)) in cases {
         let fleet = world(on, first, second);
         let (told_sync, told) = vm_told(&fleet, HEARD);
         assert_eq!((told_sync, told), (sync, differences.iter().map(ToString::to_string).collect()), "{case}");
@@ -203,7 +161,7 @@ fn different(lines: &[&str]) -> (PlugSync, Vec<String>) {
 #[test]
 fn each_attribute_of_an_interface_is_compared() {
     let same = |_: &mut Vnic| {};
-    let cases: [(&str, fn(&mut DomainInterface)); 9] = [
+    let cases: [(&str, Change); 9] = [
         ("link: up is down", |it| it.linked = false),
         ("network: networks/blue is networks/red", |it| it.bridge = Some("red".to_owned())),
         ("network: networks/blue is bridge br0", |it| it.bridge = Some("br0".to_owned())),
@@ -221,7 +179,7 @@ fn each_attribute_of_an_interface_is_compared() {
     for (line, change) in cases {
         assert_eq!(differs(change, same), different(&[line]));
     }
-    let harmless: [fn(&mut DomainInterface); 5] = [
+    let harmless: [Change; 5] = [
         |it| it.mtu = Some(1500),
         |it| it.model = None,
         |it| it.filter.as_mut().unwrap().name = "clean-traffic".to_owned(),

@@ -55,10 +55,14 @@ impl Fleet {
         places.filter_map(move |(host, name)| Some((host, self.find(host, name, vm)?)))
     }
 
+    /// Returns the domains that `host` reported, ordered by name.
+    pub fn domains_on(&self, host: &HostName) -> &[Domain] {
+        self.observed.get(host).map_or(&[], HostRecord::domains)
+    }
+
     /// Returns the interfaces that `host` reported, ordered by domain and as its XML has them.
     pub fn interfaces_of<'a>(&'a self, host: &'a HostName) -> impl Iterator<Item = Sighting<'a>> {
-        let domains = self.observed.get(host).and_then(|record| record.capabilities.as_ref());
-        domains.into_iter().flat_map(|reported| &reported.domains).flat_map(move |domain| self.interfaces(host, domain))
+        self.domains_on(host).iter().flat_map(move |domain| self.interfaces(host, domain))
     }
 
     /// Returns the reported interfaces that have `mac`, ordered by host and domain.
@@ -105,7 +109,7 @@ impl Fleet {
     }
 
     fn find(&self, host: &HostName, name: &str, id: VmId) -> Option<&Domain> {
-        let domains = &self.observed.get(host)?.capabilities.as_ref()?.domains;
+        let domains = self.domains_on(host);
         let place = domains.binary_search_by(|domain| (domain.name.as_str(), domain.uuid).cmp(&(name, id.0)));
         domains.get(place.ok()?)
     }
