@@ -80,7 +80,7 @@ async fn networks_on_cables_are_measured() -> Result<()> {
 #[tokio::test]
 async fn managed_mac_tables_are_measured_beside_unmanaged_ones() -> Result<()> {
     let Some(lab) = Lab::enter("benchmark of MAC tables").await? else { return Ok(()) };
-    let machine = lab.vm("bench").nic(Nic::user()).nic(Nic::Wire).start().await?;
+    let machine = lab.vm("bench").processors(2).nic(Nic::user()).nic(Nic::Wire).start().await?;
     let (effort, limit) = match std::env::var("TRESTLE_BENCH_PORTS") {
         Ok(ports) => (format!("--ports {ports}"), Duration::from_secs(900)),
         Err(_) => ("--ports 10 --phase 0.1 --rest 1".to_owned(), LIMIT),

@@ -33,8 +33,11 @@ const TIMERS: [&str; 14] = [
 const UNORDERED: &str = "ip -d -j -6 route show table all";
 
 /// The commands whose answers make a picture.
-pub const QUESTIONS: [&str; 5] =
+const QUESTIONS: [&str; 5] =
     ["ip -d -j link", "ip -d -j address", "ip -d -j -4 route show table all", UNORDERED, "bridge -d -j link"];
+
+/// What is written between two answers.
+const BETWEEN: &str = "@@";
 
 /// Links, addresses, routes and bridge ports of a host at one moment: a line for each thing that was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,30 +49,34 @@ impl Picture {
     /// *Errors*: the machine does not settle or does not answer.
     pub async fn taken(machine: &Vm) -> Result<Self> {
         machine.wait_until("[ -z \"$(ip -6 address show tentative)\" ]", SETTLE_LIMIT).await?;
-        let script = QUESTIONS.map(|question| format!("{question}; echo")).join("; echo @@; ");
-        let text = machine.run(&script).await?;
-        let answers: Vec<String> = text.split("@@").map(|part| part.trim().to_owned()).collect();
-        Self::of(&answers).with_context(|| text)
+        Self::of(&machine.run(&Self::script()).await?)
     }
 
-    /// Puts together the answers to the questions, one JSON text each.
-    pub fn of(answers: &[String]) -> Result<Self> {
-        Self::drawn(answers, |_| {})
+    /// The script whose output makes a picture.
+    pub fn script() -> String {
+        QUESTIONS.join(&format!("; echo {BETWEEN}; "))
+    }
+
+    /// Makes one of what the script has said.
+    pub fn of(told: &str) -> Result<Self> {
+        Self::drawn(told, |_| {})
     }
 
     /// The same without what a device has anew that was taken away and came back: its number, its place in lists, and the
     /// port that a bond uses.
-    pub fn anew(answers: &[String]) -> Result<Self> {
-        Self::drawn(answers, |value| {
+    pub fn anew(told: &str) -> Result<Self> {
+        Self::drawn(told, |value| {
             leave_out_choice(value);
             leave_out_numbers(value);
         })
     }
 
-    fn drawn(answers: &[String], leave_out_more: impl Fn(&mut Value)) -> Result<Self> {
+    fn drawn(told: &str, leave_out_more: impl Fn(&mut Value)) -> Result<Self> {
         let mut lines = Vec::new();
+        let answers: Vec<&str> = told.split(BETWEEN).collect();
+        ensure!(answers.len() == QUESTIONS.len(), "not {} answers: {told}", QUESTIONS.len());
         for (question, answer) in QUESTIONS.iter().zip(answers) {
-            let mut value = serde_json::from_str(answer)?;
+            let mut value = serde_json::from_str(answer).with_context(|| format!("{question}: {answer}"))?;
             leave_out_timers(&mut value);
             leave_out_more(&mut value);
             if let (UNORDERED, Value::Array(routes)) = (*question, &mut value) {
@@ -170,7 +177,7 @@ mod tests {
     use super::*;
 
     fn picture(link: &str) -> Picture {
-        Picture::of(&[link, "[]", "[]", "[]", "[]"].map(str::to_owned)).unwrap()
+        Picture::of(&[link, "[]", "[]", "[]", "[]"].join(BETWEEN)).unwrap()
     }
 
     #[test]
@@ -185,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_route_is_one_line_and_an_order_counts() {
-        let routes = |routes: &str| Picture::of(&["[]", "[]", routes, "[]", "[]"].map(str::to_owned)).unwrap();
+        let routes = |routes: &str| Picture::of(&["[]", "[]", routes, "[]", "[]"].join(BETWEEN)).unwrap();
         let (one, other) = (r#"{"dst":"default"}"#, r#"{"dst":"192.0.2.0/24"}"#);
         let error = routes(&format!("[{one}]")).same_as(&routes(&format!("[{one},{other}]"))).unwrap_err().to_string();
         assert_eq!(error, format!("the host differs:\n- ip -d -j -4 route show table all: {other}\n"));
@@ -200,8 +207,7 @@ mod tests {
                 r#"{{"ifname":"bond0","linkinfo":{{"info_kind":"bond","info_data":{{"active_slave":"{port}"}}}}}}"#
             );
             let slave = format!(r#"{{"info_slave_kind":"bond","info_slave_data":{{"state":"{state}"{more}}}}}"#);
-            [format!(r#"[{bond},{{"ifname":"eth1","linkinfo":{slave}}}]"#).as_str(), "[]", "[]", "[]", "[]"]
-                .map(str::to_owned)
+            [&format!(r#"[{bond},{{"ifname":"eth1","linkinfo":{slave}}}]"#), "[]", "[]", "[]", "[]"].join(BETWEEN)
         };
         let (one, other) = (bond("eth1", "ACTIVE", ""), bond("eth2", "BACKUP", ""));
         assert_ne!(Picture::of(&one).unwrap(), Picture::of(&other).unwrap());

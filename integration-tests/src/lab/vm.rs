@@ -88,7 +88,7 @@ impl Builder {
             lab,
             name: name.to_owned(),
             memory_mib: 2048,
-            processors: 2,
+            processors: 1,
             disk_mib: 256,
             init: Init::Script,
             nics: Vec::new(),
@@ -102,7 +102,8 @@ impl Builder {
         self
     }
 
-    /// Sets the number of processors; 2 unless set.
+    /// Sets the number of processors; 1 unless set. Machines with two on a busy host spend most of their time in waiting for
+    /// the one of the two that is not run.
     pub fn processors(mut self, processors: u32) -> Self {
         self.processors = processors;
         self

@@ -172,8 +172,8 @@ pub(crate) fn is_special(kind: &Kind) -> bool {
     })
 }
 
-/// Kills agents at each `share`-th place of each kind of plan that is among those asked for.
-pub(crate) async fn everywhere(share: usize, among: impl Fn(&Kind) -> bool) -> Result<()> {
+/// Kills agents at each `share`-th place of each kind of plan that is among those asked for; at one place without a share.
+pub(crate) async fn everywhere(share: Option<usize>, among: impl Fn(&Kind) -> bool) -> Result<()> {
     let host = Arc::new(stage::connect().await?);
     let mut deaths = 0;
     for (number, kind) in kinds().iter().enumerate().filter(|(_, kind)| among(kind)) {
@@ -190,14 +190,14 @@ pub(crate) async fn everywhere(share: usize, among: impl Fn(&Kind) -> bool) -> R
     Ok(())
 }
 
-async fn die_of(host: &Arc<RealHost>, number: usize, kind: &Kind, share: usize) -> Result<Option<usize>> {
+async fn die_of(host: &Arc<RealHost>, number: usize, kind: &Kind, share: Option<usize>) -> Result<Option<usize>> {
     let folder = tempfile::tempdir()?;
     if !prepare(host, kind, folder.path()).await? {
         return Ok(None);
     }
     let mut known = Known::of(host, folder.path()).await?;
     let mut deaths = 0;
-    let mut place = number % share.min(FIRST_PLACES);
+    let mut place = number % share.unwrap_or(FIRST_PLACES).min(FIRST_PLACES);
     loop {
         let copied = tempfile::tempdir()?;
         copy(folder.path(), &copied.path().join("store")).await?;
@@ -208,13 +208,15 @@ async fn die_of(host: &Arc<RealHost>, number: usize, kind: &Kind, share: usize) 
             Fate::Lacking => return Ok(None),
         };
         let kept = comes_back(host, &store, &known).await;
-        if kept.with_context(|| format!("place {place}: {told}"))? == Kept::New {
+        let kept = kept.with_context(|| format!("place {place}: {told}"))?;
+        deaths += 1;
+        let Some(share) = share else { break };
+        if kept == Kept::New {
             // It is as it was to be; it begins again for the next place.
             std::fs::remove_dir_all(folder.path())?;
             prepare(host, kind, folder.path()).await?;
             known = Known::of(host, folder.path()).await?;
         }
-        deaths += 1;
         place += share;
     }
     forget_guest(host).await?;
@@ -390,11 +392,7 @@ async fn killed(number: usize, folder: &Path, place: usize) -> Result<Fate> {
 }
 
 async fn picture() -> Result<Picture> {
-    let mut answers = Vec::new();
-    for question in integration_tests::fleet::picture::QUESTIONS {
-        answers.push(stage::run(question).await?);
-    }
-    Picture::anew(&answers)
+    Picture::anew(&stage::run(&Picture::script()).await?)
 }
 
 async fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -5,7 +5,7 @@
 //! - `laws SECONDS [SEED]`: random hosts and requests; what holds of every plan holds here.
 //! - `quiet SHARE`: asking for what runs already writes nothing, for each attribute; as below.
 //! - `deaths SHARE`: the agent is killed at places of each kind of plan; `SHARE` is 1 for every place, n for each n-th;
-//!   `deaths SHARE special`: only of plans with VLANs or with MAC tables that libvirt manages.
+//!   `deaths once`: at one place of each kind of plan that takes VLANs, bonds or MAC tables that libvirt manages.
 //! - `die KIND FOLDER PLACE`: the agent that is killed there.
 //! - `hang KIND FOLDER PLACE`, `comes-back KIND FOLDER`: the same with a power cut in between.
 
@@ -26,8 +26,8 @@ async fn main() -> Result<()> {
         ["laws", seconds] => laws::hold(seconds.parse()?, uuid::Uuid::new_v4().as_u64_pair().0).await,
         ["laws", seconds, seed] => laws::hold(seconds.parse()?, seed.parse()?).await,
         ["quiet", share] => quiet::holds(share.parse()?).await,
-        ["deaths", share] => deaths::everywhere(share.parse()?, |_| true).await,
-        ["deaths", share, "special"] => deaths::everywhere(share.parse()?, deaths::is_special).await,
+        ["deaths", "once"] => deaths::everywhere(None, deaths::is_special).await,
+        ["deaths", share] => deaths::everywhere(Some(share.parse()?), |_| true).await,
         ["die", kind, folder, place] => {
             deaths::end_at(kind.parse()?, Path::new(folder), place.parse()?, deaths::End::Killed).await
         }

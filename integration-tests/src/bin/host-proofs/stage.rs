@@ -76,29 +76,37 @@ pub(crate) async fn clear(host: &RealHost) -> Result<()> {
         let stop = DhcpStep::Stop { link: client.spec.link, family: client.spec.family };
         host.perform(&[stop.into()]).await?;
     }
-    let mut script = "for link in $(ls /sys/class/net); do case $link in lo|bonding_masters|eth[0-9]|wire[0-9]) ;; \
-                      *) ip link delete $link 2>/dev/null || true;; esac; done\n\
-                      for family in -4 -6; do for protocol in 116 117; do ip $family rule flush protocol $protocol; done; done\n"
-        .to_owned();
-    // A queueing discipline that is taken off a NIC makes place for the kernel's own while the NIC is up, and for none while
-    // it is down: that one comes when the NIC is next up, and no undo takes it off again.
+    run(&cleared()).await.map(drop)
+}
+
+/// The script that clears devices, rules and NICs, with few processes: starting one takes longest of all under emulation.
+fn cleared() -> String {
+    let [mut up, mut unqueued, mut batch, mut rest] = [const { String::new() }; 4];
     for number in 0..NICS {
-        script += &format!(
-            "ip link set eth{number} up; tc qdisc del dev eth{number} root 2>/dev/null || true; \
-             ip link set eth{number} nomaster down; ip address flush dev eth{number}; \
-             ip link set eth{number} mtu 1400 alias ''; ip link set eth{number} mtu 1500; \
-             ethtool -K eth{number} rx-gro on tx-checksum-ip-generic on tx-tcp-segmentation on tx-udp-segmentation off 2>/dev/null || true; \
-             echo 0 >/proc/sys/net/ipv6/conf/eth{number}/disable_ipv6; \
-             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra; \
-             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/accept_ra_defrtr; \
-             echo 1 >/proc/sys/net/ipv6/conf/eth{number}/autoconf; \
-             echo 0 >/proc/sys/net/ipv6/conf/eth{number}/addr_gen_mode; \
-             echo 0 >/proc/sys/net/ipv6/conf/eth{number}/accept_dad\n"
+        let nic = format!("eth{number}");
+        // A queueing discipline that is taken off a NIC makes place for the kernel's own while the NIC is up, and for none
+        // while it is down: that one comes when the NIC is next up, and no undo takes it off again.
+        up += &format!("link set {nic} up\n");
+        unqueued += &format!("qdisc del dev {nic} root\n");
+        batch += &format!(
+            "link set {nic} nomaster down\naddress flush dev {nic}\n\
+             link set {nic} mtu 1400 alias ''\nlink set {nic} mtu 1500\n"
+        );
+        rest += &format!(
+            "ethtool -K {nic} rx-gro on tx-checksum-ip-generic on tx-tcp-segmentation on tx-udp-segmentation off 2>/dev/null || true\n\
+             cd /proc/sys/net/ipv6/conf/{nic}; echo 0 >disable_ipv6; echo 1 >accept_ra; echo 1 >accept_ra_defrtr; \
+             echo 1 >autoconf; echo 0 >addr_gen_mode; echo 0 >accept_dad\n"
         );
     }
     // Duplicates are looked for in tests of their own: here nobody waits for that.
-    script += "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad\n";
-    run(&script).await.map(drop)
+    rest += "cd ..; echo 0 >default/accept_dad; echo 0 >all/accept_dad\n";
+    let devices = "for link in $(ls /sys/class/net); do case $link in lo|bonding_masters|eth[0-9]|wire[0-9]) ;; \
+                   *) echo link delete $link;; esac; done | ip -force -batch - 2>/dev/null || true\n\
+                   for family in -4 -6; do echo 'rule flush protocol 116\nrule flush protocol 117' | ip $family -batch -; done\n";
+    format!(
+        "{devices}ip -batch - <<'end'\n{up}end\ntc -force -batch - 2>/dev/null <<'end' || true\n{unqueued}end\n\
+         ip -batch - <<'end'\n{batch}end\n{rest}"
+    )
 }
 
 /// Leaves the host's NICs as somebody else would, with a bridge of that somebody beside them.
