@@ -70,8 +70,8 @@ pub use management::{DeviceManager, Management};
 pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId, VmId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use nic::{
-    BadFeatureName, FeatureName, FeatureState, NicSpec, NicState, NicValues, Offload, RingSizes, Rings,
-    VirtualFunction, VirtualFunctions,
+    BadFeatureName, FeatureName, FeatureState, FunctionLink, FunctionSettings, FunctionTag, FunctionVlan, NicSpec,
+    NicState, NicValues, Offload, RingSizes, Rings, VirtualFunction, VirtualFunctions,
 };
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};

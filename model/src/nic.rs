@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::IfName;
+use crate::{IfName, MacAddr, VlanId};
 
 /// What a NIC is to be set to, described whole: what is not said is as it was before Trestle first set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,61 @@ pub struct VirtualFunction {
     /// Devices that stand on that, in whichever namespace, ordered: a guest's macvtap, a VLAN, a bridge that it is a port of.
     #[serde(default)]
     pub uppers: Vec<String>,
+    /// What was set for it on its NIC; none where the NIC's driver does not tell.
+    #[serde(default)]
+    pub set: Option<FunctionSettings>,
+}
+
+/// What was set for a virtual function on its NIC, by whomever, as the NIC's driver tells it.
+///
+/// *Source*: `ip-link(8)`, "vf".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FunctionSettings {
+    /// The MAC that it was given; none where its own driver draws one.
+    pub mac: Option<MacAddr>,
+    /// The VLAN that its frames are put into, which it does not see itself; none for none.
+    pub vlan: Option<FunctionVlan>,
+    /// What its carrier follows.
+    pub link: FunctionLink,
+    /// Whether frames of its with another source MAC than its own are dropped; none where the driver has no such thing.
+    pub spoof_check: Option<bool>,
+    /// Whether it may do what takes trust, like choosing its MAC or hearing everything; none where the driver has no such
+    /// thing.
+    pub trusted: Option<bool>,
+}
+
+/// The VLAN that a virtual function's frames are put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionVlan {
+    /// The VLAN.
+    pub id: VlanId,
+    /// The priority in the tag, 0 to 7.
+    pub priority: u32,
+    /// The kind of tag.
+    pub tag: FunctionTag,
+}
+
+/// The tag of a virtual function's VLAN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionTag {
+    /// 802.1Q.
+    Customer,
+    /// 802.1ad.
+    Service,
+}
+
+/// What the carrier of a virtual function follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionLink {
+    /// The NIC's carrier.
+    #[default]
+    Auto,
+    /// Nothing: it is always there.
+    Enabled,
+    /// Nothing: it is never there.
+    Disabled,
 }
 
 /// A NIC's rings, in descriptors.

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, BondMode, DeviceManager, Egress, FdbEntry, Feature, FeatureSet, ForeignDhcp, HostState,
-    IfName, Ipv6Autoconf, LinkKind, LinkNames, MacAddr, MacTableManager, Management, Mtu, NicState, ResolverMechanism,
-    ResolverState, Route, Support, VirtualFunction, VlanId,
+    Address, AddressOrigin, BondMode, DeviceManager, Egress, FdbEntry, Feature, FeatureSet, ForeignDhcp,
+    FunctionSettings, HostState, IfName, Ipv6Autoconf, LinkKind, LinkNames, MacAddr, MacTableManager, Management, Mtu,
+    NicState, ResolverMechanism, ResolverState, Route, Support, VirtualFunction, VlanId,
 };
 use trestle_plan::{AutoconfChange, DhcpStep, KernelStep, LibvirtStep, ResolverStep};
 
@@ -95,6 +95,13 @@ impl World {
     pub fn upper_of_function(mut self, nic: &str, upper: &str) -> Self {
         let last = self.functions(nic).last_mut().expect("a function that was added");
         last.uppers.push(upper.to_owned());
+        self
+    }
+
+    /// Has something set for the last virtual function of a NIC.
+    #[must_use]
+    pub fn set_for_function(mut self, nic: &str, set: FunctionSettings) -> Self {
+        self.functions(nic).last_mut().expect("a function that was added").set = Some(set);
         self
     }
 

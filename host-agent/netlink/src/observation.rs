@@ -10,6 +10,7 @@ mod routes;
 mod rules;
 mod settings;
 mod statistics;
+mod virtual_functions;
 mod vlans;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,7 +97,7 @@ pub(crate) async fn look(socket: &Socket, nics: &NicLine, tables: &BTreeSet<Tabl
                 egress::add_to(&mut look.state.links, socket, &names).await.map_err(reason("queueing disciplines"))?;
             }
             Table::Settings => {
-                settings::add_to(&mut look.state.links, nics).await.map_err(reason("settings of NICs"))?;
+                settings::add_to(&mut look.state.links, socket, nics).await.map_err(reason("settings of NICs"))?;
             }
             Table::Hardware => look.hardware = hardware::read(links::places(&messages, &names)).await,
         }

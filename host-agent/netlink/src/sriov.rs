@@ -1,4 +1,5 @@
-//! Virtual functions of SR-IOV: read and set below `/sys`, the one way there is.
+//! Virtual functions of SR-IOV: how many there are is read and set below `/sys`, the one way there is. What was set for
+//! each, netlink tells (`virtual_functions`).
 //!
 //! The class folder shows the network namespace of whoever mounted `/sys`: a device there is only believed where its
 //! index is the one that the kernel told over netlink.
@@ -49,7 +50,8 @@ fn function(folder: &Path) -> VirtualFunction {
     let device = device.and_then(Result::ok).and_then(|entry| IfName::parse(entry.file_name().to_str()?).ok());
     let last_of = |path: &Path| Some(fs::canonicalize(path).ok()?.file_name()?.to_str()?.to_owned());
     let uppers = device.as_ref().map(|device| uppers(&folder.join("net").join(device.as_str()))).unwrap_or_default();
-    VirtualFunction { bus_address: last_of(folder), driver: last_of(&folder.join("driver")), device, uppers }
+    let (bus_address, driver) = (last_of(folder), last_of(&folder.join("driver")));
+    VirtualFunction { bus_address, driver, device, uppers, set: None }
 }
 
 /// Returns the names of what stands on a device, whichever kind it is.

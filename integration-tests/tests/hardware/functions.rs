@@ -19,6 +19,7 @@ async fn virtual_functions_are_as_many_as_they_are_told_to_be() -> Result<()> {
     let mut host = Alone::on(machine).await?;
     host.start_agent().await?;
     they_are_made_and_told(&host).await.context("making")?;
+    what_was_set_for_them_is_told(&host).await.context("telling")?;
     an_unconfirmed_change_is_undone(&host).await.context("undoing")?;
     too_many_and_used_ones_are_refused(&host).await.context("refusing")
 }
@@ -46,6 +47,25 @@ async fn they_are_made_and_told(host: &Alone) -> Result<()> {
         let address = host.machine.run(&format!("basename $(readlink -f /sys/class/net/{device}/device)")).await?;
         ensure!(function["busAddress"] == address.trim() && function["driver"] == "igbvf", "{function} at {address}");
     }
+    Ok(())
+}
+
+/// Others set it, by `ip`; the card's driver tells it.
+async fn what_was_set_for_them_is_told(host: &Alone) -> Result<()> {
+    let mac = "52:54:00:00:01:23";
+    for set in [&format!("mac {mac}"), "vlan 100 qos 5", "spoofchk off", "trust on"] {
+        host.machine.run(&format!("ip link set {CARD} vf 1 {set}")).await?;
+    }
+    let nics = host.report("nics").await?;
+    let card = nics.as_array().into_iter().flatten().find(|nic| nic["name"] == CARD).context("no card")?;
+    let functions = &card["settings"]["sriov"]["vfs"];
+    let set = &functions[1]["set"];
+    let vlan = json!({"id": 100, "priority": 5});
+    ensure!(set["mac"] == mac && set["vlan"] == vlan, "{functions:#}");
+    ensure!(set["spoofCheck"] == false && set["trusted"] == true, "{functions:#}");
+    ensure!(set["link"] == "VIRTUAL_FUNCTION_LINK_AUTO", "{functions:#}");
+    let other = &functions[0]["set"];
+    ensure!(other["vlan"].is_null() && other["spoofCheck"] == true && other["trusted"] == false, "{functions:#}");
     Ok(())
 }
 

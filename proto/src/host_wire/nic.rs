@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use trestle_model::{
-    Code, FeatureName, FeatureState, Finding, IfName, NicSpec, NicState, Offload, RingSizes, Rings, VirtualFunction,
-    VirtualFunctions,
+    Code, FeatureName, FeatureState, Finding, FunctionLink, FunctionSettings, FunctionTag, FunctionVlan, IfName,
+    NicSpec, NicState, Offload, RingSizes, Rings, VirtualFunction, VirtualFunctions,
 };
 
 use crate::form::{Form, quoted};
@@ -98,7 +98,42 @@ fn read_function(form: &mut Form, path: &str, function: &wire::VirtualFunctionRe
     let device = told(&function.device)
         .and_then(|name| form.name(&format!("{path}.device"), &name, Code::NameInvalid, IfName::parse));
     let (bus_address, driver) = (told(&function.bus_address), told(&function.driver));
-    VirtualFunction { bus_address, driver, device, uppers: function.upper_devices.clone() }
+    let set = function.set.as_ref().map(|set| read_function_settings(form, &format!("{path}.set"), set));
+    VirtualFunction { bus_address, driver, device, uppers: function.upper_devices.clone(), set }
+}
+
+fn read_function_settings(form: &mut Form, path: &str, set: &wire::VirtualFunctionSettings) -> FunctionSettings {
+    let mac = Some(&set.mac).filter(|mac| !mac.is_empty()).and_then(|mac| form.mac(&format!("{path}.mac"), mac));
+    let vlan = set.vlan.and_then(|vlan| {
+        let id = form.vlan(&format!("{path}.vlan.id"), Some(vlan.id))?;
+        let tag = if vlan.service_tag { FunctionTag::Service } else { FunctionTag::Customer };
+        Some(FunctionVlan { id, priority: vlan.priority, tag })
+    });
+    let link = match form.known(&format!("{path}.link"), set.link) {
+        Some(wire::VirtualFunctionLink::Enabled) => FunctionLink::Enabled,
+        Some(wire::VirtualFunctionLink::Disabled) => FunctionLink::Disabled,
+        Some(wire::VirtualFunctionLink::Auto | wire::VirtualFunctionLink::Unspecified) | None => FunctionLink::Auto,
+    };
+    FunctionSettings { mac, vlan, link, spoof_check: set.spoof_check, trusted: set.trusted }
+}
+
+fn build_function_settings(set: &FunctionSettings) -> wire::VirtualFunctionSettings {
+    let link = match set.link {
+        FunctionLink::Auto => wire::VirtualFunctionLink::Auto,
+        FunctionLink::Enabled => wire::VirtualFunctionLink::Enabled,
+        FunctionLink::Disabled => wire::VirtualFunctionLink::Disabled,
+    };
+    wire::VirtualFunctionSettings {
+        mac: set.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        vlan: set.vlan.map(|vlan| wire::VirtualFunctionVlan {
+            id: vlan.id.get().into(),
+            priority: vlan.priority,
+            service_tag: vlan.tag == FunctionTag::Service,
+        }),
+        link: link.into(),
+        spoof_check: set.spoof_check,
+        trusted: set.trusted,
+    }
 }
 
 fn build_function(function: &VirtualFunction) -> wire::VirtualFunctionReport {
@@ -107,6 +142,7 @@ fn build_function(function: &VirtualFunction) -> wire::VirtualFunctionReport {
         driver: function.driver.clone().unwrap_or_default(),
         device: function.device.as_ref().map(ToString::to_string).unwrap_or_default(),
         upper_devices: function.uppers.clone(),
+        set: function.set.as_ref().map(build_function_settings),
     }
 }
 

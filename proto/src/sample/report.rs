@@ -9,11 +9,12 @@ use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
     Domain, DomainInterface, DomainPersistence, DomainState, DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature,
-    FeatureSet, FeatureState, FilterReference, ForeignMac, GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute,
-    LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport,
-    NicState, NicValues, Origin, Owner, PortFlags, PortReport, PortVlans, Presence, PromiscuityCause, Repair,
-    RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
-    UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId, VlanRange, VlanReport,
+    FeatureSet, FeatureState, FilterReference, ForeignMac, FunctionLink, FunctionSettings, FunctionTag, FunctionVlan,
+    GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management,
+    NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags,
+    PortReport, PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism,
+    ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction,
+    VirtualFunctions, VlanId, VlanRange, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -294,12 +295,15 @@ fn set() -> impl Strategy<Value = (Option<NicEntry>, NicState, Vec<String>, Vec<
     let feature = any::<[bool; 2]>().prop_map(|[requested, active]| FeatureState { requested, active });
     let features = proptest::collection::btree_map(feature_name(), feature, 0..3);
     let text = || option::of("[a-z0-9:.]{1,12}");
-    let function = (text(), text(), option::of(if_name())).prop_map(|(bus_address, driver, device)| VirtualFunction {
-        uppers: driver.iter().cloned().collect(),
-        bus_address,
-        driver,
-        device,
-    });
+    let function = (text(), text(), option::of(if_name()), option::of(function_settings())).prop_map(
+        |(bus_address, driver, device, set)| VirtualFunction {
+            uppers: driver.iter().cloned().collect(),
+            bus_address,
+            driver,
+            device,
+            set,
+        },
+    );
     let vfs = (any::<u32>(), proptest::collection::vec(function, 0..3))
         .prop_map(|(most, functions)| VirtualFunctions { most, functions });
     let state = (option::of(rings), features, option::of(vfs)).prop_map(|(rings, features, vfs)| NicState {
@@ -308,6 +312,16 @@ fn set() -> impl Strategy<Value = (Option<NicEntry>, NicState, Vec<String>, Vec<
         vfs,
     });
     (option::of(entry), state, proptest::collection::vec(".{0,20}", 0..2), repairs())
+}
+
+/// What was set for a virtual function.
+fn function_settings() -> impl Strategy<Value = FunctionSettings> {
+    let tag = prop_oneof![Just(FunctionTag::Customer), Just(FunctionTag::Service)];
+    let vlan = (vlan(), 0..8_u32, tag).prop_map(|(id, priority, tag)| FunctionVlan { id, priority, tag });
+    let link = prop_oneof![Just(FunctionLink::Auto), Just(FunctionLink::Enabled), Just(FunctionLink::Disabled)];
+    let station = any::<[u8; 5]>().prop_map(|[a, b, c, d, e]| MacAddr::new([2, a, b, c, d, e]));
+    (option::of(station), option::of(vlan), link, any::<Option<bool>>(), any::<Option<bool>>())
+        .prop_map(|(mac, vlan, link, spoof_check, trusted)| FunctionSettings { mac, vlan, link, spoof_check, trusted })
 }
 
 pub(super) fn egress() -> impl Strategy<Value = Egress> {

@@ -54,6 +54,11 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
         output::data("")?;
         output::table(nic::HEADS, tuned)?;
     }
+    let functions: Vec<_> = capabilities.nics.iter().flat_map(nic::functions).collect();
+    if !functions.is_empty() {
+        output::data("")?;
+        output::table(nic::FUNCTION_HEADS, functions)?;
+    }
     if !capabilities.bonds.is_empty() {
         output::data("")?;
         let heads = ["BOND", "MODE", "MTU", "UP", "CARRIER", "PORTS", "ACTIVE", "PARTNER", "DRIFT"];

@@ -1,6 +1,8 @@
 //! What is set on NICs, in words.
 
-use trestle_proto::host::v1::{Nic, NicOffloads, NicReport};
+use trestle_proto::host::v1::{
+    Nic, NicOffloads, NicReport, VirtualFunctionLink, VirtualFunctionReport, VirtualFunctionVlan,
+};
 
 use super::capabilities::or_dash;
 use super::drift;
@@ -27,6 +29,45 @@ pub(super) fn row(report: &NicReport) -> Option<[String; 6]> {
         or_dash(report.configured.as_ref().map(described).unwrap_or_default()),
         or_dash(drift::described(&report.drift, &report.repairs)),
     ])
+}
+
+/// The columns of [`functions`].
+pub(super) const FUNCTION_HEADS: [&str; 9] =
+    ["NIC", "VF", "DEVICE", "DRIVER", "MAC", "VLAN", "LINK", "SPOOF CHECK", "TRUST"];
+
+/// Describes the virtual functions of a NIC.
+pub(super) fn functions(report: &NicReport) -> Vec<[String; 9]> {
+    let sriov = report.settings.as_ref().and_then(|settings| settings.sriov.as_ref());
+    let functions = sriov.map_or(&[][..], |sriov| sriov.vfs.as_slice());
+    let switch = |on: Option<bool>| on.map_or("", |on| if on { "on" } else { "off" }).to_owned();
+    let row = |(number, function): (usize, &VirtualFunctionReport)| {
+        let set = function.set.clone();
+        let link = set.as_ref().map_or("", |set| match set.link() {
+            VirtualFunctionLink::Unspecified => "",
+            VirtualFunctionLink::Auto => "auto",
+            VirtualFunctionLink::Enabled => "enabled",
+            VirtualFunctionLink::Disabled => "disabled",
+        });
+        let set = set.unwrap_or_default();
+        [
+            report.name.clone(),
+            number.to_string(),
+            or_dash(function.device.clone()),
+            or_dash(function.driver.clone()),
+            or_dash(set.mac),
+            or_dash(set.vlan.map(vlan).unwrap_or_default()),
+            or_dash(link.to_owned()),
+            or_dash(switch(set.spoof_check)),
+            or_dash(switch(set.trusted)),
+        ]
+    };
+    functions.iter().enumerate().map(row).collect()
+}
+
+fn vlan(vlan: VirtualFunctionVlan) -> String {
+    let VirtualFunctionVlan { id, priority, service_tag } = vlan;
+    let priority = if priority == 0 { String::new() } else { format!(" priority {priority}") };
+    format!("{id}{priority}{}", if service_tag { " 802.1ad" } else { "" })
 }
 
 /// Says what is to be set; empty where nothing is.
@@ -61,7 +102,7 @@ fn switches(offloads: &NicOffloads) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use trestle_proto::host::v1::{NicRings, NicRingsReport, NicSettings};
+    use trestle_proto::host::v1::{NicRings, NicRingsReport, NicSettings, NicSriovReport, VirtualFunctionSettings};
 
     use super::*;
 
@@ -85,5 +126,24 @@ mod tests {
         let set = "rx ring 512, generic-receive-offload off, tx-udp-segmentation on";
         assert_eq!(row(&report).unwrap(), ["eth0", "512 of 1024", "256 of 256", "-", set, "-"]);
         assert_eq!(row(&NicReport::default()), None);
+    }
+
+    #[test]
+    fn virtual_functions_are_told_with_what_was_set_for_them() {
+        let set = VirtualFunctionSettings {
+            mac: "52:54:00:00:00:01".to_owned(),
+            vlan: Some(VirtualFunctionVlan { id: 100, priority: 5, service_tag: true }),
+            link: VirtualFunctionLink::Disabled.into(),
+            spoof_check: Some(true),
+            trusted: None,
+        };
+        let function =
+            VirtualFunctionReport { driver: "vfio-pci".to_owned(), set: Some(set), ..VirtualFunctionReport::default() };
+        let sriov = NicSriovReport { vfs_max: 7, vfs: vec![function, VirtualFunctionReport::default()] };
+        let settings = NicSettings { sriov: Some(sriov), ..NicSettings::default() };
+        let report = NicReport { name: "eth0".to_owned(), settings: Some(settings), ..NicReport::default() };
+        let told = ["eth0", "0", "-", "vfio-pci", "52:54:00:00:00:01", "100 priority 5 802.1ad", "disabled", "on", "-"];
+        assert_eq!(functions(&report), [told, ["eth0", "1", "-", "-", "-", "-", "-", "-", "-"]]);
+        assert!(functions(&NicReport::default()).is_empty());
     }
 }

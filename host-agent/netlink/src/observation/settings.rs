@@ -7,15 +7,17 @@ use nix::errno::Errno;
 use tokio::task::spawn_blocking;
 use trestle_model::{FeatureName, FeatureState, IfName, Link, LinkKind, NicState, Rings};
 
+use super::virtual_functions;
 use crate::ethtool::{
     self, ACTIVE, FEATURES_GET, GenericMessage, RINGS_GET, RX, RX_MAX, SWITCHABLE, TX, TX_MAX, WANTED,
 };
 use crate::failure::Failure;
 use crate::nic_line::NicLine;
+use crate::socket::Socket;
 use crate::sriov;
 
 /// Adds to links what is set on those that are NICs; a kernel without such messages (before 5.6) says nothing.
-pub(super) async fn add_to(links: &mut BTreeMap<IfName, Link>, line: &NicLine) -> Result<(), Failure> {
+pub(super) async fn add_to(links: &mut BTreeMap<IfName, Link>, socket: &Socket, line: &NicLine) -> Result<(), Failure> {
     if let Some(family) = line.family().await? {
         for link in links.values_mut().filter(|link| may_have(link)) {
             link.settings = settings(line, family, link.index).await?;
@@ -30,10 +32,15 @@ pub(super) async fn add_to(links: &mut BTreeMap<IfName, Link>, line: &NicLine) -
         let read = |(name, index)| Some((sriov::read(Path::new("/sys"), &name, index)?, name));
         nics.into_iter().filter_map(read).collect::<Vec<_>>()
     });
-    for (vfs, name) in reading.await.unwrap_or_default() {
-        if let Some(link) = links.get_mut(&name) {
-            link.settings.vfs = Some(vfs);
+    for (mut vfs, name) in reading.await.unwrap_or_default() {
+        let Some(link) = links.get_mut(&name) else { continue };
+        if !vfs.functions.is_empty() {
+            let mut set = virtual_functions::settings(socket, link.index).await;
+            for (number, function) in (0..).zip(&mut vfs.functions) {
+                function.set = set.remove(&number);
+            }
         }
+        link.settings.vfs = Some(vfs);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trestle_fake_host::World;
-use trestle_model::{LinkKind, MacTableManager, Owner};
+use trestle_model::{FunctionSettings, LinkKind, MacTableManager, Owner};
 use trestle_plan::{BridgeChange, KernelStep, bridge_reports, network_reports, nic_reports, vlan_reports};
 
 use super::scene::{Scene, if_name, name, net, request};
@@ -33,6 +33,27 @@ async fn a_managed_network_is_reported_with_its_ports_entries_and_drift() {
     assert_eq!(reports[0].drift, ["link blue vlan_filtering: expected true, is false"]);
     let nics = nic_reports(&scene.running, &scene.host.state(), &BTreeMap::new(), &BTreeMap::new());
     assert_eq!(nics.iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>(), ["eth0"]);
+}
+
+#[tokio::test]
+async fn what_was_set_for_virtual_functions_is_told_and_is_no_drift() {
+    let set = FunctionSettings {
+        mac: Some("52:54:00:00:00:01".parse().unwrap()),
+        spoof_check: Some(true),
+        ..FunctionSettings::default()
+    };
+    let world = World::default().nic("eth0").virtual_function("eth0", "eth0v0").set_for_function("eth0", set);
+    let mut scene = Scene::new(world);
+    scene.apply(&request([net("blue").on("eth0v0").set()])).await;
+    let told = || {
+        let nics = nic_reports(&scene.running, &scene.host.state(), &BTreeMap::new(), &BTreeMap::new());
+        let nic = nics.into_iter().find(|nic| nic.name == if_name("eth0")).unwrap();
+        (nic.settings.vfs.unwrap().functions[0].set, nic.drift)
+    };
+    assert_eq!(told(), (Some(set), Vec::new()));
+    let other = FunctionSettings { trusted: Some(true), ..set };
+    scene.host.change(|world| *world = std::mem::take(world).set_for_function("eth0", other));
+    assert_eq!(told(), (Some(other), Vec::new()));
 }
 
 #[tokio::test]
