@@ -63,6 +63,8 @@ pub enum Command {
     Get(Get),
     /// Show how hosts are: connected, in sync, and what differs
     Status(Status),
+    /// Show the interfaces of guests that are no vNIC's, as hosts report them, and what they break
+    Unmanaged(Unmanaged),
     /// Talk to one host's agent, without the engine
     #[command(subcommand)]
     Host(HostCommand),
@@ -197,6 +199,16 @@ pub struct Status {
     /// Go on with every change, until Ctrl-C or the timeout
     #[arg(long, conflicts_with = "output")]
     pub watch: bool,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Options of unmanaged.
+#[derive(Debug, Args)]
+pub struct Unmanaged {
+    /// A host, e.g. hosts/host-a or just host-a; all without one
+    pub host: Option<String>,
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,

@@ -11,7 +11,10 @@ use prost_types::FieldMask;
 use tonic::client::Grpc;
 use tonic::{Code, Request, Status, Streaming};
 use trestle_proto::engine::v1::host_service_client::HostServiceClient;
-use trestle_proto::engine::v1::{GetHostRequest, Host, ListHostsRequest, WatchHostsRequest, WatchHostsResponse};
+use trestle_proto::engine::v1::{
+    GetHostRequest, Host, ListHostsRequest, ListUnmanagedInterfacesRequest, UnmanagedInterface, WatchHostsRequest,
+    WatchHostsResponse,
+};
 use trestle_proto::finding::v1::Finding;
 use trestle_proto::schema;
 use trestle_serve::Connection;
@@ -161,6 +164,27 @@ impl Engine {
                 retry::idempotent(|| async { self.hosts_client().list_hosts(self.timed(asked.clone())).await });
             let page = answer.await.map_err(|status| Failure::of_call("hosts", status))?.into_inner();
             found.extend(page.hosts);
+            if page.next_page_token.is_empty() {
+                return Ok(found);
+            }
+            asked.page_token = page.next_page_token;
+        }
+    }
+
+    /// Returns the interfaces that are no vNIC's, of one host or of all where `parent` is empty, page by page.
+    ///
+    /// # Errors
+    /// When the engine is not reached or refuses.
+    pub async fn unmanaged(&self, parent: &str) -> Result<Vec<UnmanagedInterface>, Failure> {
+        let mut found = Vec::new();
+        let mut asked = ListUnmanagedInterfacesRequest { parent: parent.to_owned(), ..Default::default() };
+        loop {
+            let answer = retry::idempotent(|| async {
+                self.hosts_client().list_unmanaged_interfaces(self.timed(asked.clone())).await
+            });
+            let subject = if parent.is_empty() { "hosts" } else { parent };
+            let page = answer.await.map_err(|status| Failure::of_call(subject, status))?.into_inner();
+            found.extend(page.unmanaged_interfaces);
             if page.next_page_token.is_empty() {
                 return Ok(found);
             }

@@ -2,7 +2,7 @@
 
 mod adopt;
 mod capabilities;
-mod domain;
+pub(crate) mod domain;
 mod drift;
 mod history;
 mod list;

@@ -20,6 +20,7 @@ mod host;
 mod pki;
 mod preview;
 mod status;
+mod unmanaged;
 
 use arguments::Command;
 use clap::CommandFactory as _;
@@ -40,6 +41,7 @@ pub async fn run(command: Command, context: &Context, now: Timestamp) -> Result<
         Command::Delete(arguments) => Box::pin(delete::delete(context, arguments)).await,
         Command::Get(arguments) => Box::pin(get::get(context, arguments)).await,
         Command::Status(arguments) => Box::pin(status::status(context, arguments)).await,
+        Command::Unmanaged(arguments) => Box::pin(unmanaged::unmanaged(context, arguments)).await,
         Command::Host(command) => Box::pin(host::run(context, command)).await,
         Command::Pki(command) => pki::run(command, now),
         Command::Completion { shell } => {
@@ -60,6 +62,7 @@ impl Command {
             Self::Delete(_) => "trestlectl delete",
             Self::Get(_) => "trestlectl get",
             Self::Status(_) => "trestlectl status",
+            Self::Unmanaged(_) => "trestlectl unmanaged",
             Self::Host(_) => "trestlectl host",
             Self::Pki(_) => "trestlectl pki",
             Self::Completion { .. } => "trestlectl completion",

@@ -6,6 +6,7 @@ use prost_types::Timestamp;
 use tokio::time::timeout;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine::v1::{Connection, Host, HostStatus, Sync};
+use trestle_proto::finding::v1::{Finding, Severity};
 use trestle_proto::host::v1::SetupNetworksResponse;
 use trestle_proto::schema;
 
@@ -63,6 +64,24 @@ fn table(hosts: &[Host]) -> Result<(), Failure> {
         output::data("")?;
         output::table(["HOST", "NETWORK", "SYNC", "DIFFERENCES"], rows)?;
     }
+    let rows: Vec<_> = hosts.iter().flat_map(violation_rows).collect();
+    if !rows.is_empty() {
+        output::data("")?;
+        output::table(["HOST", "GUESTS BREAK", "WEIGHT", "WHAT"], rows)?;
+    }
+    for host in hosts {
+        let (shown, all, unmanaged) = host.status.as_ref().map_or((0, 0, 0), |status| {
+            (status.violations.len(), status.violation_count, status.unmanaged_interface_count)
+        });
+        let id = id_of(&host.name);
+        if usize::try_from(all).is_ok_and(|all| all > shown) {
+            output::data(format_args!("\n{id}: {shown} of {all} violations are shown"))?;
+        }
+        if unmanaged > 0 {
+            let verb = if unmanaged == 1 { "interface is" } else { "interfaces are" };
+            output::data(format_args!("\n{id}: {unmanaged} {verb} no vNIC's: trestlectl unmanaged {id}"))?;
+        }
+    }
     for host in hosts {
         let refusal = host.status.iter().flat_map(|status| &status.refusal).cloned().collect::<Vec<_>>();
         if !refusal.is_empty() {
@@ -94,6 +113,19 @@ fn network_rows(host: &Host) -> Vec<[String; 4]> {
         [id_of(&host.name).to_owned(), network_id, sync_text(network.sync()).to_owned(), differences]
     };
     networks.map(row).collect()
+}
+
+fn violation_rows(host: &Host) -> Vec<[String; 4]> {
+    let violations = host.status.iter().flat_map(|status| &status.violations);
+    let row = |finding: &Finding| {
+        let weight = match finding.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Info | Severity::Unspecified => "note",
+        };
+        [id_of(&host.name).to_owned(), finding.code.clone(), weight.to_owned(), finding.message.clone()]
+    };
+    violations.map(row).collect()
 }
 
 /// Prints a line for each change, and goes on until the caller has enough or the engine ends the watch.

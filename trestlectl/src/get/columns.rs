@@ -8,7 +8,8 @@ use trestle_proto::host::v1::{ipv4_config, ipv6_config};
 use trestle_proto::schema;
 
 use crate::failure::Failure;
-use crate::kind::Kind;
+use crate::host::domain;
+use crate::kind::{Kind, id_of};
 use crate::output;
 use crate::status::{connection_text, sync_text};
 
@@ -35,9 +36,13 @@ pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Fail
         Kind::MacPool => {
             output::table(["NAME", "RANGES", "FREE", "DUPLICATES", "DESCRIPTION"], resources.iter().map(mac_pool))
         }
-        Kind::Vm => output::table(["NAME", "DISPLAY NAME", "CLUSTER", "HOST", "DESCRIPTION"], resources.iter().map(vm)),
+        Kind::Vm => output::table(
+            ["NAME", "DISPLAY NAME", "CLUSTER", "HOST", "SEEN ON", "SEEN", "DESCRIPTION"],
+            resources.iter().map(vm),
+        ),
         Kind::Vnic => {
-            let heads = ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS"];
+            let heads =
+                ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS", "SEEN ON", "SEEN", "BREAKS"];
             output::table(heads, resources.iter().map(vnic))
         }
     }
@@ -118,24 +123,47 @@ fn mac_pool(resource: &DynamicMessage) -> [String; 5] {
     [name, ranges.join("\n"), free, yes(spec.allow_duplicates), spec.description]
 }
 
-fn vm(resource: &DynamicMessage) -> [String; 5] {
-    let wire::Vm { name, spec, .. } = schema::typed(resource);
-    let spec = spec.unwrap_or_default();
-    [name, spec.display_name, spec.cluster, dash(spec.host), spec.description]
+fn vm(resource: &DynamicMessage) -> [String; 7] {
+    let wire::Vm { name, spec, status, .. } = schema::typed(resource);
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+    let mut seen = plug_text(status.sync(), &status.differences);
+    if status.unmanaged_interface_count > 0 {
+        seen = format!("{seen}, {} interfaces of no vNIC's", status.unmanaged_interface_count);
+    }
+    let place = |domain: &wire::SeenDomain| format!("{} ({})", id_of(&domain.host), domain::state(domain.state()));
+    let places: Vec<_> = status.seen.iter().map(place).collect();
+    [name, spec.display_name, spec.cluster, dash(spec.host), dash(places.join(", ")), seen, spec.description]
 }
 
-fn vnic(resource: &DynamicMessage) -> [String; 7] {
+fn vnic(resource: &DynamicMessage) -> [String; 10] {
     let wire::Vnic { name, spec, status, .. } = schema::typed(resource);
-    let spec = spec.unwrap_or_default();
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
     let model = match spec.model() {
         VnicModel::Unspecified | VnicModel::Virtio => "virtio",
         VnicModel::E1000e => "e1000e",
         VnicModel::E1000 => "e1000",
         VnicModel::Rtl8139 => "rtl8139",
     };
-    let mac = dash(status.map(|status| status.mac).unwrap_or_default());
+    let seen = plug_text(status.sync(), &status.differences);
+    let codes: Vec<_> = status.violations.iter().map(|finding| finding.code.as_str()).collect();
+    let (breaks, mac) = (dash(codes.join(", ")), dash(status.mac));
+    let place = status.seen.map(|seen| id_of(&seen.host).to_owned()).unwrap_or_default();
     let (plugged, linked) = (yes(spec.plugged.unwrap_or(true)), yes(spec.linked.unwrap_or(true)));
-    [name, mac, dash(spec.profile), model.to_owned(), plugged, linked, dash(spec.extra_macs.join(","))]
+    let extra = dash(spec.extra_macs.join(","));
+    [name, mac, dash(spec.profile), model.to_owned(), plugged, linked, extra, dash(place), seen, breaks]
+}
+
+/// Tells whether what is seen of a guest is what is wanted, and what differs: `network: networks/blue, is bridge br0`.
+fn plug_text(sync: wire::PlugSync, differences: &[wire::PlugDifference]) -> String {
+    let name = |text: &str| if text.is_empty() { "nothing".to_owned() } else { text.to_owned() };
+    let difference =
+        |it: &wire::PlugDifference| format!("{} {}, is {}", it.field, name(&it.expected), name(&it.actual));
+    match sync {
+        wire::PlugSync::Unspecified | wire::PlugSync::Unknown => "unknown".to_owned(),
+        wire::PlugSync::InSync => "in sync".to_owned(),
+        wire::PlugSync::Absent => "absent".to_owned(),
+        wire::PlugSync::Different => differences.iter().map(difference).collect::<Vec<_>>().join("; "),
+    }
 }
 
 fn dash(text: String) -> String {

@@ -38,7 +38,7 @@ pub(super) fn wiring(interface: &DomainInterface) -> String {
 }
 
 /// Says what a domain does.
-pub(super) const fn state(state: DomainState) -> &'static str {
+pub(crate) const fn state(state: DomainState) -> &'static str {
     match state {
         DomainState::Unspecified => "unknown",
         DomainState::Running => "running",
@@ -48,7 +48,8 @@ pub(super) const fn state(state: DomainState) -> &'static str {
     }
 }
 
-fn place(interface: &DomainInterface) -> String {
+/// Says what an interface is wired to.
+pub(crate) fn place(interface: &DomainInterface) -> String {
     match (interface.network.as_str(), interface.bridge.as_str()) {
         ("", "") => interface.attachment.clone(),
         ("", bridge) => format!("bridge {bridge}"),

@@ -61,6 +61,8 @@ struct State {
     traces: Vec<String>,
     /// How many more calls are answered UNAVAILABLE.
     absent: usize,
+    /// Interfaces of nobody's, of every host.
+    unmanaged: Vec<wire::UnmanagedInterface>,
 }
 
 impl Fleet {
@@ -92,6 +94,18 @@ impl Fleet {
         self.lock().absent = calls;
     }
 
+    /// Gives a resource a status.
+    pub(crate) fn observe(&self, name: &str, full_name: &str, status: &impl prost::Message) {
+        let status = schema::dynamic(full_name, status);
+        let mut state = self.lock();
+        state.resources.get_mut(name).unwrap().set_field_by_name("status", Value::Message(status));
+    }
+
+    /// Makes these all the interfaces of nobody's.
+    pub(crate) fn plug(&self, unmanaged: Vec<wire::UnmanagedInterface>) {
+        self.lock().unmanaged = unmanaged;
+    }
+
     /// Returns the writes so far, e.g. `UpdateNetwork networks/blue`.
     pub(crate) fn log(&self) -> Vec<String> {
         self.lock().log.clone()
@@ -116,7 +130,9 @@ impl Fleet {
 
     fn answer(&self, kind: Kind, method: &str, request: &DynamicMessage) -> Result<DynamicMessage, Status> {
         let mut answer = DynamicMessage::new(schema::message(&format!("trestle.engine.v1.{method}Response")));
-        if method.starts_with("List") {
+        if method == "ListUnmanagedInterfaces" {
+            return Ok(self.list_unmanaged(request));
+        } else if method.starts_with("List") {
             self.list(kind, request, &mut answer);
         } else if method.starts_with("Get") {
             answer.set_field_by_name(kind.field(), Value::Message(self.get(kind, &text(request, "name"))?));
@@ -142,6 +158,21 @@ impl Fleet {
         }
         let page = page.into_iter().map(Value::Message).collect();
         answer.set_field_by_name(&format!("{}s", kind.field()), Value::List(page));
+    }
+
+    /// One a page, with the position as the token.
+    fn list_unmanaged(&self, request: &DynamicMessage) -> DynamicMessage {
+        let wish: wire::ListUnmanagedInterfacesRequest = schema::typed(request);
+        let start: usize = wish.page_token.parse().unwrap_or_default();
+        let is_of = |one: &&wire::UnmanagedInterface| {
+            wish.parent.is_empty() || one.seen.as_ref().is_some_and(|seen| seen.host == wish.parent)
+        };
+        let state = self.lock();
+        let mut rest = state.unmanaged.iter().filter(is_of).skip(start);
+        let unmanaged_interfaces = rest.next().into_iter().cloned().collect();
+        let next_page_token = rest.next().map(|_| (start + 1).to_string()).unwrap_or_default();
+        let answer = wire::ListUnmanagedInterfacesResponse { unmanaged_interfaces, next_page_token };
+        schema::dynamic("trestle.engine.v1.ListUnmanagedInterfacesResponse", &answer)
     }
 
     fn get(&self, kind: Kind, name: &str) -> Result<DynamicMessage, Status> {

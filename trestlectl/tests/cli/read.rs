@@ -1,11 +1,17 @@
 //! `get` and `status`.
 
 use serde_json::Value;
+use trestle_model::{Code, Finding};
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::finding_wire;
+use trestle_proto::host::v1::{DomainInterface, DomainState, FilterReference};
 
 use crate::fleet::{Behaviour, Fleet};
 use crate::harness::{Running, run};
 
 const FLEET: &str = include_str!("../../../deploy/examples/fleet.yaml");
+const GUESTS: &str = include_str!("../../../deploy/examples/guests.yaml");
+const VM: &str = "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
 
 async fn applied(fleet: &Fleet) -> (Running, String) {
     let engine = fleet.start().await;
@@ -102,4 +108,115 @@ async fn a_watch_prints_changes_until_its_time_is_over() {
     let ran = run(&server, &["status", "--watch", "--timeout", "1s"], "").await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.lines().any(|line| line == "host-a  connected, in sync"), "{}", ran.stdout);
+}
+
+fn seen(domain: &str, filter: Option<&str>) -> wire::SeenInterface {
+    wire::SeenInterface {
+        host: "hosts/host-a".to_owned(),
+        domain: domain.to_owned(),
+        state: DomainState::Running.into(),
+        interface: Some(DomainInterface {
+            mac: "52:54:00:00:00:09".to_owned(),
+            bridge: "blue".to_owned(),
+            filter: filter.map(|name| FilterReference { name: name.to_owned(), parameters: Vec::new() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn spoofs() -> trestle_proto::finding::v1::Finding {
+    let finding = Finding::error(Code::MacSpoofConflict, "", "guest db may send with a foreign MAC");
+    finding_wire::build(&finding.about("hosts/host-a"))
+}
+
+/// What a table's lines have in their cells.
+fn cells(table: &str) -> Vec<Vec<&str>> {
+    table.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect()).collect()
+}
+
+#[tokio::test]
+async fn what_is_seen_of_guests_is_shown_beside_what_is_wanted() {
+    let fleet = Fleet::new();
+    let (_engine, server) = applied(&fleet).await;
+    assert_eq!(run(&server, &["apply", "-f", "-", "--no-wait"], GUESTS).await.code, 0);
+    let (vm, vnic) = (VM, format!("{VM}/vnics/eth0"));
+    let difference = |field: &str, expected: &str, actual: &str| wire::PlugDifference {
+        field: field.to_owned(),
+        expected: expected.to_owned(),
+        actual: actual.to_owned(),
+    };
+    let status = wire::VnicStatus {
+        mac: "52:54:00:10:00:00".to_owned(),
+        sync: wire::PlugSync::Different.into(),
+        differences: vec![difference("link", "up", "down"), difference("filter", "no-mac-spoofing", "")],
+        seen: Some(seen("web", None)),
+        violations: vec![spoofs()],
+    };
+    fleet.observe(&vnic, "trestle.engine.v1.VnicStatus", &status);
+    let domain = wire::SeenDomain {
+        host: "hosts/host-a".to_owned(),
+        domain: "web".to_owned(),
+        state: DomainState::Paused.into(),
+        ..Default::default()
+    };
+    let status = wire::VmStatus {
+        sync: wire::PlugSync::InSync.into(),
+        seen: vec![domain],
+        unmanaged_interface_count: 2,
+        ..Default::default()
+    };
+    fleet.observe(vm, "trestle.engine.v1.VmStatus", &status);
+
+    let vnics = run(&server, &["get", "vnic", &vnic], "").await.stdout;
+    let heads = ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS", "SEEN ON", "SEEN", "BREAKS"];
+    let differs = "link up, is down; filter no-mac-spoofing, is nothing";
+    assert_eq!(cells(&vnics)[0], heads);
+    assert_eq!(cells(&vnics)[1][7..], ["host-a", differs, "MAC_SPOOF_CONFLICT"]);
+    let vms = run(&server, &["get", "vms"], "").await.stdout;
+    assert_eq!(cells(&vms)[0], ["NAME", "DISPLAY NAME", "CLUSTER", "HOST", "SEEN ON", "SEEN", "DESCRIPTION"]);
+    assert_eq!(cells(&vms)[1][3..], ["-", "host-a (paused)", "in sync, 2 interfaces of no vNIC's"]);
+}
+
+#[tokio::test]
+async fn what_guests_break_is_in_the_status_and_what_is_nobodys_is_listed() {
+    let fleet = Fleet::new();
+    let (_engine, server) = applied(&fleet).await;
+    let status = wire::HostStatus {
+        unmanaged_interface_count: 2,
+        violations: vec![spoofs()],
+        violation_count: 70,
+        ..Default::default()
+    };
+    fleet.observe("hosts/host-c", "trestle.engine.v1.HostStatus", &status);
+    let shown = run(&server, &["status", "host-c"], "").await.stdout;
+    let lines = cells(&shown);
+    assert!(lines.contains(&vec!["HOST", "GUESTS BREAK", "WEIGHT", "WHAT"]), "{shown}");
+    assert!(
+        lines.contains(&vec!["host-c", "MAC_SPOOF_CONFLICT", "error", "guest db may send with a foreign MAC"]),
+        "{shown}"
+    );
+    assert!(shown.contains("host-c: 1 of 70 violations are shown\n"), "{shown}");
+    assert!(shown.contains("host-c: 2 interfaces are no vNIC's: trestlectl unmanaged host-c\n"), "{shown}");
+
+    let one = |domain: &str, filter, violations| wire::UnmanagedInterface {
+        seen: Some(seen(domain, filter)),
+        violations,
+        ..Default::default()
+    };
+    fleet.plug(vec![one("db", None, vec![spoofs()]), one("mail", Some("clean-traffic"), Vec::new())]);
+    let listed = run(&server, &["unmanaged"], "").await.stdout;
+    assert_eq!(
+        cells(&listed),
+        [
+            vec!["HOST", "DOMAIN", "STATE", "MAC", "WIRED TO", "FILTER", "BREAKS"],
+            vec!["host-a", "db", "running", "52:54:00:00:00:09", "bridge blue", "-", "MAC_SPOOF_CONFLICT"],
+            vec!["host-a", "mail", "running", "52:54:00:00:00:09", "bridge blue", "clean-traffic", "-"],
+        ]
+    );
+    let json = run(&server, &["unmanaged", "hosts/host-a", "-o", "json"], "").await.stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json.as_array().unwrap().len(), &json[1]["seen"]["domain"]), (2, &"mail".into()));
+    let none = run(&server, &["unmanaged", "host-b", "-o", "json"], "").await.stdout;
+    assert_eq!(none, "[]\n");
 }
