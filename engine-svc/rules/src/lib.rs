@@ -4,6 +4,8 @@
 //! a stable order. The cost grows with what the change touches: the profiles, clusters, hosts and attachments that the
 //! fleet's indexes lead to from the changed entity, never the whole fleet.
 //!
+//! [`violations`] judges no change, but a guest as a host reports it, whoever plugged it.
+//!
 //! Two kinds of rules stand side by side. Rules of every fleet live in the module of the entity that changes; the rows
 //! of the matrix for managed MAC tables live in `matrix`, one function a row, called from every direction.
 //!

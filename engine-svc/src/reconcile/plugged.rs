@@ -71,23 +71,15 @@ pub fn vnic_sync<'a>(fleet: &'a Fleet, vnic: &Vnic, is_heard: &dyn Fn(&HostName)
         return VnicSync { sync: PlugSync::Unknown, differences: Vec::new(), seen: None };
     };
     let place = whereabouts(fleet, vm, is_heard);
-    let (at, seen) = match place {
-        Whereabouts::At(host, domain) | Whereabouts::Missing(Some((host, domain))) => {
-            (Some(domain), Some((host, domain)))
-        }
-        Whereabouts::Silent(last) => (None, last),
-        Whereabouts::Missing(None) | Whereabouts::Unwanted => (None, None),
-    };
-    let seen = seen.and_then(|(host, domain)| {
+    let seen = place.domain().and_then(|(host, domain)| {
         let interface = domain.interfaces.iter().find(|interface| Some(interface.mac) == vnic.address())?;
         Some(fleet.sighting(host, domain, interface))
     });
-    let differences = match (place, seen.as_ref().zip(at)) {
-        (Whereabouts::At(..), Some((sighting, domain))) => differences(fleet, vnic, vm, sighting, domain),
-        (
-            Whereabouts::At(..) | Whereabouts::Missing(_) | Whereabouts::Silent(_) | Whereabouts::Unwanted,
-            Some(_) | None,
-        ) => Vec::new(),
+    let differences = match (place, &seen) {
+        (Whereabouts::At(..), Some(sighting)) => differences(fleet, vnic, vm, sighting),
+        (Whereabouts::At(..) | Whereabouts::Missing(_) | Whereabouts::Silent(_) | Whereabouts::Unwanted, _) => {
+            Vec::new()
+        }
     };
     let sync = match place {
         Whereabouts::Silent(_) => PlugSync::Unknown,
@@ -111,6 +103,17 @@ enum Whereabouts<'a> {
     Silent(Option<(&'a HostName, &'a Domain)>),
     /// Nowhere, and it is to run nowhere.
     Unwanted,
+}
+
+impl<'a> Whereabouts<'a> {
+    /// Returns the domain, whether it can be relied on or not.
+    const fn domain(self) -> Option<(&'a HostName, &'a Domain)> {
+        match self {
+            Self::At(host, domain) => Some((host, domain)),
+            Self::Missing(last) | Self::Silent(last) => last,
+            Self::Unwanted => None,
+        }
+    }
 }
 
 fn whereabouts<'a>(fleet: &'a Fleet, vm: &Vm, is_heard: &dyn Fn(&HostName) -> bool) -> Whereabouts<'a> {
@@ -165,7 +168,7 @@ fn misplaced(vm: &Vm, host: &HostName, domain: &Domain) -> Option<Difference> {
 }
 
 /// Compares a vNIC with the interface that it is.
-fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighting<'_>, domain: &Domain) -> Vec<Difference> {
+fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighting<'_>) -> Vec<Difference> {
     let interface = sighting.interface;
     let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
     let mut found = Vec::new();
@@ -178,7 +181,7 @@ fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighting<'_>, dom
         compare("plugged", yes(false), yes(true));
         return found;
     }
-    let count = domain.interfaces.iter().filter(|other| other.mac == interface.mac).count();
+    let count = sighting.domain.interfaces.iter().filter(|other| other.mac == interface.mac).count();
     compare("number", "1".to_owned(), count.to_string());
     compare("link", link(vnic.linked), link(interface.linked));
     if profile.is_some_and(VnicProfile::is_passthrough) {

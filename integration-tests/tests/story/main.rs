@@ -38,6 +38,9 @@ async fn tell(story: &mut Story, fleet: &mut Fleet, collector: &Collector) -> Re
     story.tell("kernel and libvirt run what was applied", networks::kernel_and_libvirt_have_it(fleet)).await;
     story.tell("a guest's port is closed and its MAC is static", networks::a_guest_is_managed(fleet)).await;
     story.tell("capabilities report the MAC table", networks::capabilities_report_it(fleet)).await;
+    story
+        .tell("the engine sees who plugged a guest, and what it breaks", networks::the_engine_sees_the_guest(fleet))
+        .await;
     story.tell("a second apply changes nothing", networks::a_second_apply_changes_nothing(fleet)).await;
     story.tell("an edit reaches both hosts and the guest stays", networks::an_edit_arrives(fleet)).await;
     story.tell("one trace reaches from the command line to each step", trace::is_one(collector)).await;
