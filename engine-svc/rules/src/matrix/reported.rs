@@ -7,7 +7,7 @@
 use trestle_model::fleet::{EntityId, Fleet, Network, NetworkFilter, Sighting, Vnic};
 use trestle_model::{Code, Finding, HostName, MacAddr, NetworkName, Severity, VmId};
 
-use super::Fix;
+use super::{Fix, Risk};
 use crate::filter::stops_mac_spoofing;
 use crate::spot::{Named, Spot, vnic_name};
 
@@ -16,29 +16,43 @@ const SPELLED_OUT: usize = 3;
 const NAMED: usize = 100;
 
 /// Tells whether the guest behind a reported interface may send with a foreign MAC, and the engine does not know: no vNIC
-/// is there, or its profile says otherwise, as every profile does that is mended by `fix`.
+/// is declared so, or its profile is mended by `fix`.
 pub(crate) fn may_spoof_unknown(fleet: &Fleet, sighting: &Sighting<'_>, fix: Fix) -> bool {
     let filter = sighting.interface.filter.as_ref();
     let stops = filter.is_some_and(|filter| stops_mac_spoofing(&NetworkFilter::Named(filter.name.clone())));
-    !stops && (fix == Fix::Profiles || fleet.vnic_of(sighting).is_none_or(|vnic| believed_safe(fleet, vnic)))
+    let is_declared = || fleet.vnic_of(sighting).is_some_and(|vnic| is_declared(fleet, vnic, sighting));
+    !stops && (fix == Fix::Profiles || !is_declared())
 }
 
-/// Tells whether a vNIC is to be plugged with a filter that stops spoofing.
-fn believed_safe(fleet: &Fleet, vnic: &Vnic) -> bool {
-    let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
-    let is_past = vnic.bypasses_filter || fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.bypasses_filters);
-    !is_past && profile.is_some_and(|profile| profile.is_passthrough() || stops_mac_spoofing(&profile.filter))
+/// Tells whether a vNIC is declared to be on the network where it is seen, and free to spoof there; and to run, if it does.
+fn is_declared(fleet: &Fleet, vnic: &Vnic, sighting: &Sighting<'_>) -> bool {
+    let profile = vnic.profile.as_ref().filter(|(network, _)| sighting.network == Some(network));
+    let (Some(profile), Some(vm)) = (profile.and_then(|id| fleet.profiles().get(id)), fleet.vms().get(&vnic.vm)) else {
+        return false;
+    };
+    let is_free = vnic.bypasses_filter || vm.bypasses_filters || Risk::Spoofing.is_in(profile);
+    let runs_as_declared = vm.host.is_some() || !sighting.domain.state.is_live();
+    vnic.plugged && is_free && runs_as_declared
 }
 
-/// Returns the plugged vNICs on `network` that have the MAC of a reported interface which is no vNIC itself.
+/// Returns the plugged vNICs on `network` that have the MAC of an interface which is there, and is no vNIC of that network.
 pub(crate) fn owners_of_its_mac<'a>(
     fleet: &'a Fleet,
     network: &'a NetworkName,
     sighting: &Sighting<'_>,
 ) -> impl Iterator<Item = &'a Vnic> + use<'a> {
-    let is_known = fleet.vnic_of(sighting).is_some();
-    let is_on = move |vnic: &&Vnic| vnic.plugged && vnic.profile.as_ref().is_some_and(|(other, _)| other == network);
-    fleet.vnics_with_mac(sighting.interface.mac).filter(move |vnic| !is_known && is_on(vnic))
+    let is_known = is_vnic_of(fleet, network, sighting);
+    let owners = fleet.vnics_with_mac(sighting.interface.mac);
+    owners.filter(move |vnic| !is_known && vnic.plugged && is_on(vnic, network))
+}
+
+/// Tells whether a reported interface is a vNIC that is to be on `network`; rules compare those by what is declared.
+fn is_vnic_of(fleet: &Fleet, network: &NetworkName, sighting: &Sighting<'_>) -> bool {
+    fleet.vnic_of(sighting).is_some_and(|vnic| is_on(vnic, network))
+}
+
+fn is_on(vnic: &Vnic, network: &NetworkName) -> bool {
+    vnic.profile.as_ref().is_some_and(|(other, _)| other == network)
 }
 
 /// Row 18 for a `network` that becomes managed, or comes managed to some `hosts`: guests on it there that may spoof. An error
@@ -105,7 +119,8 @@ pub(crate) fn reported_with(
         VmId(sighting.domain.uuid) == vnic.vm && vnic.address() == Some(sighting.interface.mac)
     };
     for sighting in macs.flat_map(|mac| fleet.interfaces_with(mac)) {
-        if sighting.network == Some(&network.id) && !is_own(&sighting) && fleet.vnic_of(&sighting).is_none() {
+        let is_known = is_own(&sighting) || is_vnic_of(fleet, &network.id, &sighting);
+        if sighting.network == Some(&network.id) && !is_known {
             severity = severity.max(weight(&sighting, network.is_managed()));
             guests.add(fleet, &sighting, []);
         }

@@ -1,12 +1,14 @@
 //! What hosts report of guests: in the way of writes, and told of what is plugged.
 
-use trestle_model::fleet::{Entity, Fleet, MacPool, Mutation, Network, NetworkFilter, Vm, Vnic, VnicProfile};
+use trestle_model::fleet::{
+    Cluster, Entity, Fleet, MacConflictPolicy, MacPool, Mutation, Network, NetworkFilter, Vm, Vnic, VnicProfile,
+};
 use trestle_model::{Code, Domain, DomainInterface, DomainState, Finding, Severity};
 use trestle_rules::Fix;
 
 use crate::fixture::{
-    Told, attachment, cluster, cluster_network, domain, fleet, host, host_name, hosting, id, mac, managed, network,
-    pool, profile, put, vm, vnic, warning,
+    Told, attachment, cluster, cluster_network, domain, error, fleet, host, host_name, hosting, id, mac, managed,
+    network, pool, profile, put, vm, vnic, warning,
 };
 
 const MAC: &str = "vnic.spec.mac";
@@ -93,6 +95,38 @@ fn a_vnic_that_is_plugged_with_less_than_its_profile_says_is_told_by_its_name() 
 }
 
 #[test]
+fn what_is_declared_of_another_network_or_of_a_vm_at_rest_counts_for_nothing() {
+    let spoofs = [breaks(Severity::Error, Code::MacSpoofConflict, VNIC, "networks/blue")];
+    let open = |network: &str| VnicProfile { filter: NetworkFilter::None, ..profile(network, "open") };
+    let seen = |entities: Vec<Entity>| {
+        let mut fleet = reporting(managed("blue"), vec![domain(1, "blue", mac(1), None)]);
+        entities.into_iter().for_each(|entity| fleet.apply(Mutation::Put(entity)));
+        broken(&fleet)
+    };
+    let of = |network: &str| Entity::Vnic(vnic(1, network, "open"));
+    assert_eq!(seen(vec![Entity::VnicProfile(open("blue")), of("blue")]), []);
+    assert_eq!(seen(vec![Entity::VnicProfile(open("red")), of("red")]), spoofs);
+    let without = Vnic { profile: None, ..vnic(1, "blue", "open") };
+    assert_eq!(seen(vec![Entity::Vnic(without)]), spoofs);
+    let unplugged = Vnic { plugged: false, ..vnic(1, "blue", "open") };
+    assert_eq!(seen(vec![Entity::VnicProfile(open("blue")), Entity::Vnic(unplugged)]), spoofs);
+    assert_eq!(seen(vec![Entity::VnicProfile(open("blue")), of("blue"), Entity::Vm(vm(1, "main"))]), spoofs);
+}
+
+#[test]
+fn a_policy_that_warns_does_not_open_a_network_under_a_guest_that_runs_undeclared() {
+    let mut fleet = reporting(network("blue"), vec![domain(1, "blue", mac(1), None)]);
+    let lenient = Cluster { mac_conflict_policy: MacConflictPolicy::Warn, ..cluster("main") };
+    let open = VnicProfile { filter: NetworkFilter::None, ..profile("blue", "guests") };
+    for entity in [Entity::Cluster(lenient), Entity::VnicProfile(open), Entity::Vm(vm(1, "main"))] {
+        fleet.apply(Mutation::Put(entity));
+    }
+    let told = put(&fleet, Entity::Network(managed("blue")));
+    let field = "network.spec.manage_macs_with_libvirt";
+    assert!(told.contains(&error(Code::MacSpoofConflict, field, &[VNIC])), "{told:?}");
+}
+
+#[test]
 fn a_guest_with_a_vnics_mac_on_its_network_is_a_duplicate() {
     let shares = |severity| breaks(severity, Code::DuplicateMac, "hosts/h1", VNIC);
     let other = |network| vec![domain(9, network, mac(1), Some("no-mac-spoofing"))];
@@ -101,6 +135,18 @@ fn a_guest_with_a_vnics_mac_on_its_network_is_a_duplicate() {
     let mut unplugged = reporting(network("blue"), other("blue"));
     unplugged.apply(Mutation::Put(Entity::Vnic(Vnic { plugged: false, ..vnic(1, "blue", "guests") })));
     assert_eq!(broken(&unplugged), []);
+    // A vNIC of another network is a stranger here; one of this network was judged when it was written.
+    let second = |network: &str| {
+        let mut fleet = reporting(self::network("blue"), vec![domain(2, "blue", mac(1), Some("no-mac-spoofing"))]);
+        let vnic = Vnic { mac: Some(mac(1)), ..vnic(2, network, "guests") };
+        for entity in [Entity::Vm(vm(2, "main")), Entity::VnicProfile(profile("red", "guests")), Entity::Vnic(vnic)] {
+            fleet.apply(Mutation::Put(entity));
+        }
+        broken(&fleet)
+    };
+    let second_vnic = "vms/00000000-0000-0000-0000-000000000002/vnics/eth0";
+    assert_eq!(second("red"), [breaks(Severity::Error, Code::DuplicateMac, second_vnic, VNIC)]);
+    assert_eq!(second("blue"), []);
 }
 
 #[test]
@@ -135,7 +181,7 @@ fn profiles_that_are_mended_mend_no_guest_that_runs() {
 fn a_pool_passes_over_what_guests_have() {
     let mut fleet = reporting(network("blue"), vec![domain(8, "red", mac(10), None), domain(9, "red", mac(11), None)]);
     fleet.apply(Mutation::Put(Entity::MacPool(MacPool { ..pool("p", 10, 12) })));
-    let with_pool = trestle_model::fleet::Cluster { mac_pool: Some(id("p")), ..cluster("main") };
+    let with_pool = Cluster { mac_pool: Some(id("p")), ..cluster("main") };
     fleet.apply(Mutation::Put(Entity::Cluster(with_pool)));
     let wish = Vnic { id: id("eth1"), mac: None, ..vnic(1, "blue", "guests") };
     let proposal = trestle_rules::propose(Mutation::Put(Entity::Vnic(wish)), Fix::Leave, &fleet);
