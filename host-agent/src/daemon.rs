@@ -45,7 +45,7 @@ use crate::neighbors::{self, Ears};
 use crate::observer::{self, Watches};
 use crate::other_daemons::OtherDaemons;
 use crate::resolver::Resolver;
-use crate::service::{SETUP_PATH, Service, WATCH_PATH};
+use crate::service::{PLUG_PATH, SETUP_PATH, Service, WATCH_PATH};
 use crate::session::{Options, Session};
 use crate::transaction::{Agent, Writer};
 
@@ -250,7 +250,8 @@ async fn start(
 
 fn server(config: &Config, agent: Agent<RealHost>, watches: Watches) -> Result<Server, DaemonError> {
     let services = Services::new(&[FILE_DESCRIPTOR_SET], Reflection::On)?.with(Service::new(agent, watches));
-    let deadlines = Limits { long_lived: [SETUP_PATH, WATCH_PATH].map(str::to_owned).into(), ..Limits::default() };
+    let deadlines =
+        Limits { long_lived: [SETUP_PATH, WATCH_PATH, PLUG_PATH].map(str::to_owned).into(), ..Limits::default() };
     let drain_timeout = config.stop_timeout.0 / DRAIN_SHARE;
     Ok(Server::new(services, ServerOptions { deadlines, drain_timeout, ..ServerOptions::default() }))
 }

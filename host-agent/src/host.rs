@@ -12,11 +12,11 @@ use trestle_dhcp::Dhcp;
 use trestle_libvirt::Libvirt;
 use trestle_lldp::Lldp;
 use trestle_model::{
-    Feature, FeatureSet, ForeignDhcp, HostState, IfName, KernelInfo, KernelState, LibvirtInfo, LibvirtState,
-    LinkStatistics, ResolverState, Support,
+    DomainKey, DomainWiring, Feature, FeatureSet, ForeignDhcp, HostState, IfName, KernelInfo, KernelState, LibvirtInfo,
+    LibvirtState, LinkStatistics, ResolverState, Support,
 };
 use trestle_netlink::{Change, ConnectError, Kernel, KernelPerformer, Table, Watch};
-use trestle_plan::{DhcpStep, Host, LibvirtStep, ObserveError, Performer, ResolverStep, Step, StepFailure};
+use trestle_plan::{DhcpStep, GuestStep, Host, LibvirtStep, ObserveError, Performer, ResolverStep, Step, StepFailure};
 
 use crate::leases::Settlement;
 use crate::nameservers::NameServers;
@@ -158,6 +158,18 @@ impl RealHost {
         })
     }
 
+    async fn perform_on_guest(&self, step: &GuestStep) -> Result<(), StepFailure> {
+        let Some(libvirt) = &self.libvirt else {
+            let reason = "the agent is configured to do without libvirt".to_owned();
+            return Err(StepFailure { position: 0, reason, transient: false });
+        };
+        libvirt.perform_on_guest(step).await.map_err(|fault| StepFailure {
+            position: 0,
+            reason: fault.to_string(),
+            transient: fault.is_transient(),
+        })
+    }
+
     /// Performs a step on clients, and returns when the kernel is in line with it.
     async fn perform_dhcp(&self, step: &DhcpStep) -> Result<(), StepFailure> {
         let done = self.dhcp.perform(step);
@@ -214,6 +226,7 @@ impl Performer for RealPerformer<'_> {
             Step::Libvirt(step) => self.host.perform_libvirt(step).await,
             Step::Dhcp(step) => self.host.perform_dhcp(step).await,
             Step::Resolver(step) => self.host.perform_resolver(step).await,
+            Step::Guest(step) => self.host.perform_on_guest(step).await,
         }
     }
 }
@@ -243,6 +256,20 @@ impl Site for RealHost {
 
     async fn statistics(&self, names: Option<&BTreeSet<IfName>>) -> Result<Vec<LinkStatistics>, ObserveError> {
         self.kernel.statistics(names).await
+    }
+
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        match &self.libvirt {
+            Some(libvirt) => libvirt.wiring(domain).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        match &self.libvirt {
+            Some(libvirt) => libvirt.filters().await,
+            None => Ok(BTreeSet::new()),
+        }
     }
 
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {

@@ -27,6 +27,9 @@ pub const SETUP_PATH: &str = "/trestle.host.v1.HostAgent/SetupNetworks";
 /// The path of the call that lasts until somebody ends it.
 pub const WATCH_PATH: &str = "/trestle.host.v1.HostAgent/WatchHost";
 
+/// The path of the call that waits for its turn, and for guests that release a device.
+pub const PLUG_PATH: &str = "/trestle.host.v1.HostAgent/SetDomainInterfaces";
+
 /// The list that a page token of the history belongs to.
 const HISTORY: &str = "transactions";
 
@@ -56,8 +59,7 @@ impl<H: Site> HostAgent for Service<H> {
     type WatchHostStream = WatchEvents;
 
     async fn setup_networks(&self, request: Request<wire::SetupNetworksRequest>) -> Result<Response<Events>, Status> {
-        let caller =
-            Caller { actor: admitted(&request)?, begin_by: request.extensions().get().map(|Deadline(until)| *until) };
+        let caller = caller(&request)?;
         let context = host_wire::SetupContext { origin: Origin::Local, fresh: TransactionId(Uuid::now_v7()) };
         let request = host_wire::parse_setup(request.get_ref(), context).map_err(status::Refusal::malformed)?;
         let transaction = request.options.transaction;
@@ -129,6 +131,21 @@ impl<H: Site> HostAgent for Service<H> {
         let transactions = history.past.into_iter().map(transaction).collect();
         Ok(Response::new(wire::ListTransactionsResponse { transactions, next_page_token }))
     }
+
+    async fn set_domain_interfaces(
+        &self,
+        request: Request<wire::SetDomainInterfacesRequest>,
+    ) -> Result<Response<wire::SetDomainInterfacesResponse>, Status> {
+        let caller = caller(&request)?;
+        let wish = host_wire::parse_plug(request.get_ref()).map_err(status::Refusal::malformed)?;
+        let report = self.agent.plug(wish, caller).await.map_err(|why| refusal(&why))?;
+        Ok(Response::new(host_wire::build_plugged(&report)))
+    }
+}
+
+/// Returns who calls, and until when the answer is of use.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    Ok(Caller { actor: admitted(request)?, begin_by: request.extensions().get().map(|Deadline(until)| *until) })
 }
 
 /// Returns who calls, as logs and confirmations name them; the agent of another host has nothing to ask here.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use trestle_model::{
-    ForeignDhcp, HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, LldpNeighbor, NicHardware,
+    DomainKey, DomainWiring, ForeignDhcp, HostState, IfName, KernelInfo, LibvirtInfo, LinkStatistics, LldpNeighbor,
+    NicHardware,
 };
 use trestle_plan::{Host, ObserveError};
 
@@ -24,6 +25,16 @@ pub trait Site: Host {
         &self,
         names: Option<&BTreeSet<IfName>>,
     ) -> impl Future<Output = Result<Vec<LinkStatistics>, ObserveError>> + Send;
+
+    /// Reads one domain of libvirt's in detail; none where there is none of that name, and without libvirt.
+    ///
+    /// *Errors*: [`ObserveError::Libvirt`]. *Cancel safety*: safe, reading has no effect.
+    fn wiring(&self, domain: &DomainKey) -> impl Future<Output = Result<Option<DomainWiring>, ObserveError>> + Send;
+
+    /// Reads the names of libvirt's network filters; none without libvirt.
+    ///
+    /// *Errors*: [`ObserveError::Libvirt`]. *Cancel safety*: safe, reading has no effect.
+    fn filters(&self) -> impl Future<Output = Result<BTreeSet<String>, ObserveError>> + Send;
 
     /// Looks for other programs' DHCP clients, which may take a look at every process: only for a request to which they matter.
     ///

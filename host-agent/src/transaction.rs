@@ -1,4 +1,5 @@
-//! The use cases that both faces of the agent call: set networks up, confirm, commit, and tell what the host is.
+//! The use cases that both faces of the agent call: set networks up, plug guests' interfaces, confirm, commit, and tell what
+//! the host is.
 //!
 //! [`Agent`] is the handle. What changes the host runs in [`Writer`], one transaction at a time, in a task of its own
 //! that finishes or undoes; a caller that goes away changes nothing about a transaction that has begun. Up to
@@ -12,7 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::Span;
 use trestle_model::{
-    Capabilities, Finding, HostState, IfName, LinkStatistics, Progress, SetupRequest, TransactionId, TransactionReport,
+    Capabilities, Finding, HostState, IfName, LinkStatistics, PlugReport, PlugRequest, Progress, SetupRequest,
+    TransactionId, TransactionReport,
 };
 use trestle_plan::{ObserveError, PlannedStep, Thing};
 
@@ -25,6 +27,7 @@ mod confirmation;
 mod execution;
 mod look;
 mod performance;
+mod plugging;
 mod refusal;
 mod restoration;
 mod undo;
@@ -35,6 +38,8 @@ pub use refusal::Refusal;
 pub use writer::Writer;
 
 use confirmation::Confirmations;
+use plugging::PlugJob;
+use writer::Turns;
 
 /// How many requests wait while another is carried out.
 pub const QUEUE: usize = 4;
@@ -47,6 +52,7 @@ pub struct Agent<H> {
     shared: Arc<Shared<H>>,
     queue: mpsc::Sender<Job>,
     repairs: mpsc::Sender<RepairJob>,
+    plugs: mpsc::Sender<PlugJob>,
 }
 
 #[derive(Debug)]
@@ -133,6 +139,7 @@ impl<H: Site> Agent<H> {
     pub fn new(host: H, journal: Journal, boot_id: String) -> (Self, Writer<H>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (repairs, repair_jobs) = mpsc::channel(1);
+        let (plugs, plug_jobs) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             host,
             journal,
@@ -141,7 +148,8 @@ impl<H: Site> Agent<H> {
             served: AtomicU64::new(0),
             board: watch::Sender::default(),
         });
-        (Self { shared: Arc::clone(&shared), queue, repairs }, Writer::new(shared, jobs, repair_jobs))
+        let turns = Turns { jobs, repairs: repair_jobs, plugs: plug_jobs };
+        (Self { shared: Arc::clone(&shared), queue, repairs, plugs }, Writer::new(shared, turns))
     }
 
     /// Hands a request to the writer.
@@ -153,10 +161,7 @@ impl<H: Site> Agent<H> {
         let (progress_in, progress) = mpsc::channel(PROGRESS_QUEUE);
         let (end_in, end) = oneshot::channel();
         let job = Job { request, caller, span: Span::current(), progress: progress_in, end: end_in };
-        self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::Busy,
-            mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
-        })?;
+        self.queue.try_send(job).map_err(turned_away)?;
         Ok(Running { progress, end })
     }
 
@@ -169,6 +174,20 @@ impl<H: Site> Agent<H> {
     pub(crate) async fn repair(&self, things: BTreeSet<Thing>) -> Result<Option<Answer>, Refusal> {
         let (end_in, end) = oneshot::channel();
         self.repairs.send(RepairJob { things, end: end_in }).await.map_err(|_| Refusal::Stopping)?;
+        end.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Lets the writer make a domain's interfaces what is wanted, or says what that would do.
+    ///
+    /// *Errors*: [`Refusal`]; after [`Refusal::NotPlugged`] too everything is as it was, unless a finding says otherwise.
+    /// *Cancel safety*: a wish that has begun goes on; one whose turn has not come is not begun.
+    pub async fn plug(&self, request: PlugRequest, caller: Caller) -> Result<PlugReport, Refusal> {
+        if request.validate_only {
+            return plugging::validate(&self.shared, &request).await;
+        }
+        let (end_in, end) = oneshot::channel();
+        let job = PlugJob { request, caller, span: Span::current(), end: end_in };
+        self.plugs.try_send(job).map_err(turned_away)?;
         end.await.map_err(|_| Refusal::Stopping)?
     }
 
@@ -287,9 +306,22 @@ impl<H: Site> Agent<H> {
     }
 }
 
+/// Says why a request found no place to wait.
+fn turned_away<T>(error: mpsc::error::TrySendError<T>) -> Refusal {
+    match error {
+        mpsc::error::TrySendError::Full(_) => Refusal::Busy,
+        mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
+    }
+}
+
 impl<H> Clone for Agent<H> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), queue: self.queue.clone(), repairs: self.repairs.clone() }
+        Self {
+            shared: Arc::clone(&self.shared),
+            queue: self.queue.clone(),
+            repairs: self.repairs.clone(),
+            plugs: self.plugs.clone(),
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, Egress, ForeignDhcp, GuestPorts,
-    HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics, MacTableManager, Mtu,
-    NetworkChange, NetworkName, NetworkSpec, NicState, Origin, Outcome, Scope, SetupOptions, SetupRequest, Southbound,
-    StaticIpv4, Topology, TransactionId, TransactionReport,
+    BridgeOptions, BridgeSpec, Capabilities, Code, ConnectivityCheck, Counters, DomainKey, DomainWiring, Egress,
+    ForeignDhcp, GuestPorts, HostState, IfName, Ipv4Config, Ipv6Config, KernelInfo, LibvirtInfo, LinkStatistics,
+    MacTableManager, Mtu, NetworkChange, NetworkName, NetworkSpec, NicState, Origin, Outcome, Scope, SetupOptions,
+    SetupRequest, Southbound, StaticIpv4, Topology, TransactionId, TransactionReport,
 };
 use trestle_plan::sample::{Change, leave_out_bond_status};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -29,6 +29,14 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 pub(crate) const BOOT: &str = "boot-1";
 
 impl Site for FakeHost {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        Self::wiring(self, domain)
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        Ok(Self::filters(self))
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.state().foreign_dhcp
     }
@@ -109,6 +117,14 @@ impl Performer for WaywardPerformer<'_> {
 }
 
 impl Site for Wayward {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        self.host.wiring(domain)
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        Ok(self.host.filters())
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.host.foreign_dhcp().await
     }
@@ -144,6 +160,14 @@ impl Host for Slow {
 }
 
 impl Site for Slow {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        self.host.wiring(domain)
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        Ok(self.host.filters())
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.host.foreign_dhcp().await
     }

@@ -76,7 +76,7 @@ fn timestamp(ms: u64) -> prost_types::Timestamp {
 pub(crate) fn refusal(refusal: &Refusal) -> status::Refusal {
     let findings = refusal.findings();
     match refusal {
-        Refusal::Findings(_) => status::Refusal::refused(findings),
+        Refusal::Findings(_) | Refusal::NotPlugged(_) => status::Refusal::refused(findings),
         Refusal::Deadline => status::Refusal { code: Code::DeadlineExceeded, findings, retry: None, etag: None },
         Refusal::Stopping => status::Refusal { code: Code::Unavailable, findings, retry: Some(RESTART), etag: None },
         Refusal::Busy

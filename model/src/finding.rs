@@ -258,7 +258,7 @@ codes! {
     BridgeNameInvalid = "BRIDGE_NAME_INVALID", ovirt Some(27);
     /// Two networks have the same bridge name.
     BridgeNameTaken = "BRIDGE_NAME_TAKEN", ovirt Some(27);
-    /// The network to remove is not on the host.
+    /// The network is not on the host.
     NetworkNotFound = "NETWORK_NOT_FOUND", ovirt Some(27);
     /// A device or libvirt network of that name exists and is not Trestle's.
     ForeignDevice = "FOREIGN_DEVICE", ovirt Some(27);
@@ -278,6 +278,20 @@ codes! {
     GuestUsesForeignMac = "GUEST_USES_FOREIGN_MAC", ovirt None;
     /// Guests use the network that is to be removed.
     GuestsAttached = "GUESTS_ATTACHED", ovirt None;
+
+    // Interfaces of a domain.
+    /// libvirt has no such domain.
+    DomainNotFound = "DOMAIN_NOT_FOUND", ovirt None;
+    /// No guest can be wired to the network as it is.
+    NetworkNotPluggable = "NETWORK_NOT_PLUGGABLE", ovirt None;
+    /// libvirt has no such filter.
+    FilterNotFound = "FILTER_NOT_FOUND", ovirt None;
+    /// What is to change cannot be changed while the guest runs, but by unplugging the interface.
+    ReplugNeeded = "REPLUG_NEEDED", ovirt None;
+    /// The guest did not release an interface in time.
+    UnplugPending = "UNPLUG_PENDING", ovirt None;
+    /// An interface could not be put back as it was.
+    NotPutBack = "NOT_PUT_BACK", ovirt None;
 
     // A transaction.
     /// Another transaction runs and the queue is full.

@@ -33,6 +33,7 @@ mod number;
 mod object;
 mod outcome;
 mod pairs;
+mod plugging;
 mod qos;
 mod request;
 mod resolver;
@@ -76,6 +77,9 @@ pub use nic::{
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
+pub use plugging::{
+    DomainKey, DomainWiring, PlugAction, PlugReport, PlugRequest, Replug, WantedInterface, WiredInterface,
+};
 pub use qos::{BadRate, BitRate, Egress, HostQos, Shaping, TrafficClass};
 pub use request::{BondChange, ConnectivityCheck, Fence, NetworkChange, NicChange, Scope, SetupOptions, SetupRequest};
 pub use resolver::{

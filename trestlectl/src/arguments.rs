@@ -235,6 +235,10 @@ pub enum HostCommand {
     Restore(Whole),
     /// Remove every network of Trestle's
     Clear(Whole),
+    /// Plug a network interface into a domain, or make one that is there what it is to be
+    Plug(Plug),
+    /// Unplug network interfaces from a domain
+    Unplug(Unplug),
     /// Show what the host is and can do
     Capabilities(Capabilities),
     /// Show the MAC tables of bridges that libvirt manages: which guest is found where, and what ports learn and flood
@@ -362,6 +366,75 @@ pub enum Confirmation {
     Confirm,
     /// Not at all.
     None,
+}
+
+/// Options of host plug: the interface is to be exactly so, and what is not given has its default.
+#[derive(Debug, Args)]
+pub struct Plug {
+    /// The domain: its name or UUID
+    pub domain: String,
+    /// The interface's MAC
+    pub mac: String,
+    /// A network of the host, else one of libvirt's
+    pub network: String,
+    /// The device that the guest sees [default: virtio]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// MTU in bytes [default: the network's]
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<u32>,
+    /// Whether the cable is in
+    #[arg(long, value_enum, default_value_t = Linked::Up)]
+    pub link: Linked,
+    /// Isolate the port from other isolated ones
+    #[arg(long)]
+    pub isolated: bool,
+    /// A filter of libvirt's; no-mac-spoofing is defined where it lacks [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub filter: Option<String>,
+    /// A parameter of the filter; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub parameter: Vec<String>,
+    /// Unplug it from a running guest and plug it again, where it cannot be changed in place
+    #[arg(long)]
+    pub replug: bool,
+    /// Only tell what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Whether an interface's cable is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Linked {
+    /// It is.
+    Up,
+    /// It is not.
+    Down,
+}
+
+/// Options of host unplug.
+#[derive(Debug, Args)]
+pub struct Unplug {
+    /// The domain: its name or UUID
+    pub domain: String,
+    /// The interfaces' MACs
+    #[arg(value_name = "MAC", required = true)]
+    pub macs: Vec<String>,
+    /// Only tell what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the agent is.
+    #[command(flatten)]
+    pub agent: Agent,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
 }
 
 /// Options of host capabilities.

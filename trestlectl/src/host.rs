@@ -8,6 +8,7 @@ mod history;
 mod list;
 mod macs;
 mod nic;
+mod plug;
 mod setup;
 mod statistics;
 mod watch;
@@ -35,6 +36,8 @@ pub(crate) async fn run(context: &Context, command: HostCommand) -> Result<(), F
         HostCommand::Adopt(arguments) => adopt::run(context, arguments).await,
         HostCommand::Restore(arguments) => whole(context, Scope::Persistent, arguments).await,
         HostCommand::Clear(arguments) => whole(context, Scope::Everything, arguments).await,
+        HostCommand::Plug(arguments) => plug::plug(context, arguments).await,
+        HostCommand::Unplug(arguments) => plug::unplug(context, arguments).await,
         HostCommand::Capabilities(arguments) => capabilities::run(context, arguments).await,
         HostCommand::History(arguments) => history::run(context, arguments).await,
         HostCommand::Macs(arguments) => macs::run(context, arguments).await,

@@ -1,8 +1,9 @@
 //! The fake as a [`Host`].
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use trestle_model::HostState;
+use trestle_model::{DomainKey, DomainWiring, HostState};
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
 
 use crate::World;
@@ -44,6 +45,23 @@ impl FakeHost {
     /// Returns the host's state, past all faults.
     pub fn state(&self) -> HostState {
         self.lock().world.state()
+    }
+
+    /// Reads one domain in detail; none where there is none of that name. It counts as an observation.
+    ///
+    /// *Errors*: an injected fault.
+    pub fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        let mut inner = self.lock();
+        inner.observations += 1;
+        match inner.faults.on_observation() {
+            Effect::None | Effect::Hang => Ok(inner.world.wiring(domain)),
+            Effect::Fail => Err(ObserveError::Libvirt("injected fault".to_owned())),
+        }
+    }
+
+    /// Returns the names of libvirt's network filters, past all faults.
+    pub fn filters(&self) -> BTreeSet<String> {
+        self.lock().world.filters()
     }
 
     /// Changes the world behind everybody's back: what a guest, an administrator or another program does.
@@ -108,6 +126,7 @@ impl FakeHost {
             Step::Libvirt(step) => inner.world.perform_libvirt(step),
             Step::Dhcp(step) => inner.world.perform_dhcp(step),
             Step::Resolver(step) => inner.world.perform_resolver(step),
+            Step::Guest(step) => inner.world.perform_on_guest(step),
         };
         done.map_err(|reason| StepFailure { position: 0, reason, transient: false })?;
         inner.performed.push(step.clone());

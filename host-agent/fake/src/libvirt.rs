@@ -1,6 +1,6 @@
 //! The fake libvirt: definitions, what runs of them, and the guests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
     Domain, DomainInterface, DomainPersistence, DomainState, Feature, FeatureSet, GuestInterface, IfName,
@@ -16,7 +16,27 @@ use crate::kernel::{Answer, Kernel};
 pub(crate) struct Libvirt {
     pub(crate) networks: BTreeMap<String, Network>,
     pub(crate) guests: Vec<GuestInterface>,
+    /// Domains that are more than their guests' taps, by UUID.
+    pub(crate) records: BTreeMap<Uuid, DomainRecord>,
+    /// Network filters.
+    pub(crate) filters: BTreeSet<String>,
+    /// Every interface that was told in detail: its text is its position.
+    pub(crate) texts: Vec<DomainInterface>,
     defined: u128,
+    taps: usize,
+}
+
+/// A domain in detail.
+#[derive(Debug, Clone)]
+pub(crate) struct DomainRecord {
+    pub(crate) name: String,
+    pub(crate) state: DomainState,
+    /// What it has while it runs.
+    pub(crate) live: Option<Vec<DomainInterface>>,
+    /// What it will start with.
+    pub(crate) defined: Option<Vec<DomainInterface>>,
+    /// Whether its guest releases no device.
+    pub(crate) is_stubborn: bool,
 }
 
 /// A network: as it is defined, and as it runs.
@@ -96,7 +116,11 @@ impl Libvirt {
         });
         let mut guests = self.guests.clone();
         guests.sort();
-        LibvirtState { networks: networks.collect(), domains: domains(&guests), guests }
+        let mut domains = domains(&guests);
+        domains.retain(|domain| !self.records.contains_key(&domain.uuid));
+        domains.extend(self.records.iter().map(|(uuid, record)| record.domain(*uuid)));
+        domains.sort();
+        LibvirtState { networks: networks.collect(), domains, guests }
     }
 
     pub(crate) fn perform(&mut self, step: &LibvirtStep, kernel: &mut Kernel, features: &FeatureSet) -> Answer {
@@ -212,6 +236,8 @@ impl Libvirt {
     /// Does what libvirt does when the machine starts: no guest runs, and networks start by themselves.
     pub(crate) fn boot(&mut self, kernel: &mut Kernel, features: &FeatureSet) {
         self.networks.retain(|_, network| network.persistent);
+        self.records.retain(|_, record| record.defined.is_some());
+        self.records.values_mut().for_each(DomainRecord::stop);
         for guest in &mut self.guests {
             guest.tap = None;
             guest.running = false;
@@ -232,9 +258,41 @@ impl Libvirt {
         network.and_then(|name| self.live(name)).is_some_and(|live| live.mac_table_manager == MacTableManager::Libvirt)
     }
 
+    /// Notes that a tap was moved to another network.
+    pub(crate) fn rewire(&mut self, tap: &IfName, network: &str, bridge: &str, manages: bool) {
+        for guest in self.guests.iter_mut().filter(|guest| guest.tap.as_ref() == Some(tap)) {
+            guest.network = Some(network.to_owned());
+            guest.bridge = Some(bridge.to_owned());
+            guest.mac_table_manager = if manages { MacTableManager::Libvirt } else { MacTableManager::Kernel };
+        }
+    }
+
+    /// Returns the name of the next tap.
+    pub(crate) fn new_tap(&mut self) -> String {
+        self.taps += 1;
+        format!("vnet{}", 100 + self.taps)
+    }
+
     pub(crate) fn new_uuid(&mut self) -> Uuid {
         self.defined += 1;
         Uuid::from_u128(0x7472_6573_746c_4000_8000_0000_0000_0000 + self.defined)
+    }
+}
+
+impl DomainRecord {
+    fn domain(&self, uuid: Uuid) -> Domain {
+        let interfaces = self.live.as_ref().or(self.defined.as_ref()).cloned().unwrap_or_default();
+        let persistence = match self.defined {
+            Some(_) => DomainPersistence::Persistent,
+            None => DomainPersistence::Transient,
+        };
+        Domain { name: self.name.clone(), uuid, state: self.state, persistence, interfaces }
+    }
+
+    /// Notes that it stopped.
+    pub(crate) fn stop(&mut self) {
+        self.state = DomainState::ShutOff;
+        self.live = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a fake host consists of, and how to build it.
 
+mod domains;
 mod guests;
 
 use std::collections::BTreeMap;
@@ -354,6 +355,7 @@ impl World {
             trestle_plan::Step::Libvirt(step) => self.perform_libvirt(step),
             trestle_plan::Step::Dhcp(step) => self.perform_dhcp(step),
             trestle_plan::Step::Resolver(step) => self.perform_resolver(step),
+            trestle_plan::Step::Guest(step) => self.perform_on_guest(step),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The handle by which the rest of the agent reaches libvirt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,15 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tracing::{Span, debug, warn};
-use trestle_model::{Feature, LibvirtInfo, LibvirtState, Support};
-use trestle_plan::{LibvirtStep, ObserveError};
+use trestle_model::{DomainKey, DomainWiring, Feature, LibvirtInfo, LibvirtState, Support};
+use trestle_plan::{GuestStep, LibvirtStep, ObserveError};
 
 use crate::connection::Connection;
 use crate::owner::{self, Job};
 use crate::{Changes, Fault, probe, snapshot, step};
+
+/// How long a step on a guest may take.
+const GUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How to reach libvirt.
 #[derive(Debug, Clone)]
@@ -96,6 +99,43 @@ impl Libvirt {
             .and_then(|outcome| outcome)
     }
 
+    /// Reads one domain in detail; none where libvirt has none of that name.
+    ///
+    /// *Errors*: [`ObserveError::Libvirt`]. *Cancel safety*: safe, reading has no effect.
+    pub async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        let domain = domain.clone();
+        self.call(move |connection, is_wanted| connection.call(is_wanted, |connect| snapshot::wiring(connect, &domain)))
+            .await
+            .and_then(|outcome| outcome)
+            .map_err(|fault| ObserveError::Libvirt(fault.to_string()))
+    }
+
+    /// Reads the names of all filters; none where libvirt has no filters at all.
+    ///
+    /// *Errors*: [`ObserveError::Libvirt`]. *Cancel safety*: safe, reading has no effect.
+    pub async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        self.call(|connection, is_wanted| connection.call(is_wanted, snapshot::filters))
+            .await
+            .and_then(|outcome| outcome)
+            .map_err(|fault| ObserveError::Libvirt(fault.to_string()))
+    }
+
+    /// Performs one step on a guest; one whose effect is there already succeeds.
+    ///
+    /// It may take a minute, whatever the timeout for other calls: libvirt lays a filter out by many processes, and waits
+    /// some seconds for a guest that is to release a device.
+    ///
+    /// *Errors*, *cancel safety*: as [`Libvirt::perform`].
+    pub async fn perform_on_guest(&self, step: &GuestStep) -> Result<(), Fault> {
+        let step = step.clone();
+        let limit = self.shared.call_timeout.max(GUEST_TIMEOUT);
+        self.call_within(limit, move |connection, is_wanted| {
+            connection.call(is_wanted, |connect| step::guest::perform(connect, &step))
+        })
+        .await
+        .and_then(|outcome| outcome)
+    }
+
     /// Tells what libvirt can do.
     ///
     /// It is found by trying, once for each connection: a stopped network named `trestle-probe` is defined, read back
@@ -141,6 +181,15 @@ impl Libvirt {
         &self,
         work: impl FnOnce(&mut Connection, &dyn Fn() -> bool) -> T + Send + 'static,
     ) -> Result<T, Fault> {
+        self.call_within(self.shared.call_timeout, work).await
+    }
+
+    /// As [`Self::call`], for a caller that waits for `limit`.
+    async fn call_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&mut Connection, &dyn Fn() -> bool) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         let span = Span::current();
         let job: Job = Box::new(move |connection| {
@@ -154,10 +203,10 @@ impl Libvirt {
             }
         });
         self.enqueue(job)?;
-        match timeout(self.shared.call_timeout, answer).await {
+        match timeout(limit, answer).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(Fault::Ended),
-            Err(_) => Err(Fault::Deadline(self.shared.call_timeout)),
+            Err(_) => Err(Fault::Deadline(limit)),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use tracing::warn;
-use trestle_model::{DomainPersistence, DomainState, GuestInterface, LibvirtNetwork, LibvirtState};
+use trestle_model::{
+    DomainKey, DomainPersistence, DomainState, DomainWiring, GuestInterface, LibvirtNetwork, LibvirtState,
+};
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -11,8 +13,7 @@ use virt::error::{Error, ErrorNumber};
 use virt::network::Network;
 use virt_sys as sys;
 
-use crate::Fault;
-use crate::xml;
+use crate::{Fault, step, xml};
 
 /// Reads everything; what disappears meanwhile is left out.
 ///
@@ -154,6 +155,42 @@ fn read_network(network: &Network, lists: &Lists) -> Result<LibvirtNetwork, Unre
         owner: defined.owner,
         xml: inactive,
     })
+}
+
+/// Reads one domain in detail; none where there is none of that name.
+pub(crate) fn wiring(connect: &Connect, key: &DomainKey) -> Result<Option<DomainWiring>, Fault> {
+    let found = match key {
+        DomainKey::Uuid(uuid) => Domain::lookup_by_uuid(connect, *uuid),
+        DomainKey::Name(name) => Domain::lookup_by_name(connect, step::without_nul(name)?),
+    };
+    match found.map_err(Unread::from).and_then(|domain| read_wiring(&domain)) {
+        Ok(wiring) => Ok(Some(wiring)),
+        Err(Unread::Vanished) => Ok(None),
+        Err(Unread::Failed(fault)) => Err(fault),
+    }
+}
+
+/// Reads the names of all filters; a libvirt without filters has none.
+pub(crate) fn filters(connect: &Connect) -> Result<BTreeSet<String>, Fault> {
+    match connect.list_nw_filters() {
+        Ok(names) => Ok(names.into_iter().collect()),
+        Err(error) if error.code() == ErrorNumber::NoSupport => Ok(BTreeSet::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_wiring(domain: &Domain) -> Result<DomainWiring, Unread> {
+    let interfaces = |flags| Ok::<_, Unread>(xml::interface::read(&domain.get_xml_desc(flags)?)?);
+    let state = domain.get_state()?.0;
+    let live = if domain.is_active()? { Some(interfaces(0)?) } else { None };
+    let defined = if domain.is_persistent()? { Some(interfaces(sys::VIR_DOMAIN_XML_INACTIVE)?) } else { None };
+    let state = match (&live, state) {
+        (None, _) => DomainState::ShutOff,
+        (Some(_), sys::VIR_DOMAIN_RUNNING) => DomainState::Running,
+        (Some(_), sys::VIR_DOMAIN_PAUSED) => DomainState::Paused,
+        (Some(_), _) => DomainState::Other,
+    };
+    Ok(DomainWiring { name: domain.get_name()?, uuid: domain.get_uuid()?, state, live, defined })
 }
 
 fn read_domain(domain: &Domain, lists: &DomainLists) -> Result<(trestle_model::Domain, Vec<GuestInterface>), Unread> {

@@ -1,5 +1,7 @@
 //! The performing of one step.
 
+pub(crate) mod guest;
+
 use trestle_plan::{LibvirtStep, NetworkDefinition};
 use virt::connect::Connect;
 use virt::error::ErrorNumber;
@@ -88,7 +90,7 @@ fn require(connect: &Connect, name: &str) -> Result<Network, Fault> {
 }
 
 /// The crate `virt` panics on a zero character: a C string cannot have one.
-fn without_nul(text: &str) -> Result<&str, Fault> {
+pub(crate) fn without_nul(text: &str) -> Result<&str, Fault> {
     if text.contains('\0') {
         return Err(Fault::Xml(format!("{text:?} has a zero character")));
     }

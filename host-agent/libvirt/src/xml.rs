@@ -1,6 +1,7 @@
 //! libvirt's XML, read element by element.
 
 pub(crate) mod domain;
+pub(crate) mod interface;
 pub(crate) mod network;
 
 use quick_xml::XmlVersion;

@@ -24,6 +24,7 @@ mod drift;
 mod host;
 mod keeping;
 mod planning;
+mod plugging;
 mod report;
 mod restoration;
 mod scope;
@@ -39,13 +40,15 @@ pub use drift::{Drift, verify};
 pub use host::{Host, ObserveError, Performer, StepFailure};
 pub use keeping::{Loss, Subject, Thing, losses, repair_plan};
 pub use planning::{Named, Plan, merge, plan, plan_back};
+pub use plugging::{PlugPlan, PlugSituation, PlugStep, not_back, plug_back, plug_plan};
 pub use report::{bond_reports, bridge_reports, network_reports, nic_reports, vlan_reports};
 pub use restoration::{Restoration, restore_plan};
 pub use scope::{spell_out, uncommitted, uncommitted_bonds, uncommitted_nics};
 pub use sightings::{Sighting, sightings};
 pub use step::{
-    AutoconfChange, BondTuning, BridgeChange, DhcpStep, Guests, KernelStep, LibvirtStep, NetworkDefinition,
-    PlannedStep, PortChange, Primary, ResolverStep, Step,
+    AutoconfChange, BondTuning, BridgeChange, DhcpStep, DomainSide, GuestStep, Guests, InterfaceChange,
+    InterfaceDefinition, InterfaceStep, InterfaceText, KernelStep, LibvirtStep, NetworkDefinition, PlannedStep,
+    PortChange, Primary, ResolverStep, Step,
 };
 pub use steps::steps_towards;
 pub use target::Target;

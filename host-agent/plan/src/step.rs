@@ -4,6 +4,7 @@
 
 mod autoconf;
 mod bond;
+mod guest;
 mod resolver;
 mod words;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub use self::autoconf::AutoconfChange;
 pub use self::bond::{BondTuning, Primary};
+pub use self::guest::{DomainSide, GuestStep, InterfaceChange, InterfaceDefinition, InterfaceStep, InterfaceText};
 pub use self::resolver::ResolverStep;
 use self::words::{Words, on_off};
 
@@ -33,6 +35,8 @@ pub enum Step {
     Dhcp(DhcpStep),
     /// A change of the host's name servers.
     Resolver(ResolverStep),
+    /// A change of what guests are wired to; never part of a plan for networks.
+    Guest(GuestStep),
 }
 
 /// A change of the kernel's network state; every device is named, never numbered.

@@ -68,7 +68,7 @@ impl Draft<'_> {
         let step = match step {
             Step::Kernel(step) => step,
             Step::Dhcp(DhcpStep::Stop { link, .. }) => return self.existed(link),
-            Step::Dhcp(DhcpStep::Start(_)) | Step::Libvirt(_) | Step::Resolver(_) => return false,
+            Step::Dhcp(DhcpStep::Start(_)) | Step::Libvirt(_) | Step::Resolver(_) | Step::Guest(_) => return false,
         };
         match step {
             KernelStep::DeleteLink { name } => self.existed(name),
@@ -121,7 +121,7 @@ impl Draft<'_> {
     fn guests(&self, step: &Step) -> Guests {
         let (port, bridge, network) = match step {
             Step::Libvirt(step) => (None, None, Some(step.network())),
-            Step::Dhcp(_) | Step::Resolver(_) => (None, None, None),
+            Step::Dhcp(_) | Step::Resolver(_) | Step::Guest(_) => (None, None, None),
             Step::Kernel(step) => match step {
                 KernelStep::SetPort { port, .. }
                 | KernelStep::AddVlans { port, .. }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use trestle_fake_host::{FakeHost, FakePerformer, World};
-use trestle_model::{ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, Outcome, SetupRequest};
+use trestle_model::{
+    ConnectivityCheck, DomainKey, DomainWiring, ForeignDhcp, HostState, IfName, LinkStatistics, Outcome, SetupRequest,
+};
 use trestle_plan::sample::kind::{GUEST_MAC, Kind, kinds};
 use trestle_plan::transaction::Phase;
 use trestle_plan::{Host, ObserveError, Performer, Step, StepFailure};
@@ -99,6 +101,14 @@ impl Performer for WatchedPerformer<'_> {
 }
 
 impl Site for Watched {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        self.witness.host.wiring(domain)
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        Ok(self.witness.host.filters())
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.witness.host.foreign_dhcp().await
     }

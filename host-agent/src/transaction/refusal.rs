@@ -1,4 +1,4 @@
-//! Why a request is not carried out; nothing was changed then.
+//! Why a request is not carried out; nothing was changed then, or it was put back.
 
 use trestle_model::{Code, Fence, Finding, Findings, TransactionId};
 use trestle_plan::ObserveError;
@@ -12,6 +12,9 @@ pub enum Refusal {
     /// The request cannot be carried out on this host as it is. The caller must act.
     #[error("request is refused by {} findings", .0.0.len())]
     Findings(Findings),
+    /// Interfaces were not changed as asked: what was done is put back, but for what the findings name. The caller must act.
+    #[error("interfaces are not changed: {} findings", .0.0.len())]
+    NotPlugged(Findings),
     /// Another transaction runs and enough others wait. Worth a retry.
     #[error("another transaction runs, and the queue is full")]
     Busy,
@@ -57,7 +60,7 @@ impl Refusal {
     pub fn findings(&self) -> Findings {
         let finding = |code| Findings(vec![Finding::error(code, "", self.to_string())]);
         match self {
-            Self::Findings(findings) => findings.clone(),
+            Self::Findings(findings) | Self::NotPlugged(findings) => findings.clone(),
             Self::Busy => finding(Code::Busy),
             Self::Stale { .. } => finding(Code::StaleGeneration),
             Self::RequestIdReused(_) => finding(Code::RequestIdReused),

@@ -12,6 +12,7 @@ use trestle_plan::ObserveError;
 use trestle_telemetry::{chain, names};
 
 use super::execution::{Errand, Execution, Failure};
+use super::plugging::{self, PlugJob};
 use super::restoration::{PATIENCE, Restored, finish_open, restore_after_boot, resume};
 use super::{Answer, Caller, End, Job, Refusal, RepairJob, Shared};
 use crate::hooks::Hooks;
@@ -26,10 +27,17 @@ const RESTORE_PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Writer<H> {
     shared: Arc<Shared<H>>,
-    jobs: mpsc::Receiver<Job>,
-    repairs: mpsc::Receiver<RepairJob>,
+    turns: Turns,
     restored: Restored,
     hooks: Option<Hooks>,
+}
+
+/// What waits for its turn.
+#[derive(Debug)]
+pub(super) struct Turns {
+    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) repairs: mpsc::Receiver<RepairJob>,
+    pub(super) plugs: mpsc::Receiver<PlugJob>,
 }
 
 /// What the writer does next.
@@ -38,15 +46,12 @@ enum Turn {
     Restore,
     Job(Box<Job>),
     Repair(RepairJob),
+    Plug(Box<PlugJob>),
 }
 
 impl<H: Site> Writer<H> {
-    pub(super) const fn new(
-        shared: Arc<Shared<H>>,
-        jobs: mpsc::Receiver<Job>,
-        repairs: mpsc::Receiver<RepairJob>,
-    ) -> Self {
-        Self { shared, jobs, repairs, restored: Restored::Wholly, hooks: None }
+    pub(super) const fn new(shared: Arc<Shared<H>>, turns: Turns) -> Self {
+        Self { shared, turns, restored: Restored::Wholly, hooks: None }
     }
 
     /// Lets the writer ask and tell these hooks; without it there are none.
@@ -86,8 +91,9 @@ impl<H: Site> Writer<H> {
                 biased;
                 () = stop.cancelled() => Turn::Stop,
                 () = sleep_until(restore_at), if owed => Turn::Restore,
-                job = self.jobs.recv() => job.map_or(Turn::Stop, |job| Turn::Job(Box::new(job))),
-                Some(repair) = self.repairs.recv() => Turn::Repair(repair),
+                job = self.turns.jobs.recv() => job.map_or(Turn::Stop, |job| Turn::Job(Box::new(job))),
+                Some(plug) = self.turns.plugs.recv() => Turn::Plug(Box::new(plug)),
+                Some(repair) = self.turns.repairs.recv() => Turn::Repair(repair),
             };
             match turn {
                 Turn::Stop => break,
@@ -109,14 +115,23 @@ impl<H: Site> Writer<H> {
                         self.repair(repair, &stop).await?;
                     }
                 }
+                Turn::Plug(plug) => {
+                    self.restore().await?;
+                    if self.is_open() {
+                        let _gone = plug.end.send(Err(unseen()));
+                    } else {
+                        self.plug(*plug).await;
+                    }
+                }
             }
         }
-        self.jobs.close();
-        while let Some(job) = self.jobs.recv().await {
+        self.turns.jobs.close();
+        while let Some(job) = self.turns.jobs.recv().await {
             let _gone = job.end.send(Err(Refusal::Stopping));
         }
-        // Whoever waits for a repair is told by the end of this channel.
-        self.repairs.close();
+        // Whoever waits for a repair, or to plug, is told by the end of these channels.
+        self.turns.repairs.close();
+        self.turns.plugs.close();
         info!("writer stopped");
         Ok(())
     }
@@ -162,6 +177,24 @@ impl<H: Site> Writer<H> {
             self.shared.served.fetch_add(1, Ordering::Relaxed);
         }
         give(ended, end)
+    }
+
+    async fn plug(&self, job: PlugJob) {
+        let PlugJob { request, caller, span, end } = job;
+        if end.is_closed() {
+            info!(domain = %request.domain, "caller gave up before its turn");
+            return;
+        }
+        if caller.begin_by.is_some_and(|deadline| deadline <= Instant::now()) {
+            let _gone = end.send(Err(Refusal::Deadline));
+            return;
+        }
+        let span = info_span!(parent: &span, "plugging", { names::PEER } = caller.actor);
+        let ended = Box::pin(plugging::carry_out(&self.shared, &request, &caller.actor)).instrument(span).await;
+        if let Err(refusal) = &ended {
+            info!(error = %chain(refusal), "request refused");
+        }
+        let _gone = end.send(ended);
     }
 
     async fn repair(&self, job: RepairJob, stop: &CancellationToken) -> Result<(), JournalError> {

@@ -43,7 +43,7 @@ pub const fn canonical(code: Code) -> Status {
         Code::Busy | Code::HostUnobservable | Code::StoreFailed => Status::Unavailable,
         Code::ResumeTokenExpired => Status::OutOfRange,
         Code::WatchLimit => Status::ResourceExhausted,
-        Code::NotFound => Status::NotFound,
+        Code::NotFound | Code::DomainNotFound => Status::NotFound,
         Code::AlreadyExists => Status::AlreadyExists,
         Code::PermissionDenied => Status::PermissionDenied,
         Code::ConnectivityLost
@@ -74,6 +74,11 @@ pub const fn canonical(code: Code) -> Status {
         | Code::GuestsAttached
         | Code::GuestWiredPastLibvirt
         | Code::GuestUsesForeignMac
+        | Code::NetworkNotPluggable
+        | Code::FilterNotFound
+        | Code::ReplugNeeded
+        | Code::UnplugPending
+        | Code::NotPutBack
         | Code::TransactionNotFound
         | Code::ConfirmationRefused
         | Code::StepFailed

@@ -16,11 +16,13 @@ use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::watch_host_response::Event as NewsEvent;
 use trestle_proto::host::v1::{
     AwaitingConfirmation, BridgeDevice, Capabilities, CommitNetworksRequest, CommitNetworksResponse,
-    ConfirmNetworksRequest, ConfirmNetworksResponse, ConnectivityCheck, FeatureReport, GetCapabilitiesRequest,
-    GetCapabilitiesResponse, GetStatisticsRequest, GetStatisticsResponse, HostObject, InterfaceStatistics,
-    ListTransactionsRequest, ListTransactionsResponse, Network, NetworkReport, ObjectKind, ObjectRemoved, Outcome,
-    PlanStep, SetupNetworksRequest, SetupNetworksResponse, SetupNetworksResult, SnapshotDone, StepDone, Support,
-    Transaction, TransactionAccepted, TransactionConfirmed, WatchBookmark, WatchHostRequest, WatchHostResponse,
+    ConfirmNetworksRequest, ConfirmNetworksResponse, ConnectivityCheck, Domain, DomainInterface, FeatureReport,
+    GetCapabilitiesRequest, GetCapabilitiesResponse, GetStatisticsRequest, GetStatisticsResponse, HostObject,
+    InterfaceAction, InterfaceOutcome, InterfaceStatistics, ListTransactionsRequest, ListTransactionsResponse, Network,
+    NetworkReport, ObjectKind, ObjectRemoved, Outcome, PlanStep, SetDomainInterfacesRequest,
+    SetDomainInterfacesResponse, SetupNetworksRequest, SetupNetworksResponse, SetupNetworksResult, SnapshotDone,
+    StepDone, Support, Transaction, TransactionAccepted, TransactionConfirmed, WatchBookmark, WatchHostRequest,
+    WatchHostResponse,
 };
 use trestle_proto::status::Refusal;
 
@@ -165,6 +167,33 @@ impl HostAgent for Agent {
         let networks = if masked { vec![] } else { vec![network] };
         let capabilities = Capabilities { networks, features: vec![feature], ..Capabilities::default() };
         Ok(Response::new(GetCapabilitiesResponse { capabilities: Some(capabilities) }))
+    }
+
+    /// Says what it was asked for: an interface of a model that it lacks is refused.
+    async fn set_domain_interfaces(
+        &self,
+        request: Request<SetDomainInterfacesRequest>,
+    ) -> Result<Response<SetDomainInterfacesResponse>, Status> {
+        let request = request.into_inner();
+        if let Some(wanted) = request.set.iter().find(|wanted| wanted.model == "e1000") {
+            let finding = Finding::error(Code::ReplugNeeded, "set[0].model", "it runs").about(&wanted.mac);
+            return Err(Refusal::from(finding).into());
+        }
+        let mut interfaces = Vec::new();
+        let mut outcome = |mac: &str, action: InterfaceAction| {
+            interfaces.push(InterfaceOutcome { mac: mac.to_owned(), action: action.into() });
+        };
+        request.remove.iter().for_each(|mac| outcome(mac, InterfaceAction::Unplugged));
+        request.set.iter().for_each(|wanted| outcome(&wanted.mac, InterfaceAction::Plugged));
+        let wired = request.set.iter().map(|wanted| DomainInterface {
+            mac: wanted.mac.clone(),
+            network: wanted.network.clone(),
+            linked: wanted.linked(),
+            filter: wanted.filter.clone(),
+            ..DomainInterface::default()
+        });
+        let domain = Domain { name: request.domain, interfaces: wired.collect(), ..Domain::default() };
+        Ok(Response::new(SetDomainInterfacesResponse { domain: Some(domain), interfaces, findings: Vec::new() }))
     }
 
     async fn get_statistics(

@@ -166,3 +166,31 @@ async fn the_history_is_shown_page_by_page_newest_first() {
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((json.as_array().unwrap().len(), &json[0]["result"]["outcome"]), (1, &"OUTCOME_APPLIED".into()));
 }
+
+#[tokio::test]
+async fn an_interface_is_plugged_and_unplugged() {
+    const MAC: &str = "52:54:00:00:00:01";
+    let host = Host::start().await;
+    let plug =
+        ["plug", "web", MAC, "blue", "--link", "down", "--filter", "clean-traffic", "--parameter", "IP=192.0.2.7"];
+    let table = host.run(&plug, "").await;
+    assert!(table.stdout.contains("plugged") && table.stdout.contains("network blue"), "{}", table.stdout);
+    let json = host.run(&[&plug[..], &["-o", "json"]].concat(), "").await;
+    let answer: Value = serde_json::from_str(&json.stdout).unwrap();
+    let interface = &answer["domain"]["interfaces"][0];
+    assert!(interface.get("linked").is_none_or(|linked| linked == false), "{answer}");
+    assert_eq!(interface["filter"]["parameters"][0]["value"], "192.0.2.7", "{answer}");
+    let gone = host.run(&["unplug", "web", MAC], "").await;
+    assert!(gone.code == 0 && gone.stdout.contains("unplugged"), "{}", gone.stdout);
+}
+
+#[tokio::test]
+async fn an_interface_that_is_refused_says_why() {
+    let host = Host::start().await;
+    let plug = ["plug", "web", "52:54:00:00:00:01", "blue"];
+    let refused = host.run(&[&plug[..], &["--model", "e1000"]].concat(), "").await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("REPLUG_NEEDED"), "{}", refused.stderr);
+    let loose = host.run(&[&plug[..], &["--parameter", "IP=192.0.2.7"]].concat(), "").await;
+    assert!(loose.code != 0 && loose.stderr.contains("--filter"), "{}", loose.stderr);
+}

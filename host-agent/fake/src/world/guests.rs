@@ -5,14 +5,28 @@ use trestle_plan::{KernelStep, PortChange};
 use uuid::Uuid;
 
 use super::{World, if_name};
+use crate::libvirt::DomainRecord;
 
 impl World {
     /// Starts a guest, as [`World::guest`].
     pub fn start_guest(&mut self, domain: &str, mac: &str, tap: &str, bridge: &str, network: Option<&str>) {
-        let (tap, bridge) = (if_name(tap), if_name(bridge));
         let mac: MacAddr = mac.parse().expect("the test names a MAC");
-        let [_, rest @ ..] = mac.octets();
-        let [b, c, d, e, f] = rest;
+        let [_, b, c, d, e, f] = mac.octets();
+        let uuid = Uuid::from_u128(u128::from_be_bytes([b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+        self.connect_guest((domain, uuid), mac, tap, bridge, network);
+    }
+
+    /// Connects a guest's interface by a new tap, as libvirt does when a guest starts or an interface is plugged.
+    pub(crate) fn connect_guest(
+        &mut self,
+        (domain, domain_uuid): (&str, Uuid),
+        mac: MacAddr,
+        tap: &str,
+        bridge: &str,
+        network: Option<&str>,
+    ) {
+        let (tap, bridge) = (if_name(tap), if_name(bridge));
+        let [_, b, c, d, e, f] = mac.octets();
         let tap_mac = MacAddr::new([0xfe, b, c, d, e, f]);
         // libvirt gives a tap the MTU of its bridge.
         let mtu = self.kernel.link(&bridge).map_or(Mtu::ETHERNET, |bridge| bridge.mtu);
@@ -24,7 +38,7 @@ impl World {
             let (libvirt, _) = self.with_libvirt();
             libvirt.guests.push(GuestInterface {
                 domain: domain.to_owned(),
-                domain_uuid: Uuid::from_u128(u128::from_be_bytes([b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])),
+                domain_uuid,
                 mac,
                 network: network.map(str::to_owned),
                 bridge: Some(bridge.to_string()),
@@ -73,6 +87,7 @@ impl World {
     /// Stops a guest: its tap vanishes.
     pub fn stop_guest(&mut self, domain: &str) {
         let Some(libvirt) = &mut self.libvirt else { return };
+        libvirt.records.values_mut().filter(|record| record.name == domain).for_each(DomainRecord::stop);
         for guest in libvirt.guests.iter_mut().filter(|guest| guest.domain == domain) {
             guest.running = false;
             if let Some(tap) = guest.tap.take() {

@@ -13,6 +13,7 @@ impl fmt::Display for Step {
             Self::Libvirt(step) => step.fmt(f),
             Self::Dhcp(step) => step.fmt(f),
             Self::Resolver(step) => step.fmt(f),
+            Self::Guest(step) => step.fmt(f),
         }
     }
 }

@@ -25,8 +25,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    BondChange, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName, LinkStatistics, MacTableManager,
-    NetworkChange, Progress, SetupRequest, TransactionId,
+    BondChange, Code, ConnectivityCheck, DomainKey, DomainWiring, ForeignDhcp, HostState, IfName, LinkStatistics,
+    MacTableManager, NetworkChange, Progress, SetupRequest, TransactionId,
 };
 use trestle_plan::sample::kind::{GUEST_MAC, Kind, kinds};
 use trestle_plan::sample::{Change, request};
@@ -111,6 +111,14 @@ impl Performer for MortalPerformer<'_> {
 }
 
 impl Site for Mortal {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        self.host.wiring(domain).await
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        self.host.filters().await
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.host.foreign_dhcp().await
     }

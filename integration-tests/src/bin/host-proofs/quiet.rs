@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use trestle_model::{
-    BridgeNumber, BridgeNumbers, BridgeOptions, Code, ConnectivityCheck, ForeignDhcp, HostState, IfName,
-    LinkStatistics, NetworkChange, Outcome, TransactionId,
+    BridgeNumber, BridgeNumbers, BridgeOptions, Code, ConnectivityCheck, DomainKey, DomainWiring, ForeignDhcp,
+    HostState, IfName, LinkStatistics, NetworkChange, Outcome, TransactionId,
 };
 use trestle_plan::sample::kind::kinds;
 use trestle_plan::sample::{Change, Net, net, other_value, request};
@@ -61,6 +61,14 @@ impl Performer for CountedPerformer<'_> {
 }
 
 impl Site for Counted {
+    async fn wiring(&self, domain: &DomainKey) -> Result<Option<DomainWiring>, ObserveError> {
+        self.host.wiring(domain).await
+    }
+
+    async fn filters(&self) -> Result<BTreeSet<String>, ObserveError> {
+        self.host.filters().await
+    }
+
     async fn foreign_dhcp(&self) -> Vec<ForeignDhcp> {
         self.host.foreign_dhcp().await
     }
