@@ -8,6 +8,7 @@
  *   ping ADDRESS      asks for the address's MAC, then sends an echo request; answered when the reply is there
  *   mac MAC           answers and sends with this MAC from now on
  *   heard             how many frames of the local experimental ethertype 0x88b5 have come
+ *   release           releases the device that the machine is asked to give back; answered by its slot's bit, or 0
  *   reset             the machine begins anew
  *
  * What it does not understand it does not answer. Sources: Virtual I/O Device 1.0, "Legacy Interface"; Multiboot Specification 0.6.96.
@@ -240,6 +241,13 @@ static void obey(const char *line) {
         numbers(&line, 16, mac, 6);
     } else if (begins(&line, "heard")) {
         say_number(heard);
+        return;
+    } else if (begins(&line, "release")) {
+        /* The first bus, what is asked for, and what is let go: QEMU's docs/specs/acpi_pci_hotplug. */
+        outl(0xae10, 0);
+        uint32_t asked = inl(0xae04);
+        outl(0xae08, asked);
+        say_number(asked);
         return;
     } else if (begins(&line, "reset")) {
         outb(0x64, 0xfe);
