@@ -35,6 +35,8 @@ pub struct RealHost {
     resolver: NameServers,
     lldp: Lldp,
     other_daemons: Option<OtherDaemons>,
+    /// Counts steps on guests: neither kernel nor libvirt tells of a changed definition or filter.
+    plugged: watch::Sender<u64>,
 }
 
 /// Tells that something on the host differs from what it was; made by [`RealHost::notices`].
@@ -43,6 +45,7 @@ pub struct Notices {
     libvirt: Option<watch::Receiver<trestle_libvirt::Changes>>,
     dhcp: watch::Receiver<u64>,
     lldp: watch::Receiver<u64>,
+    plugged: watch::Receiver<u64>,
 }
 
 /// Says why the host cannot be reached. The operator must act.
@@ -93,6 +96,7 @@ impl RealHost {
             resolver,
             lldp: Lldp::deaf(),
             other_daemons: None,
+            plugged: watch::Sender::default(),
         })
     }
 
@@ -112,7 +116,8 @@ impl RealHost {
     pub async fn notices(&self) -> Result<Notices, HostError> {
         let libvirt = self.libvirt.as_ref().map(Libvirt::watch);
         let kernel = self.kernel.watch_with_nics().await?;
-        Ok(Notices { kernel, libvirt, dhcp: self.dhcp.watch(), lldp: self.lldp.watch() })
+        let (dhcp, lldp, plugged) = (self.dhcp.watch(), self.lldp.watch(), self.plugged.subscribe());
+        Ok(Notices { kernel, libvirt, dhcp, lldp, plugged })
     }
 
     /// Returns the handle to libvirt, for the shutdown.
@@ -163,11 +168,9 @@ impl RealHost {
             let reason = "the agent is configured to do without libvirt".to_owned();
             return Err(StepFailure { position: 0, reason, transient: false });
         };
-        libvirt.perform_on_guest(step).await.map_err(|fault| StepFailure {
-            position: 0,
-            reason: fault.to_string(),
-            transient: fault.is_transient(),
-        })
+        let done = libvirt.perform_on_guest(step).await;
+        self.plugged.send_modify(|count| *count += 1);
+        done.map_err(|fault| StepFailure { position: 0, reason: fault.to_string(), transient: fault.is_transient() })
     }
 
     /// Performs a step on clients, and returns when the kernel is in line with it.
@@ -316,6 +319,7 @@ impl Notices {
                 () = libvirt => {}
                 Ok(()) = self.dhcp.changed() => {}
                 Ok(()) = self.lldp.changed() => {}
+                Ok(()) = self.plugged.changed() => {}
             }
             changed.send_modify(|count| *count += 1);
         }
