@@ -125,9 +125,12 @@ impl DomainWiring {
 }
 
 impl DomainKey {
-    /// Reads a key: what is a UUID in its usual form is one, and anything else a name.
+    /// Reads a key: what is a UUID in its usual form, with hyphens, is one, and anything else a name.
     pub fn parse(text: &str) -> Self {
-        Uuid::parse_str(text).map_or_else(|_| Self::Name(text.to_owned()), Self::Uuid)
+        match Uuid::try_parse(text) {
+            Ok(uuid) if text.eq_ignore_ascii_case(&uuid.to_string()) => Self::Uuid(uuid),
+            Ok(_) | Err(_) => Self::Name(text.to_owned()),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Code as Grpc;
 use tonic::Streaming;
-use trestle_fake_host::FakeHost;
+use trestle_fake_host::{FakeHost, World};
+use trestle_model::DomainState;
 use trestle_proto::FILE_DESCRIPTOR_SET;
 use trestle_proto::host::v1::host_agent_client::HostAgentClient;
 use trestle_proto::host::v1::setup_networks_response::Event;
@@ -314,4 +315,28 @@ async fn a_watch_begins_with_a_snapshot_goes_on_with_changes_and_resumes() {
     assert_eq!(status::Refusal::from_status(&refused).findings.0[0].code, Code::ResumeTokenExpired);
     let bad = wire::WatchHostRequest { resume_token: String::new(), kinds: vec![99, 0] };
     assert_eq!(served.client.watch_host(bad).await.unwrap_err().code(), Grpc::InvalidArgument);
+}
+
+#[tokio::test]
+async fn interfaces_of_a_domain_are_set_over_the_wire() {
+    const MAC: &str = "52:54:00:00:00:01";
+    let world = World::default().nic("eth0").domain("web", DomainState::Running);
+    let mut served = serve(FakeHost::new(world)).await;
+    set_up(&mut served, request([network("blue", "eth0")])).await.unwrap();
+    let wanted = wire::WantedInterface { mac: MAC.to_owned(), network: "blue".to_owned(), ..Default::default() };
+    let ask = wire::SetDomainInterfacesRequest { domain: "web".to_owned(), set: vec![wanted], ..Default::default() };
+    let answer = served.client.set_domain_interfaces(ask.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.interfaces[0].action(), wire::InterfaceAction::Plugged);
+    let told = answer.domain.unwrap().interfaces.remove(0);
+    assert_eq!((told.mac.as_str(), told.network.as_str(), told.bridge.as_str()), (MAC, "trestle-blue", "blue"));
+    let again = served.client.set_domain_interfaces(ask.clone()).await.unwrap().into_inner();
+    assert_eq!(again.interfaces[0].action(), wire::InterfaceAction::Unchanged);
+
+    let nobody = wire::SetDomainInterfacesRequest { domain: "nobody".to_owned(), ..ask.clone() };
+    let status = served.client.set_domain_interfaces(nobody).await.unwrap_err();
+    assert_eq!((status.code(), fields(&status)), (Grpc::NotFound, vec!["domain".to_owned()]));
+    let twice = wire::SetDomainInterfacesRequest { remove: vec![MAC.to_owned(), String::new()], ..ask };
+    let status = served.client.set_domain_interfaces(twice).await.unwrap_err();
+    let expected = vec!["remove[1]".to_owned(), "set[0].mac".to_owned()];
+    assert_eq!((status.code(), fields(&status)), (Grpc::InvalidArgument, expected));
 }

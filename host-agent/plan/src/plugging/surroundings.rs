@@ -112,8 +112,9 @@ fn check_neighbors(
     findings: &mut Vec<Finding>,
 ) {
     let bridge = situation.libvirt.networks.get(network).and_then(|network| network.bridge.as_deref());
-    let own = situation.wiring.map(|wiring| wiring.uuid);
-    for other in situation.libvirt.domains.iter().filter(|domain| Some(domain.uuid) != own) {
+    // Without a domain, nobody knows who the others are.
+    let Some(own) = situation.wiring.map(|wiring| wiring.uuid) else { return };
+    for other in situation.libvirt.domains.iter().filter(|domain| domain.uuid != own) {
         let is_there = |interface: &trestle_model::DomainInterface| {
             let is_on_bridge = bridge.is_some() && interface.bridge.as_deref() == bridge;
             interface.mac == wanted.mac && (interface.network.as_deref() == Some(network) || is_on_bridge)

@@ -39,6 +39,9 @@ fn a_uuid_is_a_domain_s_uuid() {
         ..wire::SetDomainInterfacesRequest::default()
     };
     assert_eq!(parse_plug(&asked).unwrap().domain, DomainKey::Uuid(uuid.parse().unwrap()));
+    let bare = uuid.replace('-', "");
+    let asked = wire::SetDomainInterfacesRequest { domain: bare.clone(), ..asked };
+    assert_eq!(parse_plug(&asked).unwrap().domain, DomainKey::Name(bare), "a name, as libvirt takes it");
 }
 
 #[test]
