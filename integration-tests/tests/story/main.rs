@@ -43,13 +43,14 @@ async fn tell(story: &mut Story, fleet: &mut Fleet, collector: &Collector) -> Re
         .await;
     story.tell("a second apply changes nothing", networks::a_second_apply_changes_nothing(fleet)).await;
     story.tell("an edit reaches both hosts and the guest stays", networks::an_edit_arrives(fleet)).await;
-    story.tell("one trace reaches from the command line to each step", trace::is_one(collector)).await;
     story.tell("a VLAN network carries traffic between the hosts", networks::a_vlan_carries_traffic(fleet)).await;
     story
         .tell("a guest that moves to another host is heard at once", networks::a_guest_moves_between_hosts(fleet))
         .await;
     story.tell("MAC tables are switched on and off", networks::mac_tables_are_switched(fleet)).await;
     story.tell("a removed network is gone", networks::a_removed_network_is_gone(fleet)).await;
+    // Of several commands: on a busy machine, one may not be rid of its spans within the two seconds that it gives them.
+    story.tell("one trace reaches from the command line to each step", trace::is_one(collector)).await;
     story
         .tell(
             "a network without bridge keeps the flag, without effect",
