@@ -1,5 +1,6 @@
 //! What is printed: data on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 /// [`Failure::OutputClosed`] when nobody reads it any more.
 pub fn data(text: impl fmt::Display) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+    match writeln!(output, "{}", printable(&text.to_string())).and_then(|()| output.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::OutputClosed),
         Err(error) => Err(Failure::File("standard output cannot be written".to_owned(), error.into())),
@@ -25,12 +26,29 @@ pub fn data(text: impl fmt::Display) -> Result<(), Failure> {
 
 /// Prints what is no data; where nobody reads it, it is lost.
 pub fn note(text: impl fmt::Display) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{}", printable(&text.to_string())));
 }
 
 /// Prints what is no data and has its line breaks already.
 pub fn notes(text: &str) {
-    drop(io::stderr().lock().write_all(text.as_bytes()));
+    drop(io::stderr().lock().write_all(printable(text).as_bytes()));
+}
+
+/// Writes control characters as escapes: what others have named, such as a guest, may carry commands to a terminal.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_harmful = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(is_harmful) {
+        return text.into();
+    }
+    let mut written = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmful(character) {
+            written.extend(character.escape_default());
+        } else {
+            written.push(character);
+        }
+    }
+    written.into()
 }
 
 /// Tells whether a person looks at standard error.
@@ -101,4 +119,15 @@ pub fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [S
         column.set_padding((0, 2));
     }
     data(table.trim_fmt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_to_a_terminal_are_printed_as_text() {
+        assert_eq!(printable("guest\t1\nzwölf"), "guest\t1\nzwölf");
+        assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}c"), "a\\u{1b}[2Jb\\r\\u{9b}c");
+    }
 }
