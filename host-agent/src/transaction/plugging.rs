@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Span, info, warn};
 use trestle_model::{
-    Code, DomainKey, DomainWiring, Finding, Findings, HostState, MacAddr, PlugAction, PlugReport, PlugRequest, Replug,
+    Code, DomainKey, DomainWiring, Finding, Findings, LibvirtState, MacAddr, PlugAction, PlugReport, PlugRequest,
+    Replug,
 };
 use trestle_plan::{
     DomainSide, GuestStep, InterfaceChange, Performer as _, PlugPlan, PlugSituation, PlugStep, Step, not_back,
@@ -36,10 +37,9 @@ pub(super) struct PlugJob {
     pub(super) end: oneshot::Sender<Result<PlugReport, Refusal>>,
 }
 
-/// What was found before anything was changed.
+/// What surrounds the domain, as it was before anything was changed.
 struct Look {
-    observed: HostState,
-    wiring: Option<DomainWiring>,
+    libvirt: LibvirtState,
     filters: BTreeSet<String>,
 }
 
@@ -48,8 +48,8 @@ struct Look {
 /// *Errors*: [`Refusal`]. *Cancel safety*: safe, nothing is changed.
 pub(super) async fn validate<H: Site>(shared: &Shared<H>, request: &PlugRequest) -> Result<PlugReport, Refusal> {
     let look = look(shared, request).await?;
-    let (plan, before) = plan(shared, request, &look)?;
-    Ok(reported(plan, before))
+    let (plan, before) = plan(shared, request, &look, shared.host.wiring(&request.domain).await?)?;
+    Ok(reported(plan, &before))
 }
 
 /// Carries a wish out, or puts back what was done of it.
@@ -62,21 +62,21 @@ pub(super) async fn carry_out<H: Site>(
     actor: &str,
 ) -> Result<PlugReport, Refusal> {
     let look = look(shared, request).await?;
-    let (plan, before) = plan(shared, request, &look)?;
+    let (plan, before) = plan(shared, request, &look, shared.host.wiring(&request.domain).await?)?;
     if plan.steps.is_empty() {
-        return Ok(reported(plan, before));
+        return Ok(reported(plan, &before));
     }
     let mut touched = BTreeSet::new();
     for PlugStep { step, field } in &plan.steps {
         touched.extend(mac(step));
         if let Err(failed) = perform(shared, step, Instant::now() + RELEASE).await {
             let cause = failed.into_finding(field, step, &before.name);
-            return Err(undo(shared, before, &touched, vec![cause]).await);
+            return Err(undo(shared, &before, &touched, vec![cause]).await);
         }
     }
-    let after = match verified(shared, request, &look, before).await {
+    let after = match verified(shared, request, &look, &before).await {
         Ok(after) => after,
-        Err(causes) => return Err(undo(shared, before, &touched, causes).await),
+        Err(causes) => return Err(undo(shared, &before, &touched, causes).await),
     };
     for (mac, action) in plan.outcomes.iter().filter(|(_, action)| *action != PlugAction::Unchanged) {
         info!(domain = after.name, %mac, ?action, actor, "interface of a domain changed");
@@ -89,36 +89,32 @@ fn reported(plan: PlugPlan, wiring: &DomainWiring) -> PlugReport {
 }
 
 async fn look<H: Site>(shared: &Shared<H>, request: &PlugRequest) -> Result<Look, Refusal> {
-    let observed = shared.host.observe().await?;
-    if observed.libvirt.is_none() {
+    let Some(libvirt) = shared.host.observe().await?.libvirt else {
         let message = "the agent is configured to do without libvirt";
         let finding = Finding::error(Code::LibvirtLacksFeature, "domain", message);
         return Err(Refusal::Findings(Findings(vec![finding.remedy("set libvirt.uri in the agent's configuration")])));
-    }
-    let wiring = shared.host.wiring(&request.domain).await?;
+    };
     let asks_for_filters = request.set.iter().any(|wanted| wanted.filter.is_some());
     let filters = if asks_for_filters { shared.host.filters().await? } else { BTreeSet::new() };
-    Ok(Look { observed, wiring, filters })
+    Ok(Look { libvirt, filters })
 }
 
-fn plan<'a, H>(
+/// Plans a wish for a domain that was read; one that is not there is refused.
+fn plan<H>(
     shared: &Shared<H>,
     request: &PlugRequest,
-    look: &'a Look,
-) -> Result<(PlugPlan, &'a DomainWiring), Refusal> {
+    look: &Look,
+    wiring: Option<DomainWiring>,
+) -> Result<(PlugPlan, DomainWiring), Refusal> {
     let contents = shared.journal.contents();
     let situation = PlugSituation {
-        wiring: look.wiring.as_ref(),
-        libvirt: &look.observed.libvirt.clone().unwrap_or_default(),
+        wiring: wiring.as_ref(),
+        libvirt: &look.libvirt,
         running: &contents.running,
         filters: &look.filters,
     };
     let plan = plug_plan(request, &situation).map_err(Refusal::Findings)?;
-    match &look.wiring {
-        Some(wiring) => Ok((plan, wiring)),
-        // A plan for no domain is refused.
-        None => Err(Refusal::Findings(Findings::default())),
-    }
+    Ok((plan, wiring.expect("a wish for a domain that is not there is refused just above")))
 }
 
 /// Why a step is not done.
@@ -181,8 +177,7 @@ async fn verified<H: Site>(
     let read = shared.host.wiring(&DomainKey::Uuid(before.uuid)).await;
     let wiring = read.map_err(|error| failed(chain(&error).to_string()))?;
     let again = PlugRequest { replug: Replug::Allow, ..request.clone() };
-    let now = Look { wiring, filters: look.filters.clone(), observed: look.observed.clone() };
-    let (plan, wiring) = plan(shared, &again, &now).map_err(|refusal| failed(chain(&refusal).to_string()))?;
+    let (plan, wiring) = plan(shared, &again, look, wiring).map_err(|refusal| refusal.findings().0)?;
     let differing: Vec<String> = plan
         .outcomes
         .iter()
@@ -190,7 +185,7 @@ async fn verified<H: Site>(
         .map(|(mac, _)| mac.to_string())
         .collect();
     if differing.is_empty() {
-        return Ok(wiring.clone());
+        return Ok(wiring);
     }
     Err(failed(format!("libvirt took the change of {}, and did not make it whole", differing.join(", "))))
 }
