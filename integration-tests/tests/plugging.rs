@@ -133,8 +133,9 @@ async fn a_running_guest_gets_an_interface(host: &Alone) -> Result<()> {
     let taps = host.machine.virsh(&format!("domiflist {GUEST}")).await?;
     let line = taps.lines().find(|line| line.contains(SECOND)).context("no second interface")?;
     let tap = line.split_whitespace().next().context("no tap")?;
-    let has = entries(host, SECOND).await?;
-    ensure!(has.len() == 2 && has.iter().all(|entry| entry.contains(tap) && entry.contains("static")), "{has:?}");
+    // One outside VLANs, and one in the default VLAN.
+    let both = format!("test $(bridge fdb show br blue | grep -c '^{SECOND} dev {tap} .*static') = 2");
+    host.machine.wait_until(&both, LIMIT).await?;
     let xml = host.machine.virsh(&format!("dumpxml {GUEST} --inactive")).await?;
     ensure!(xml.contains(SECOND) && xml.contains("<source network='trestle-blue'/>"), "{xml}");
     answers_on(host, "blue").await
