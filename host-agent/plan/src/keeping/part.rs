@@ -1,6 +1,7 @@
 //! A part of a target: some kinds of things alone, and nothing that takes away what others have added.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use trestle_model::{Address, AddressOrigin, Bridge, DriftKind, Egress, Feature, IfName, Link, Route};
 
@@ -196,7 +197,7 @@ impl Narrowing<'_> {
     }
 
     /// Wants what others have added to a device, too; not on one that has yet to come to its place, where what it carried
-    /// before has no business.
+    /// before has no business, and nothing of IPv6 where that is to be off, with which it goes.
     fn with_what_others_added(&self, wanted: LinkWanted, link: &Link) -> LinkWanted {
         let in_place = match &wanted.master {
             MasterTarget::Leave => true,
@@ -206,19 +207,21 @@ impl Narrowing<'_> {
         if !in_place {
             return wanted;
         }
+        let can_stay = |address: IpAddr| !(address.is_ipv6() && wanted.ipv6_disabled == Some(true));
         let addresses = match wanted.addresses {
-            AddressTarget::Exactly(wanted) => AddressTarget::Exactly(beside(wanted, link)),
+            AddressTarget::Exactly(wanted) => AddressTarget::Exactly(beside(wanted, link, can_stay)),
             left @ (AddressTarget::Leave | AddressTarget::Without(_)) => left,
         };
+        let there = || self.routes(link).filter(|route| can_stay(route.destination.addr()));
         let routes = match wanted.routes {
             RouteTarget::Network(mut routes) => {
-                let added = self.routes(link).filter(|route| is_default(route) && route.protocol != ROUTE_PROTOCOL);
+                let added = there().filter(|route| is_default(route) && route.protocol != ROUTE_PROTOCOL);
                 let added: Vec<Route> = added.filter(|route| !is_in_the_way(route, &routes)).cloned().collect();
                 routes.extend(added);
                 RouteTarget::Network(routes)
             }
             RouteTarget::Exactly(mut routes) => {
-                let added: Vec<Route> = self.routes(link).filter(|route| !routes.contains(route)).cloned().collect();
+                let added: Vec<Route> = there().filter(|route| !routes.contains(route)).cloned().collect();
                 routes.extend(added);
                 RouteTarget::Exactly(routes)
             }
@@ -232,12 +235,14 @@ impl Narrowing<'_> {
     }
 }
 
-/// Returns the wanted addresses and those that others have added; where there are such, all in the order in which they
-/// are, so that none of theirs has to go and come again.
-fn beside(wanted: Vec<Address>, link: &Link) -> Vec<Address> {
+/// Returns the wanted addresses and those that others have added and that can stay; where there are such, all in the order in
+/// which they are, so that none of theirs has to go and come again.
+fn beside(wanted: Vec<Address>, link: &Link, can_stay: impl Fn(IpAddr) -> bool) -> Vec<Address> {
     let is_wanted = |address: &&Address| wanted.iter().any(|wanted| wanted.net == address.net);
     let is_added = |address: &&Address| {
-        address.origin == AddressOrigin::Static && !wanted.iter().any(|wanted| wanted.net.addr() == address.net.addr())
+        address.origin == AddressOrigin::Static
+            && can_stay(address.net.addr())
+            && !wanted.iter().any(|wanted| wanted.net.addr() == address.net.addr())
     };
     if !settled(link).any(|address| is_added(&address)) {
         return wanted;

@@ -167,6 +167,20 @@ async fn what_others_added_stays_beside_what_comes_back() {
 }
 
 #[tokio::test]
+async fn ipv6_of_others_goes_where_it_is_to_be_off() {
+    let scene = configured().await;
+    let side = scene.link("side").addresses[0].clone();
+    let added = trestle_model::Address { net: "2001:db8:9::2/64".parse().unwrap(), broadcast: None, ..side };
+    tamper(&scene, KernelStep::SetIpv6Disabled { link: if_name("blue"), disabled: false });
+    tamper(&scene, KernelStep::AddAddress { link: if_name("blue"), address: added });
+    tamper(&scene, KernelStep::AddRoute { route: foreign_route("2001:db8:99::/48", "2001:db8:9::1", "blue", 900) });
+    assert_eq!(lost(&scene), ["addresses of network blue"]);
+    let steps = repair(&scene).await;
+    assert!(steps.contains("switch IPv6 off on blue"), "{steps}");
+    assert_eq!(scene.addresses("blue"), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_took_the_place_of_ours_makes_way() {
     let scene = configured().await;
     let ours = scene.host.state().kernel.routes.into_iter().find(|route| route.is_main() && route.gateway.is_some());
