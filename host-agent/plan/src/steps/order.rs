@@ -19,7 +19,7 @@ impl<'a> Draft<'a> {
         self.retire_networks();
         // A guest's port learns and floods before its entry goes, and stops only after its entry has come.
         self.set_ports(Gate::Open, is_guest);
-        self.remove_entries();
+        self.remove_entries(Draft::is_in_reach);
         self.clear_names();
         self.fix_mtus();
         self.make_bonds();
@@ -32,6 +32,7 @@ impl<'a> Draft<'a> {
         self.define_networks();
         // Where libvirt's network is what has the bridge filter.
         self.set_vlans(|_| true);
+        self.remove_entries(|_, _| true);
         self.add_entries();
         self.set_ports(Gate::Shut, is_guest);
         self.withdraw();

@@ -1,10 +1,10 @@
 //! What ports of bridges let through: their flags, their VLANs, and the entries that point at them.
 
-use trestle_model::{IfName, Link, PortVlans, VlanRange};
+use trestle_model::{FdbEntry, IfName, Link, PortVlans, VlanRange};
 
 use super::Draft;
 use crate::difference::{Change, fdb_change, port_change, vlan_change};
-use crate::target::{KindTarget, LinkWanted, MasterTarget};
+use crate::target::{KindTarget, LinkTarget, LinkWanted, MasterTarget};
 use crate::{KernelStep, PortChange};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
@@ -69,14 +69,27 @@ impl Draft<'_> {
         }
     }
 
-    /// Removes entries that are not wanted where they are.
-    pub(super) fn remove_entries(&mut self) {
+    /// Removes entries that are not wanted where they are, as far as `applies` goes.
+    pub(super) fn remove_entries(&mut self, applies: fn(&Self, &FdbEntry) -> bool) {
         for target in &self.target.fdb {
             let Some(change) = fdb_change(target, self.now.entries(&target.bridge)) else { continue };
             for entry in change.remove {
-                self.plan_kernel(KernelStep::RemoveFdb { entry }, "MAC table", "entry is not wanted");
+                if applies(self, &entry) {
+                    self.plan_kernel(KernelStep::RemoveFdb { entry }, "MAC table", "entry is not wanted");
+                }
             }
         }
+    }
+
+    /// Tells whether an entry can be removed already: the kernel refuses that in a VLAN that the port has left, and tells of its
+    /// VLANs only while the bridge filters. Until it does, such an entry has no effect.
+    pub(super) fn is_in_reach(&self, entry: &FdbEntry) -> bool {
+        let is_told = self.now.link(&entry.port).is_some_and(|port| port.vlans.is_some());
+        let will_filter = match self.target.links.get(&entry.bridge) {
+            Some(LinkTarget::Present(LinkWanted { kind: KindTarget::Bridge(bridge), .. })) => bridge.vlan_filtering,
+            Some(LinkTarget::Present(_) | LinkTarget::Absent { .. }) | None => false,
+        };
+        entry.vlan.is_none() || is_told || !will_filter
     }
 
     /// Sets entries whose ports are in their bridge.

@@ -60,6 +60,22 @@ fn entry(port: &str, mac: &str, vlan: Option<u16>, state: FdbState) -> FdbEntry 
     FdbEntry { bridge, port, mac: mac.parse().unwrap(), vlan, state, sticky: false }
 }
 
+/// The kernel refuses to remove an entry in a VLAN that its port has left, and does not tell so while the bridge does not
+/// filter.
+#[tokio::test]
+async fn an_entry_of_a_paused_guest_goes_when_its_port_is_in_the_default_vlan_again() {
+    let scene = guarded().await;
+    let change = BridgeChange { vlan_filtering: Some(false), default_pvid: Some(0), ..BridgeChange::default() };
+    scene.host.change(|world| {
+        world.set_running("vm2", false);
+        do_step(world, KernelStep::SetBridge { bridge: if_name("blue"), change });
+    });
+    let stale = entry("vnet2", VM2, Some(1), FdbState::Static);
+    assert!(scene.host.state().kernel.fdb.contains(&stale));
+    repair(&scene).await;
+    assert!(!scene.host.state().kernel.fdb.contains(&stale));
+}
+
 /// A guest that was paused with an entry of ours leaves it to the other one with its MAC.
 #[tokio::test]
 async fn an_entry_goes_from_a_paused_guest_to_the_running_one_with_its_mac() {
