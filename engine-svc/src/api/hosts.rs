@@ -50,8 +50,7 @@ standard_service! {
             super::require_user(&request)?;
             let events = watch::open(self.0.store.clone(), Arc::clone(&self.0.board), &request.get_ref().names)?;
             Ok(Response::new(events))
-
-    }
+        }
 
         async fn list_unmanaged_interfaces(
             &self,
@@ -60,7 +59,7 @@ standard_service! {
             super::require_user(&request)?;
             Ok(Response::new(plugging::list_unmanaged(&self.0.store, request.get_ref())?))
         }
-}
+    }
 }
 
 /// How much of a host's status is shown.
