@@ -76,7 +76,7 @@ pub(crate) async fn an_unconfirmed_change_is_undone(fleet: &Fleet) -> Result<()>
     host.machine.run("ip route add 198.18.0.0/24 via 203.0.113.1 dev eth2 metric 77").await?;
     host.machine.wait_until("ip -6 address show dev eth2 | grep -q inet6", SETTLE).await?;
     let before = host.picture().await?;
-    ask(host, &json!({"networks": [network_local()], "connectivityTimeout": "5s"})).await?;
+    ask(host, &json!({"networks": [network_local()], "connectivityTimeout": "10s"})).await?;
     until_told(host, "awaitingConfirmation").await?;
     ensure!(host.has_link("local").await?, "nothing was applied");
     ensure!(host.picture().await?.same_as(&before).is_err(), "nothing was changed");
