@@ -51,6 +51,11 @@ fn printable(text: &str) -> Cow<'_, str> {
     written.into()
 }
 
+/// Writes a dash for an empty cell of a table, which `awk` would not see.
+pub(crate) fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
 /// Tells whether a person looks at standard error.
 #[must_use]
 pub fn is_watched() -> bool {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::get::whole;
 use crate::host::domain;
 use crate::kind::{Kind, id_of};
-use crate::output;
+use crate::output::{self, or_dash};
 
 /// Runs `unmanaged`.
 ///
@@ -42,7 +42,6 @@ fn row(unmanaged: UnmanagedInterface) -> [String; 7] {
     let interface = seen.interface.unwrap_or_default();
     let place = domain::place(&interface);
     let codes: Vec<_> = unmanaged.violations.into_iter().map(|finding| finding.code).collect();
-    let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let filter = interface.filter.unwrap_or_default().name;
-    [id_of(&seen.host).to_owned(), seen.domain, state, interface.mac, place, dash(filter), dash(codes.join(", "))]
+    [id_of(&seen.host).to_owned(), seen.domain, state, interface.mac, place, or_dash(filter), or_dash(codes.join(", "))]
 }

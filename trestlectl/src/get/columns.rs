@@ -10,7 +10,7 @@ use trestle_proto::schema;
 use crate::failure::Failure;
 use crate::host::domain;
 use crate::kind::{Kind, id_of};
-use crate::output;
+use crate::output::{self, or_dash};
 use crate::status::{connection_text, sync_text};
 
 pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
@@ -112,7 +112,7 @@ fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
         ipv6_config::Method::AutoAndDhcp(_) => vec!["auto".to_owned(), "dhcpv6".to_owned()],
     });
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
-    [name, dash(spec.nic), dash(addresses.join(",")), yes(spec.default_route)]
+    [name, or_dash(spec.nic), or_dash(addresses.join(",")), yes(spec.default_route)]
 }
 
 fn mac_pool(resource: &DynamicMessage) -> [String; 5] {
@@ -132,7 +132,7 @@ fn vm(resource: &DynamicMessage) -> [String; 7] {
     }
     let place = |domain: &wire::SeenDomain| format!("{} ({})", id_of(&domain.host), domain::state(domain.state()));
     let places: Vec<_> = status.seen.iter().map(place).collect();
-    [name, spec.display_name, spec.cluster, dash(spec.host), dash(places.join(", ")), seen, spec.description]
+    [name, spec.display_name, spec.cluster, or_dash(spec.host), or_dash(places.join(", ")), seen, spec.description]
 }
 
 fn vnic(resource: &DynamicMessage) -> [String; 10] {
@@ -146,11 +146,11 @@ fn vnic(resource: &DynamicMessage) -> [String; 10] {
     };
     let seen = plug_text(status.sync(), &status.differences);
     let codes: Vec<_> = status.violations.iter().map(|finding| finding.code.as_str()).collect();
-    let (breaks, mac) = (dash(codes.join(", ")), dash(status.mac));
+    let (breaks, mac) = (or_dash(codes.join(", ")), or_dash(status.mac));
     let place = status.seen.map(|seen| id_of(&seen.host).to_owned()).unwrap_or_default();
     let (plugged, linked) = (yes(spec.plugged.unwrap_or(true)), yes(spec.linked.unwrap_or(true)));
-    let extra = dash(spec.extra_macs.join(","));
-    [name, mac, dash(spec.profile), model.to_owned(), plugged, linked, extra, dash(place), seen, breaks]
+    let extra = or_dash(spec.extra_macs.join(","));
+    [name, mac, or_dash(spec.profile), model.to_owned(), plugged, linked, extra, or_dash(place), seen, breaks]
 }
 
 /// Tells whether what is seen of a guest is what is wanted, and what differs: `network: networks/blue, is bridge br0`.
@@ -164,10 +164,6 @@ fn plug_text(sync: wire::PlugSync, differences: &[wire::PlugDifference]) -> Stri
         wire::PlugSync::Absent => "absent".to_owned(),
         wire::PlugSync::Different => differences.iter().map(difference).collect::<Vec<_>>().join("; "),
     }
-}
-
-fn dash(text: String) -> String {
-    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 fn yes(value: bool) -> String {

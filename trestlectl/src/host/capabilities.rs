@@ -14,7 +14,7 @@ use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, or_dash};
 
 /// Runs `host capabilities`.
 pub(super) async fn run(context: &Context, arguments: arguments::Capabilities) -> Result<(), Failure> {
@@ -258,10 +258,6 @@ fn feature(report: &FeatureReport) -> [String; 3] {
         Support::Unknown | Support::Unspecified => "unknown",
     };
     [report.name.clone(), support.to_owned(), or_dash(report.reason.clone())]
-}
-
-pub(super) fn or_dash(text: String) -> String {
-    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 pub(super) fn yes(value: bool) -> String {

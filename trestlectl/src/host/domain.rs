@@ -2,7 +2,7 @@
 
 use trestle_proto::host::v1::{Domain, DomainInterface, DomainState};
 
-use super::capabilities::or_dash;
+use crate::output::or_dash;
 
 /// What the columns of a table of interfaces tell.
 pub(super) const HEADS: [&str; 8] = ["DOMAIN", "STATE", "MAC", "WIRED TO", "TAP", "MODEL", "FILTER", "LINK"];

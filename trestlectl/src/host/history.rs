@@ -9,7 +9,7 @@ use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, or_dash};
 
 /// The largest page that an agent gives.
 const LARGEST_PAGE: usize = 1000;
@@ -72,8 +72,4 @@ fn row(transaction: &Transaction) -> [String; 7] {
 fn ended(transaction: &Transaction) -> String {
     let end = transaction.end_time.and_then(|end| Timestamp::from_second(end.seconds).ok());
     or_dash(end.map(|end| end.to_string()).unwrap_or_default())
-}
-
-fn or_dash(text: String) -> String {
-    if text.is_empty() { "-".to_owned() } else { text }
 }

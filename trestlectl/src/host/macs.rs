@@ -9,11 +9,11 @@ use trestle_proto::host::v1::{
 };
 use trestle_proto::schema;
 
-use super::capabilities::{ask, or_dash, yes};
+use super::capabilities::{ask, yes};
 use crate::arguments::{Macs, ReportFormat};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, or_dash};
 
 /// Runs `host macs`.
 pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failure> {

@@ -4,8 +4,8 @@ use trestle_proto::host::v1::{
     Nic, NicOffloads, NicReport, VirtualFunctionLink, VirtualFunctionReport, VirtualFunctionVlan,
 };
 
-use super::capabilities::or_dash;
 use super::drift;
+use crate::output::or_dash;
 
 /// The columns of [`row`].
 pub(super) const HEADS: [&str; 6] = ["NIC", "RX RING", "TX RING", "VFS", "SET", "DRIFT"];
