@@ -1,10 +1,12 @@
 //! The certificates of one fleet, made as an operator makes them: by `trestlectl pki`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use super::program;
 use crate::lab::script;
@@ -17,6 +19,8 @@ pub const USER: &str = "ada";
 #[derive(Clone, Debug)]
 pub struct Certificates {
     folder: PathBuf,
+    /// Held while something is issued: several may want the user's at once.
+    turn: Arc<Mutex<()>>,
 }
 
 /// The files of one holder.
@@ -33,7 +37,7 @@ pub struct Party {
 impl Certificates {
     /// Makes an authority in `folder`.
     pub async fn make(folder: &Path) -> Result<Self> {
-        let made = Self { folder: folder.to_owned() };
+        let made = Self { folder: folder.to_owned(), turn: Arc::default() };
         made.pki(&["init", "--trust-domain", "lab"]).await?;
         Ok(made)
     }
@@ -58,6 +62,7 @@ impl Certificates {
         let place = |name: &str| self.folder.join(name);
         let party =
             Party { ca: place("ca.crt"), cert: place(&format!("{file}.crt")), key: place(&format!("{file}.key")) };
+        let _turn = self.turn.lock().await;
         if !party.cert.exists() {
             let words: Vec<&str> = ["issue"].iter().chain(words).copied().collect();
             self.pki(&words).await?;
