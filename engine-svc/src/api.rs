@@ -7,6 +7,7 @@ mod hosts;
 mod plugging;
 mod resources;
 mod standard;
+mod unmanaged;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,9 @@
 
 mod owed;
 mod plugged;
+mod plugs;
 mod wake;
+mod wanted;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,15 +29,22 @@ use trestle_telemetry::trace_context::{self, TraceContext, set_parent};
 use uuid::Uuid;
 
 pub use owed::{HostSync, NetworkSync, Sync, owed, sync};
-pub use plugged::{Difference, PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
+pub use plugged::{PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
+pub use plugs::{Aim, OwedPlug, Place, owed_plugs, places_on};
 pub use wake::Wake;
+use wake::{Depth, Look};
+pub use wanted::Difference;
 
 use crate::session::Board;
 
 /// Period of the sweep over the connected hosts.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Every so many sweeps look at guests, too, also of hosts where nothing is known to be owed for them: once a minute.
+const GUESTS_SWEEP: u32 = 12;
 /// How long after the confirmation's time a command counts as lost.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a host may take to begin with a domain's interfaces: a transaction that waits for its confirmation goes first.
+const PLUG_BEGIN: Duration = Duration::from_secs(60);
 
 /// Sends what hosts are owed, until told to stop.
 #[derive(Debug)]
@@ -57,29 +66,39 @@ impl Reconciler {
     pub async fn run(self, cancel: CancellationToken) {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweeps: u32 = 0;
         loop {
             // Cancel safety: each arm only waits.
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = self.wake.woken() => {}
-                _ = sweep.tick() => self.sweep(),
+                _ = sweep.tick() => {
+                    sweeps = sweeps.wrapping_add(1);
+                    self.sweep(if sweeps.is_multiple_of(GUESTS_SWEEP) { Depth::Guests } else { Depth::Networks });
+                }
             }
-            for (host, cause) in self.wake.take() {
+            for (host, Look { cause, depth }) in self.wake.take() {
                 let span = info_span!(names::RECONCILE_SPAN, { names::HOST } = %host);
                 if let Some(cause) = &cause {
                     set_parent(&span, cause);
                 }
-                span.in_scope(|| self.reconcile(&host));
+                span.in_scope(|| {
+                    self.reconcile(&host);
+                    if depth == Depth::Guests {
+                        self.plug(&host);
+                    }
+                });
             }
         }
     }
 
-    fn sweep(&self) {
+    fn sweep(&self, depth: Depth) {
         for host in self.board.forget_lost(Instant::now()) {
             warn!(trestle.host = %host, "command lost: no result came");
         }
         for host in self.board.connected() {
-            self.wake.host(&host, None);
+            let depth = if self.board.awaits_plugs(&host) { Depth::Guests } else { depth };
+            self.wake.sweep(&host, depth);
         }
     }
 
@@ -114,6 +133,27 @@ impl Reconciler {
         }
     }
 
+    /// Sends the first of what a host is owed for its domains' interfaces, while nothing is under way on it; the end of each wakes
+    /// it for the next.
+    fn plug(&self, host: &HostName) {
+        let now = self.board.host(host);
+        if !now.connected || !now.reported || now.in_flight.is_some() {
+            return;
+        }
+        let owed = self.store.read(|fleet| owed_plugs(fleet, host));
+        let Some(owed) = self.board.next_plug(host, owed, Instant::now()) else { return };
+        let id = Uuid::now_v7();
+        let (domain, set, remove) = (owed.seen.name.clone(), owed.request.set.len(), owed.request.remove.len());
+        let kind = CommandKind::SetDomainInterfaces(trestle_proto::host_wire::build_plug(&owed.request));
+        let message = command(id, prost_types::Duration::try_from(PLUG_BEGIN).ok(), kind);
+        match self.board.plug(host, message, id, owed, PLUG_BEGIN + PATIENCE) {
+            Ok(()) => {
+                info!(trestle.host = %host, trestle.command_id = %id, domain, set, remove, "interfaces of a domain asked for");
+            }
+            Err(error) => info!(trestle.host = %host, %error, "command not sent"),
+        }
+    }
+
     fn owed(&self, host: &HostName) -> Vec<NetworkChange> {
         self.store.read(|fleet| {
             let wanted = fleet.hosts().get(host).is_some_and(|host| !host.maintenance);
@@ -144,16 +184,7 @@ impl Reconciler {
                 adopt: BTreeSet::new(),
             },
         };
-        let TraceContext { traceparent, tracestate } = trace_context::current();
-        let command = Command {
-            command_id: id.to_string(),
-            timeout: None,
-            kind: Some(CommandKind::SetupNetworks(trestle_proto::host_wire::build_setup(&request))),
-        };
-        let message = EngineMessage {
-            trace: Some(WireTrace { traceparent, tracestate }),
-            kind: Some(EngineKind::Command(command)),
-        };
+        let message = command(id, None, CommandKind::SetupNetworks(trestle_proto::host_wire::build_setup(&request)));
         let networks = changes.len();
         let patience = self.connectivity_timeout + PATIENCE;
         match self.board.command(host, message, id, changes, patience) {
@@ -164,6 +195,13 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// Makes a command that belongs to the current trace.
+fn command(id: Uuid, timeout: Option<prost_types::Duration>, kind: CommandKind) -> EngineMessage {
+    let TraceContext { traceparent, tracestate } = trace_context::current();
+    let command = Command { command_id: id.to_string(), timeout, kind: Some(kind) };
+    EngineMessage { trace: Some(WireTrace { traceparent, tracestate }), kind: Some(EngineKind::Command(command)) }
 }
 
 /// Returns the networks whose MAC tables libvirt manages after `changes`.

@@ -5,9 +5,12 @@
 
 mod board;
 mod inbound;
+mod plugs;
 mod refusal;
+mod rests;
 mod seat;
 mod service;
 
 pub use board::{Board, BoardEvent, Commanded, HostNow, LastCommand, NotSent};
+pub use plugs::PlugStanding;
 pub use service::AgentSessions;

@@ -112,14 +112,20 @@ impl Writer {
     }
 }
 
-/// Finds the hosts whose desired networks a mutation may change, before it is applied.
+/// Finds the hosts whose desired networks or guests a mutation may change, before it is applied.
 fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
     match mutation.id() {
         EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
         EntityId::Host(host) | EntityId::NetworkAttachment(host, _) => BTreeSet::from([host]),
         EntityId::Vm(_) | EntityId::Vnic(..) | EntityId::VnicProfile(..) => guests::hosts_touched(fleet, mutation),
+        EntityId::Cluster(cluster) => match (mutation, fleet.clusters().get(&cluster)) {
+            (Mutation::Put(Entity::Cluster(after)), Some(before)) if after.vnic_policy != before.vnic_policy => {
+                fleet.hosts_in(&cluster).cloned().collect()
+            }
+            _ => BTreeSet::new(),
+        },
         // Hosts do not learn of these.
-        EntityId::Cluster(_) | EntityId::ClusterNetwork(..) | EntityId::MacPool(_) => BTreeSet::new(),
+        EntityId::ClusterNetwork(..) | EntityId::MacPool(_) => BTreeSet::new(),
     }
 }
 

@@ -12,6 +12,7 @@ mod engine {
     #[expect(dead_code, reason = "the authority of the server's own tests, of which these need a part")]
     pub(crate) mod pki;
     pub(crate) mod plugging;
+    pub(crate) mod plugs;
     pub(crate) mod races;
     pub(crate) mod raw;
     pub(crate) mod sessions;

@@ -91,3 +91,14 @@ pub struct FilterReference {
     /// Its parameters by name, in the order of the XML; a name comes more than once where a parameter is a list.
     pub parameters: Vec<(String, String)>,
 }
+
+/// Tells whether two references say the same: libvirt prints a filter's parameters in an order of its own; only the values of one
+/// name have an order.
+pub fn same_filter(one: Option<&FilterReference>, other: Option<&FilterReference>) -> bool {
+    let ordered = |filter: &FilterReference| {
+        let mut parameters = filter.parameters.clone();
+        parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
+        (filter.name.clone(), parameters)
+    };
+    one.map(ordered) == other.map(ordered)
+}

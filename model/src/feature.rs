@@ -32,6 +32,8 @@ pub enum Feature {
     LibvirtMacTableManager,
     /// libvirt networks with VLAN tags on standard bridges (libvirt 11.0).
     LibvirtBridgeVlan,
+    /// Interfaces of domains can be set: the agent knows `SetDomainInterfaces`, and libvirt answers.
+    DomainInterfaces,
 }
 
 /// Whether a feature is there.
@@ -53,7 +55,7 @@ pub struct FeatureSet(pub BTreeMap<Feature, Support>);
 
 impl Feature {
     /// Every feature, in the order reported.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bridge,
         Self::BridgeVlanFiltering,
         Self::VlanDevices,
@@ -65,6 +67,7 @@ impl Feature {
         Self::EgressShaping,
         Self::LibvirtMacTableManager,
         Self::LibvirtBridgeVlan,
+        Self::DomainInterfaces,
     ];
 
     /// Returns the feature's stable name.
@@ -81,12 +84,13 @@ impl Feature {
             Self::EgressShaping => "egress_shaping",
             Self::LibvirtMacTableManager => "libvirt_mac_table_manager",
             Self::LibvirtBridgeVlan => "libvirt_bridge_vlan",
+            Self::DomainInterfaces => "domain_interfaces",
         }
     }
 
     /// Tells whether the feature is libvirt's rather than the kernel's.
     pub const fn is_of_libvirt(self) -> bool {
-        matches!(self, Self::LibvirtMacTableManager | Self::LibvirtBridgeVlan)
+        matches!(self, Self::LibvirtMacTableManager | Self::LibvirtBridgeVlan | Self::DomainInterfaces)
     }
 }
 

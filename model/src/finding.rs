@@ -400,6 +400,10 @@ codes! {
     DuplicateMacPossible = "DUPLICATE_MAC_POSSIBLE", ovirt None;
     /// A guest is declared to use virtual MACs on a managed network (row 26).
     VirtualMac = "VIRTUAL_MAC", ovirt None;
+    /// A vNIC's interface stays in the guest when the vNIC lets go of it.
+    VnicStillPlugged = "VNIC_STILL_PLUGGED", ovirt None;
+    /// The engine asks no host to plug the vNIC.
+    VnicNotPluggable = "VNIC_NOT_PLUGGABLE", ovirt None;
 }
 
 impl fmt::Display for Code {

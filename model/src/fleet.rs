@@ -10,7 +10,7 @@ mod vm;
 
 pub use entity::{
     Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment, NetworkFilter,
-    Passthrough, SwitchType, VnicAttachment, VnicProfile,
+    Passthrough, SwitchType, VnicAttachment, VnicPolicy, VnicProfile,
 };
 pub use kind::{AttachmentId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
 pub use mac_pool::MacPool;

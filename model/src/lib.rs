@@ -58,7 +58,7 @@ pub use capabilities::{
 };
 pub use config::{Baselines, BondEntry, HostConfig, NetworkEntry, NicBaseline, NicEntry, Origin};
 pub use dhcp::{DhcpClient, DhcpClientSpec, DhcpState, ForeignDhcp, IpFamily, KeptLease, Lease, LeaseRoute};
-pub use domain::{Domain, DomainInterface, DomainPersistence, DomainState, FilterReference};
+pub use domain::{Domain, DomainInterface, DomainPersistence, DomainState, FilterReference, same_filter};
 pub use feature::{Feature, FeatureSet, Support};
 pub use finding::{Code, Finding, Findings, Severity};
 pub use foreign_mac::ForeignMac;

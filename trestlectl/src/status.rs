@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost_types::Timestamp;
 use tokio::time::timeout;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
-use trestle_proto::engine::v1::{Connection, Host, HostStatus, Sync};
+use trestle_proto::engine::v1::{Connection, Host, HostStatus, PlugCounts, Sync};
 use trestle_proto::finding::v1::{Finding, Severity};
 use trestle_proto::host::v1::SetupNetworksResponse;
 use trestle_proto::schema;
@@ -77,6 +77,9 @@ fn table(hosts: &[Host]) -> Result<(), Failure> {
         if usize::try_from(all).is_ok_and(|all| all > shown) {
             output::data(format_args!("\n{id}: {shown} of {all} violations are shown"))?;
         }
+        if let Some(text) = host.status.as_ref().and_then(|status| plug_counts_text(status.plug_counts?)) {
+            output::data(format_args!("\n{id}: vNICs that are not plugged as wanted: {text}: trestlectl get vnics"))?;
+        }
         if unmanaged > 0 {
             let verb = if unmanaged == 1 { "interface is" } else { "interfaces are" };
             output::data(format_args!("\n{id}: {unmanaged} {verb} no vNIC's: trestlectl unmanaged {id}"))?;
@@ -89,6 +92,14 @@ fn table(hosts: &[Host]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Counts what differs by what is done about it, `2 pending, 1 failed`; none where nothing does.
+fn plug_counts_text(counts: PlugCounts) -> Option<String> {
+    let counts = [(counts.pending, "pending"), (counts.failed, "failed"), (counts.withheld, "withheld")];
+    let parts: Vec<_> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn host_row(host: &Host) -> [String; 5] {

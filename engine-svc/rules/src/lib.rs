@@ -63,7 +63,7 @@ pub fn evaluate(mutation: &Mutation, fleet: &Fleet) -> Findings {
         }
         Mutation::Delete(EntityId::MacPool(pool)) => mac_pool::delete(pool, fleet),
         Mutation::Delete(EntityId::Vm(vm)) => vm::delete(*vm, fleet),
-        Mutation::Delete(EntityId::Vnic(..)) => Vec::new(),
+        Mutation::Delete(EntityId::Vnic(vm, vnic)) => vnic::delete(*vm, vnic, fleet),
     };
     Findings(findings).sorted()
 }

@@ -1,7 +1,7 @@
 //! Rules for virtual NICs.
 
 use trestle_model::fleet::{EntityId, Fleet, GuestTagging, Nesting, Network, Vm, Vnic, VnicProfile};
-use trestle_model::{Code, Finding, Severity};
+use trestle_model::{Code, Domain, Finding, HostName, ResourceId, Severity, VmId};
 
 use crate::mac;
 use crate::matrix::{self, Step};
@@ -25,6 +25,9 @@ pub(crate) fn put(vnic: &Vnic, fleet: &Fleet) -> Vec<Finding> {
     let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
     let network = profile.and_then(|profile| fleet.networks().get(&profile.network));
     let mut findings = Vec::new();
+    if let Some(before) = before.filter(|before| before.address() != vnic.address()) {
+        findings.extend(still_plugged(before, MAC, fleet, &spot));
+    }
     if vm.is_none() {
         findings.push(spot.missing(NAME, &EntityId::Vm(vnic.vm)));
     }
@@ -52,6 +55,28 @@ pub(crate) fn put(vnic: &Vnic, fleet: &Fleet) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Evaluates the removal of a vNIC.
+pub(crate) fn delete(vm: VmId, id: &ResourceId, fleet: &Fleet) -> Vec<Finding> {
+    let spot = Spot::new(EntityId::Vnic(vm, id.clone()));
+    let Some(vnic) = fleet.vnics().get(&(vm, id.clone())) else { return Vec::new() };
+    still_plugged(vnic, "name", fleet, &spot).into_iter().collect()
+}
+
+/// An interface that hosts report is known by its MAC alone: once the vNIC has another, or is gone, nothing unplugs it.
+fn still_plugged(vnic: &Vnic, field: &str, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
+    let mac = vnic.address()?;
+    let has_mac = |(_, domain): &(&HostName, &Domain)| domain.interfaces.iter().any(|interface| interface.mac == mac);
+    let hosts: Vec<String> =
+        fleet.domains_of(vnic.vm).filter(has_mac).map(|(host, _)| EntityId::Host(host.clone()).to_string()).collect();
+    (!hosts.is_empty()).then(|| {
+        let hosts = Named::from(hosts);
+        let message =
+            format!("the VM's domain on {hosts} has the interface with {mac}, which stays, and is no vNIC's then");
+        let finding = spot.warning(Code::VnicStillPlugged, field, message).related(hosts.names);
+        finding.remedy("set spec.plugged to false first, and wait until the interface is gone")
+    })
 }
 
 /// Row 12: makes the finding for `vnics` without the MACs of the VMs inside theirs.

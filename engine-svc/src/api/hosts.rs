@@ -13,7 +13,7 @@ use trestle_store::Store;
 
 use super::standard::standard_service;
 use super::watch::{self, HostEvents};
-use super::{Api, Collection, plugging};
+use super::{Api, Collection, plugging, unmanaged};
 use crate::reconcile::{self, Sync};
 use crate::session::Board;
 
@@ -57,7 +57,7 @@ standard_service! {
             request: Request<wire::ListUnmanagedInterfacesRequest>,
         ) -> Result<Response<wire::ListUnmanagedInterfacesResponse>, Status> {
             super::require_user(&request)?;
-            Ok(Response::new(plugging::list_unmanaged(&self.0.store, request.get_ref())?))
+            Ok(Response::new(unmanaged::list(&self.0.store, request.get_ref())?))
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown
             Shown::Whole => reported.map(host_wire::build_capabilities),
             Shown::WithoutCapabilities => None,
         };
-        (sync, record.map_or(0, |record| record.reported_ms), capabilities, plugging::guests_of(fleet, host))
+        (sync, record.map_or(0, |record| record.reported_ms), capabilities, plugging::guests_of(fleet, board, host))
     });
     let connection = if now.connected { wire::Connection::Connected } else { wire::Connection::Disconnected };
     let last_seen_ms = now.last_seen_ms.max(reported_ms);
@@ -102,6 +102,7 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown
         unmanaged_interface_count: guests.unmanaged,
         violations: guests.violations,
         violation_count: guests.violation_count,
+        plug_counts: Some(guests.plugs),
     }
 }
 

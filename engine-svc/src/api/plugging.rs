@@ -1,18 +1,17 @@
 //! What is plugged on hosts, as VMs, vNICs and hosts show it in their status, and as a list of its own.
 
-use prost::Message as _;
-use trestle_model::fleet::{EntityId, Fleet, Sighting, VnicId};
+use tokio::time::Instant;
+use trestle_model::fleet::{Fleet, Sighting, Vnic, VnicId};
 use trestle_model::{Finding, HostName, VmId};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine_wire::{self, build_seen_domain, build_seen_interface};
 use trestle_proto::finding::v1::Finding as WireFinding;
 use trestle_proto::finding_wire;
-use trestle_proto::page::{self, Page};
-use trestle_proto::status::Refusal;
-use trestle_store::Store;
 
-use super::{Api, PAGE_BYTES};
-use crate::reconcile::{Difference, PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
+use super::Api;
+use crate::clock;
+use crate::reconcile::{Aim, Difference, Place, PlugSync, VmSync, VnicSync, places_on, vm_sync, vnic_sync};
+use crate::session::{Board, PlugStanding};
 
 /// How much of what is seen a status shows.
 const SEEN_HOSTS: usize = 16;
@@ -28,6 +27,8 @@ pub(super) struct Guests {
     pub(super) violations: Vec<WireFinding>,
     /// How many violations there are.
     pub(super) violation_count: u32,
+    /// How many are not what vNICs say.
+    pub(super) plugs: wire::PlugCounts,
 }
 
 /// Tells what is observed of a VM; of one that is not in the fleet, as after a dry run, nothing is known.
@@ -70,13 +71,53 @@ pub(super) fn vnic_status(api: &Api, id: &VnicId) -> wire::VnicStatus {
             differences: wire_differences(differences),
             seen: seen.map(|sighting| seen_interface(fleet, &sighting)),
             violations: finding_wire::build_all(&violations),
+            plugging: Some(plugging(fleet, &api.board, vnic)),
         }
     })
 }
 
+/// Tells what is done about a vNIC that is not as wanted.
+fn plugging(fleet: &Fleet, board: &Board, vnic: &Vnic) -> wire::Plugging {
+    let place = fleet.vms().get(&vnic.vm).and_then(|vm| Place::of(fleet, vm, &|host| board.is_heard(host)));
+    let (state, findings, retry_at) = match place.map(|place| standing(fleet, board, vnic, place)) {
+        None | Some(Standing::Nothing) => (wire::PlugState::None, Vec::new(), None),
+        Some(Standing::Told(PlugStanding::Owed)) => (wire::PlugState::Pending, Vec::new(), None),
+        Some(Standing::Told(PlugStanding::UnderWay)) => (wire::PlugState::UnderWay, Vec::new(), None),
+        Some(Standing::Told(PlugStanding::Failed(findings, at))) => (wire::PlugState::Failed, findings, Some(at)),
+        Some(Standing::Withheld(finding)) => (wire::PlugState::Withheld, vec![*finding], None),
+    };
+    let retry_ms = retry_at.map(|at| {
+        let rest = at.saturating_duration_since(Instant::now());
+        clock::now_ms().saturating_add(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX))
+    });
+    wire::Plugging {
+        state: state.into(),
+        findings: finding_wire::build_all(&findings),
+        retry_time: retry_ms.map(engine_wire::timestamp),
+    }
+}
+
+/// What is done about a vNIC's interface.
+enum Standing {
+    Nothing,
+    Told(PlugStanding),
+    Withheld(Box<Finding>),
+}
+
+fn standing(fleet: &Fleet, board: &Board, vnic: &Vnic, place: Place<'_>) -> Standing {
+    match place.aim(fleet, vnic) {
+        Aim::Keep => Standing::Nothing,
+        Aim::Withheld(finding) => Standing::Withheld(finding),
+        Aim::Set(_) | Aim::Remove(_) => match place.owed(fleet) {
+            Some(owed) => Standing::Told(board.plug_state(place.host, &owed.request)),
+            None => Standing::Nothing,
+        },
+    }
+}
+
 /// Looks at everything that is plugged on a host, at the cost of its last report.
-pub(super) fn guests_of(fleet: &Fleet, host: &HostName) -> Guests {
-    let mut guests = Guests::default();
+pub(super) fn guests_of(fleet: &Fleet, board: &Board, host: &HostName) -> Guests {
+    let mut guests = Guests { plugs: plug_counts(fleet, board, host), ..Guests::default() };
     for sighting in fleet.interfaces_of(host) {
         if fleet.vnic_of(&sighting).is_none() {
             guests.unmanaged = guests.unmanaged.saturating_add(1);
@@ -89,101 +130,24 @@ pub(super) fn guests_of(fleet: &Fleet, host: &HostName) -> Guests {
     guests
 }
 
-/// Lists the interfaces that are no vNIC's.
-///
-/// *Errors*: `INVALID_ARGUMENT` for a name that is no host's, or a page that cannot be, `NOT_FOUND` for a host that does not
-/// exist.
-pub(super) fn list_unmanaged(
-    store: &Store,
-    wish: &wire::ListUnmanagedInterfacesRequest,
-) -> Result<wire::ListUnmanagedInterfacesResponse, Refusal> {
-    let parent = match wish.parent.as_str() {
-        "" => None,
-        name => Some(engine_wire::parse_name_of::<wire::Host>(name, "parent").map_err(Refusal::malformed)?),
-    };
-    let query = format!("{}/unmanagedInterfaces", wish.parent);
-    let page = Page::parse(wish.page_size, &wish.page_token, &query).map_err(Refusal::malformed)?;
-    let after = page.after.as_deref().and_then(Place::read);
-    store.read(|fleet| {
-        if let Some(host) = parent.as_ref().filter(|host| !fleet.hosts().contains_key(*host)) {
-            return Err(engine_wire::missing(&EntityId::Host(host.clone()), "parent").into());
-        }
-        let hosts: Box<dyn Iterator<Item = &HostName>> = match (&parent, &after) {
-            (Some(host), _) => Box::new([host].into_iter()),
-            (None, Some(after)) => Box::new(fleet.hosts().range(after.host.clone()..).map(|(host, _)| host)),
-            (None, None) => Box::new(fleet.hosts().keys()),
+fn plug_counts(fleet: &Fleet, board: &Board, host: &HostName) -> wire::PlugCounts {
+    let mut counts = wire::PlugCounts::default();
+    for place in places_on(fleet, host).filter(|place| place.is_wanted()) {
+        let aims: Vec<Aim> = fleet.vnics_of(place.vm.id).map(|vnic| place.aim(fleet, vnic)).collect();
+        let owed = number(aims.iter().filter(|aim| matches!(aim, Aim::Set(_) | Aim::Remove(_))).count());
+        let is_failed = || {
+            let standing = place.owed(fleet).map(|owed| board.plug_state(host, &owed.request));
+            matches!(standing, Some(PlugStanding::Failed(..)))
         };
-        let rest = hosts
-            .flat_map(|host| places(fleet, host, after.as_ref()))
-            .filter(|(_, sighting)| fleet.vnic_of(sighting).is_none());
-        let (found, mut next_page_token) = page.cut(&query, rest, |(place, _)| place.write());
-        let (mut unmanaged_interfaces, mut bytes, mut last) = (Vec::new(), 0, None);
-        for (place, sighting) in found {
-            let shown = unmanaged(fleet, &sighting);
-            bytes += shown.encoded_len();
-            if let Some(last) = last.filter(|_| bytes > PAGE_BYTES) {
-                next_page_token = page::next_token(&query, &Place::write(&last));
-                break;
-            }
-            unmanaged_interfaces.push(shown);
-            last = Some(place);
-        }
-        Ok(wire::ListUnmanagedInterfacesResponse { unmanaged_interfaces, next_page_token })
-    })
-}
-
-/// Where an interface is in the list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    host: HostName,
-    domain: String,
-    position: usize,
-}
-
-impl Place {
-    /// Writes it as `host/position/domain`; a domain's name may be any text.
-    fn write(&self) -> String {
-        format!("{}/{}/{}", self.host, self.position, self.domain)
+        let count = if owed > 0 && is_failed() { &mut counts.failed } else { &mut counts.pending };
+        *count = count.saturating_add(owed);
+        let withheld = aims.iter().filter(|aim| matches!(aim, Aim::Withheld(_))).count();
+        counts.withheld = counts.withheld.saturating_add(number(withheld));
     }
-
-    fn read(text: &str) -> Option<Self> {
-        let (host, rest) = text.split_once('/')?;
-        let (position, domain) = rest.split_once('/')?;
-        Some(Self { host: HostName::parse(host).ok()?, domain: domain.to_owned(), position: position.parse().ok()? })
-    }
+    counts
 }
 
-/// Returns the interfaces of a host beyond `after` with their places, in order.
-fn places<'a>(
-    fleet: &'a Fleet,
-    host: &'a HostName,
-    after: Option<&Place>,
-) -> impl Iterator<Item = (Place, Sighting<'a>)> + use<'a> {
-    let (last_domain, next) = match after.filter(|after| after.host == *host) {
-        Some(after) => (after.domain.clone(), after.position.saturating_add(1)),
-        None => (String::new(), 0),
-    };
-    let domains = fleet.domains_on(host);
-    let start = domains.partition_point(|domain| domain.name < last_domain);
-    domains.iter().skip(start).flat_map(move |domain| {
-        let skipped = if domain.name == last_domain { next } else { 0 };
-        domain.interfaces.iter().enumerate().skip(skipped).map(move |(position, interface)| {
-            let place = Place { host: host.clone(), domain: domain.name.clone(), position };
-            (place, fleet.sighting(host, domain, interface))
-        })
-    })
-}
-
-fn unmanaged(fleet: &Fleet, sighting: &Sighting<'_>) -> wire::UnmanagedInterface {
-    let vm = VmId(sighting.domain.uuid);
-    wire::UnmanagedInterface {
-        seen: Some(seen_interface(fleet, sighting)),
-        vm: fleet.vms().get(&vm).map(|vm| EntityId::Vm(vm.id).to_string()).unwrap_or_default(),
-        violations: finding_wire::build_all(&trestle_rules::violations(fleet, sighting)),
-    }
-}
-
-fn seen_interface(fleet: &Fleet, sighting: &Sighting<'_>) -> wire::SeenInterface {
+pub(super) fn seen_interface(fleet: &Fleet, sighting: &Sighting<'_>) -> wire::SeenInterface {
     build_seen_interface(sighting, reported_ms(fleet, sighting.host))
 }
 

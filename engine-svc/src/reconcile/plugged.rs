@@ -1,8 +1,9 @@
 //! Whether guests are what is wanted of them: pure comparisons of VMs and vNICs with what hosts report of domains.
 
-use trestle_model::fleet::{EntityId, Fleet, NetworkFilter, Sighting, Vm, Vnic, VnicModel, VnicProfile};
+use trestle_model::fleet::{EntityId, Fleet, Sighting, Vm, Vnic};
 use trestle_model::{Domain, DomainState, HostName, VmId};
-use trestle_rules::stops_mac_spoofing;
+
+use super::wanted::{Difference, differences};
 
 /// Whether what is seen of a guest is what is wanted of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,17 +16,6 @@ pub enum PlugSync {
     Different,
     /// The host is silent, or does not tell of its domains.
     Unknown,
-}
-
-/// One thing in which what is seen is not what is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// What it is about.
-    pub field: &'static str,
-    /// What is wanted; empty for nothing.
-    pub expected: String,
-    /// What is seen; empty for nothing.
-    pub actual: String,
 }
 
 /// A vNIC beside what is seen of it.
@@ -93,7 +83,7 @@ pub fn vnic_sync<'a>(fleet: &'a Fleet, vnic: &Vnic, is_heard: &dyn Fn(&HostName)
 
 /// Where a VM is, as far as hosts tell.
 #[derive(Clone, Copy)]
-enum Whereabouts<'a> {
+pub(super) enum Whereabouts<'a> {
     /// There: where it runs, first of all where it is to; else where it is defined and is to run, or where it is defined and
     /// is not to run.
     At(&'a HostName, &'a Domain),
@@ -116,7 +106,7 @@ impl<'a> Whereabouts<'a> {
     }
 }
 
-fn whereabouts<'a>(fleet: &'a Fleet, vm: &Vm, is_heard: &dyn Fn(&HostName) -> bool) -> Whereabouts<'a> {
+pub(super) fn whereabouts<'a>(fleet: &'a Fleet, vm: &Vm, is_heard: &dyn Fn(&HostName) -> bool) -> Whereabouts<'a> {
     let known = known(fleet, vm.id, is_heard);
     let is_wanted_at = |(host, _): &&(&HostName, &Domain)| vm.host.as_ref() == Some(*host);
     let is_live = |(_, domain): &&(&HostName, &Domain)| domain.state.is_live();
@@ -167,83 +157,6 @@ fn misplaced(vm: &Vm, host: &HostName, domain: &Domain) -> Option<Difference> {
     }
 }
 
-/// Compares a vNIC with the interface that it is.
-fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighting<'_>) -> Vec<Difference> {
-    let interface = sighting.interface;
-    let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
-    let mut found = Vec::new();
-    let mut compare = |field: &'static str, expected: String, actual: String| {
-        if expected != actual {
-            found.push(Difference { field, expected, actual });
-        }
-    };
-    if !vnic.plugged {
-        compare("plugged", yes(false), yes(true));
-        return found;
-    }
-    let count = sighting.domain.interfaces.iter().filter(|other| other.mac == interface.mac).count();
-    compare("number", "1".to_owned(), count.to_string());
-    compare("link", link(vnic.linked), link(interface.linked));
-    if profile.is_some_and(VnicProfile::is_passthrough) {
-        if interface.bridge.is_some() {
-            compare("attachment", "hostdev".to_owned(), interface.attachment.clone());
-        }
-        return found;
-    }
-    let network = profile.map(|profile| EntityId::Network(profile.network.clone()).to_string());
-    compare("network", network.unwrap_or_default(), wiring(sighting));
-    if let Some(profile) = profile
-        && !vnic.bypasses_filter
-        && !vm.bypasses_filters
-        && let Some((expected, actual)) = filters(profile, sighting)
-    {
-        compare("filter", expected, actual);
-    }
-    if let Some(actual) = &interface.model {
-        compare("model", model(vnic.model).to_owned(), actual.clone());
-    }
-    let network = profile.and_then(|profile| fleet.networks().get(&profile.network));
-    if let (Some(network), Some(actual)) = (network, interface.mtu) {
-        compare("mtu", network.mtu.to_string(), actual.to_string());
-    }
-    found
-}
-
-/// The filters that differ: that of the profile, and that in front of the interface. Trestle's default is any that stops
-/// spoofing.
-fn filters(profile: &VnicProfile, sighting: &Sighting<'_>) -> Option<(String, String)> {
-    let actual = sighting.interface.filter.as_ref().map(|filter| filter.name.clone());
-    let (expected, is_so) = match &profile.filter {
-        NetworkFilter::Default => {
-            let stops = |name: &String| stops_mac_spoofing(&NetworkFilter::Named(name.clone()));
-            ("no-mac-spoofing".to_owned(), actual.as_ref().is_some_and(stops))
-        }
-        NetworkFilter::None => (String::new(), actual.is_none()),
-        NetworkFilter::Named(name) => (name.clone(), actual.as_ref() == Some(name)),
-    };
-    (!is_so).then(|| (expected, actual.unwrap_or_default()))
-}
-
-/// Says what an interface is wired to.
-fn wiring(sighting: &Sighting<'_>) -> String {
-    let interface = sighting.interface;
-    match (sighting.network, &interface.bridge, &interface.network) {
-        (Some(network), ..) => EntityId::Network(network.clone()).to_string(),
-        (None, Some(bridge), _) => format!("bridge {bridge}"),
-        (None, None, Some(network)) => format!("libvirt network {network}"),
-        (None, None, None) => interface.attachment.clone(),
-    }
-}
-
-const fn model(model: VnicModel) -> &'static str {
-    match model {
-        VnicModel::Virtio => "virtio",
-        VnicModel::E1000e => "e1000e",
-        VnicModel::E1000 => "e1000",
-        VnicModel::Rtl8139 => "rtl8139",
-    }
-}
-
 const fn state_text(state: DomainState) -> &'static str {
     match state {
         DomainState::Running => "running",
@@ -251,14 +164,6 @@ const fn state_text(state: DomainState) -> &'static str {
         DomainState::ShutOff => "shut off",
         DomainState::Other => "other",
     }
-}
-
-fn link(is_up: bool) -> String {
-    if is_up { "up".to_owned() } else { "down".to_owned() }
-}
-
-fn yes(value: bool) -> String {
-    if value { "yes".to_owned() } else { "no".to_owned() }
 }
 
 #[cfg(test)]

@@ -10,12 +10,15 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use trestle_model::{Findings, HostName, NetworkChange};
+use trestle_model::{Findings, HostName, NetworkChange, PlugRequest};
 use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
 
+use super::plugs::{PlugEnd, PlugStanding, Plugs};
+use super::rests::Rests;
 use super::seat::Seat;
+use crate::reconcile::OwedPlug;
 
 /// Messages that wait for a slow agent; one more ends its session.
 pub(super) const OUTBOX: usize = 64;
@@ -106,6 +109,7 @@ pub enum NotSent {
 struct Entry {
     session: Option<Session>,
     now: HostNow,
+    plugs: Plugs,
 }
 
 #[derive(Debug)]
@@ -197,11 +201,74 @@ impl Board {
         Ok(())
     }
 
+    /// Hands a command for a domain's interfaces to the host's session, and notes that it is under way for at most `patience`:
+    /// one at a time.
+    ///
+    /// # Errors
+    /// [`NotSent`]; nothing was noted then.
+    pub fn plug(
+        &self,
+        host: &HostName,
+        message: EngineMessage,
+        command: Uuid,
+        owed: OwedPlug,
+        patience: Duration,
+    ) -> Result<(), NotSent> {
+        let mut hosts = self.lock();
+        let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
+        let session = entry.session.as_ref().ok_or(NotSent::NoSession)?;
+        if session.fenced.is_cancelled() {
+            return Err(NotSent::NoSession);
+        }
+        if !entry.now.reported {
+            return Err(NotSent::NotReported);
+        }
+        if entry.plugs.under_way().is_some() {
+            return Err(NotSent::Busy);
+        }
+        if session.outbox.try_send(Ok(message)).is_err() {
+            session.fenced.cancel();
+            return Err(NotSent::OutboxFull);
+        }
+        entry.plugs.begin(command, owed, Instant::now() + patience);
+        drop(hosts);
+        self.touch(host);
+        Ok(())
+    }
+
+    /// Of what a host is owed, returns the first that may be sent now; none while a command for interfaces is under way. What
+    /// is no longer owed is forgotten.
+    pub fn next_plug(&self, host: &HostName, owed: Vec<OwedPlug>, now: Instant) -> Option<OwedPlug> {
+        self.lock().get_mut(host)?.plugs.next(owed, now)
+    }
+
+    /// Tells whether something that a host is owed for its domains' interfaces was sent and waits: for its result, for a report of
+    /// it, or for another try.
+    pub fn awaits_plugs(&self, host: &HostName) -> bool {
+        self.lock().get(host).is_some_and(|entry| entry.plugs.awaits())
+    }
+
+    /// Returns how the command for a domain's interfaces stands that asks as `request` does.
+    pub fn plug_state(&self, host: &HostName, request: &PlugRequest) -> PlugStanding {
+        self.lock().get(host).map_or(PlugStanding::Owed, |entry| entry.plugs.standing(request))
+    }
+
+    /// Ends the command for interfaces that is under way; another command's end is ignored.
+    pub(super) fn settle_plug(&self, host: &HostName, command: Uuid, end: PlugEnd, rests: Rests) {
+        let mut hosts = self.lock();
+        let Some(entry) = hosts.get_mut(host) else { return };
+        if !entry.plugs.settle(command, end, rests, Instant::now()) {
+            return;
+        }
+        drop(hosts);
+        self.touch(host);
+    }
+
     /// Ends the command under way with how it ended; another command's end is ignored. How it ended is the same in
     /// whichever session it is said.
     ///
-    /// A failure of the same changes as the failure before waits twice as long for its next try, at most `longest`.
-    pub(super) fn settle(&self, host: &HostName, command: Uuid, end: End, first: Duration, longest: Duration) {
+    /// A failure of the same changes as the failure before rests longer until its next try.
+    pub(super) fn settle(&self, host: &HostName, command: Uuid, end: End, rests: Rests) {
         let mut hosts = self.lock();
         let Some(entry) = hosts.get_mut(host) else { return };
         let Some(commanded) = entry.now.in_flight.take_if(|commanded| commanded.id == command) else { return };
@@ -210,7 +277,7 @@ impl Board {
             Some(_) | None => 0,
         };
         let failures = if end.succeeded { 0 } else { earlier.saturating_add(1) };
-        let wait = first.saturating_mul(1 << earlier.min(16)).min(longest);
+        let wait = rests.after(earlier);
         entry.now.last = Some(LastCommand {
             changes: commanded.changes,
             result: end.result,
@@ -227,10 +294,12 @@ impl Board {
     /// Drops commands whose patience ran out, and returns their hosts.
     pub fn forget_lost(&self, now: Instant) -> Vec<HostName> {
         let mut hosts = self.lock();
-        let lost: Vec<HostName> = hosts
-            .iter_mut()
-            .filter_map(|(host, entry)| entry.now.in_flight.take_if(|c| c.lost_at <= now).map(|_| host.clone()))
-            .collect();
+        let is_lost = |entry: &mut Entry| {
+            let setup = entry.now.in_flight.take_if(|commanded| commanded.lost_at <= now);
+            entry.plugs.forget_lost(now) || setup.is_some()
+        };
+        let lost: Vec<HostName> =
+            hosts.iter_mut().filter_map(|(host, entry)| is_lost(entry).then(|| host.clone())).collect();
         drop(hosts);
         lost.iter().for_each(|host| self.touch(host));
         lost
@@ -254,6 +323,8 @@ impl Board {
             fenced.cancel();
         }
         let session = Session { number, outbox, fenced: fenced.clone(), ended: ended.clone() };
+        // A command for interfaces is made anew from the next report: asking for what is there already does nothing.
+        entry.plugs.interrupt();
         let old = entry.session.replace(session);
         if let Some(old) = &old {
             old.fenced.cancel();

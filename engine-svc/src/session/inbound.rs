@@ -21,15 +21,15 @@ use uuid::Uuid;
 
 use super::Board;
 use super::board::End;
+use super::plugs::PlugEnd;
 use super::refusal;
+use super::rests::Rests;
 use super::seat::Seat;
 use crate::clock;
 use crate::reconcile::Wake;
 
-/// How long the same failed changes wait for their second try.
-const FIRST_RETRY: Duration = Duration::from_secs(10);
-/// How long they wait at most.
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
+/// How long the same failed wish rests.
+const RESTS: Rests = Rests { first: Duration::from_secs(10), longest: Duration::from_secs(600) };
 
 /// A larger sign of life is no sign of life: watchers' queues hold many of them.
 const MOST_PROGRESS_BYTES: usize = 64 * 1024;
@@ -159,8 +159,14 @@ impl Inbound {
                 Some(ResultEnd::Refusal(refusal)) => {
                     let findings: Findings = trestle_proto::finding_wire::parse_all(&refusal.findings);
                     warn!(trestle.host = %self.host(), message = refusal.message, "command refused");
+                    let end = PlugEnd { refusal: Some(findings.0.clone()) };
+                    self.board.settle_plug(self.host(), command, end, RESTS);
                     let end = End { succeeded: false, result: None, refusal: findings, report_is_fresh: true };
                     self.settle(command, end);
+                }
+                Some(ResultEnd::SetDomainInterfaces(_)) => {
+                    info!(trestle.host = %self.host(), "interfaces of a domain set");
+                    self.board.settle_plug(self.host(), command, PlugEnd { refusal: None }, RESTS);
                 }
                 Some(ResultEnd::CommitNetworks(_) | ResultEnd::GetCapabilities(_)) | None => {
                     let refusal = Findings::default();
@@ -185,7 +191,7 @@ impl Inbound {
     }
 
     fn settle(&self, command: Uuid, end: End) {
-        self.board.settle(self.host(), command, end, FIRST_RETRY, LONGEST_RETRY);
+        self.board.settle(self.host(), command, end, RESTS);
     }
 
     /// Says goodbye; an agent that does not listen finds out by itself.

@@ -10,7 +10,7 @@ use redb::{Database, TableDefinition};
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
     Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
-    VnicProfile,
+    VnicPolicy, VnicProfile,
 };
 use trestle_model::{
     BridgeOptions, BridgeSpec, Capabilities, Domain, DomainInterface, DomainPersistence, DomainState, HostName, IfName,
@@ -86,6 +86,7 @@ fn vnic(size: Size, vm: usize, name: &str, description: &str) -> Vnic {
         plugged: true,
         linked: true,
         extra_macs: Vec::new(),
+        filter_parameters: Vec::new(),
         bypasses_filter: false,
         virtual_macs: false,
     }
@@ -98,6 +99,7 @@ fn profile(network: usize, number: usize, description: &str) -> VnicProfile {
         meta: Meta::default(),
         description: description.to_owned(),
         filter: NetworkFilter::Default,
+        filter_parameters: Vec::new(),
         guest_tagging: GuestTagging::None,
         extra_macs_allowed: 0,
         attachment: VnicAttachment::Bridge,
@@ -231,6 +233,7 @@ fn entities(size: Size) -> Vec<Entity> {
             description: String::new(),
             mac_pool: Some(id("pool")),
             mac_conflict_policy: MacConflictPolicy::Prevent,
+            vnic_policy: VnicPolicy::Plug,
         }));
         entities.extend((0..size.networks).map(|network| {
             Entity::ClusterNetwork(ClusterNetwork {

@@ -16,7 +16,7 @@ const STRANGER: &str = "11111111-2222-4333-8444-555555555555";
 const STRANGERS_MAC: &str = "02:00:5e:00:01:0a";
 
 /// An interface on blue's bridge, wired by libvirt's network.
-fn interface(mac: &str, filter: Option<&str>) -> DomainInterface {
+pub(crate) fn interface(mac: &str, filter: Option<&str>) -> DomainInterface {
     DomainInterface {
         mac: mac.to_owned(),
         attachment: "bridge".to_owned(),
@@ -31,7 +31,7 @@ fn interface(mac: &str, filter: Option<&str>) -> DomainInterface {
     }
 }
 
-fn domain(name: &str, uuid: &str, interfaces: Vec<DomainInterface>) -> Domain {
+pub(crate) fn domain(name: &str, uuid: &str, interfaces: Vec<DomainInterface>) -> Domain {
     let state = DomainState::Running.into();
     Domain { name: name.to_owned(), uuid: uuid.to_owned(), state, interfaces, ..Default::default() }
 }
@@ -49,16 +49,16 @@ fn report(networks: &[Network], hash: &str, domains: Vec<Domain>) -> AgentKind {
 }
 
 /// An engine with `blue` on `host-a`, which runs it, and VM `VM` there with the vNIC `eth0`; the vNIC's MAC.
-struct World {
-    engine: Running,
-    agent: Agent,
+pub(crate) struct World {
+    pub(crate) engine: Running,
+    pub(crate) agent: Agent,
     networks: Vec<Network>,
     hash: String,
-    mac: String,
+    pub(crate) mac: String,
 }
 
 impl World {
-    async fn furnish() -> Self {
+    pub(crate) async fn furnish() -> Self {
         let engine = Running::start().await;
         vnics::furnish(&engine).await;
         let mac = mac(&put(&engine, vnics::vnic("eth0", GUESTS)).await.unwrap());
@@ -70,7 +70,7 @@ impl World {
         Self { engine, agent, networks: setup.networks, hash: id, mac }
     }
 
-    async fn report(&self, domains: Vec<Domain>) {
+    pub(crate) async fn report(&self, domains: Vec<Domain>) {
         self.agent.say(report(&self.networks, &self.hash, domains)).await;
     }
 
@@ -78,7 +78,7 @@ impl World {
         domain("web", VM, vec![interface(&self.mac, filter)])
     }
 
-    async fn vnic(&self) -> wire::VnicStatus {
+    pub(crate) async fn vnic(&self) -> wire::VnicStatus {
         let request = wire::GetVnicRequest { name: format!("vms/{VM}/vnics/eth0") };
         self.engine.vnics().get_vnic(request).await.unwrap().into_inner().vnic.unwrap().status.unwrap()
     }
@@ -104,12 +104,12 @@ impl World {
         tokio::time::timeout(PATIENCE, found).await.expect("it never became as asked for")
     }
 
-    async fn vnic_becomes(&self, wanted: impl Fn(&wire::VnicStatus) -> bool) -> wire::VnicStatus {
+    pub(crate) async fn vnic_becomes(&self, wanted: impl Fn(&wire::VnicStatus) -> bool) -> wire::VnicStatus {
         self.becomes(async || self.vnic().await, wanted).await
     }
 
     /// Breaks the session and opens another, in which nothing was reported yet.
-    async fn dial_again(&mut self) {
+    pub(crate) async fn dial_again(&mut self) {
         let (outbox, _) = tokio::sync::mpsc::channel(1);
         self.agent.outbox = outbox;
         self.engine.wait_for("host-a", |status| status.connection() == wire::Connection::Disconnected).await;

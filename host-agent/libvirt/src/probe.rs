@@ -18,21 +18,31 @@ use crate::{Fault, snapshot, step, xml};
 
 const UUID: Uuid = Uuid::from_u128(0x7e57_1e00_9c1b_4d0a_8f52_6d61_6370_7262);
 
-/// Tries both features of libvirt.
+/// Tries the features of libvirt.
 ///
 /// *Errors*: the connection failed; nothing is known then.
 pub(crate) fn try_features(connect: &Connect) -> Result<BTreeMap<Feature, Support>, Fault> {
     Ok(BTreeMap::from([
         (Feature::LibvirtMacTableManager, try_definition(connect, "macTableManager='libvirt'", "", keeps_manager)?),
         (Feature::LibvirtBridgeVlan, try_definition(connect, "", "<vlan><tag id='1'/></vlan>", keeps_vlan)?),
+        (Feature::DomainInterfaces, try_domains(connect)?),
     ]))
 }
 
-/// Says of both features that `fault` kept them from being tried.
+/// Says of each feature that `fault` kept them from being tried.
 pub(crate) fn unknown(fault: &Fault) -> BTreeMap<Feature, Support> {
-    [Feature::LibvirtMacTableManager, Feature::LibvirtBridgeVlan]
+    [Feature::LibvirtMacTableManager, Feature::LibvirtBridgeVlan, Feature::DomainInterfaces]
         .map(|feature| (feature, Support::Unknown(fault.to_string())))
         .into()
+}
+
+/// Lists the domains: a libvirt of networks alone has none whose interfaces could be set.
+fn try_domains(connect: &Connect) -> Result<Support, Fault> {
+    match connect.list_all_domains(0) {
+        Ok(_) => Ok(Support::Present),
+        Err(error) if error.code() == ErrorNumber::NoSupport => Ok(Support::Absent(error.message().to_owned())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn try_definition(

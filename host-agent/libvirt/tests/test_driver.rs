@@ -277,8 +277,8 @@ async fn absent_libvirt_is_a_transient_fault_and_makes_features_unknown() {
     let fault = libvirt.perform(&stop("net")).await.unwrap_err();
     assert!(matches!(fault, Fault::Unreachable { .. }) && fault.is_transient(), "{fault:?}");
     let features = libvirt.probe().await;
-    assert_eq!(features.len(), 2);
-    for feature in [Feature::LibvirtMacTableManager, Feature::LibvirtBridgeVlan] {
+    assert_eq!(features.len(), 3);
+    for feature in [Feature::LibvirtMacTableManager, Feature::LibvirtBridgeVlan, Feature::DomainInterfaces] {
         assert!(matches!(&features[&feature], Support::Unknown(reason) if reason.contains("not reachable")));
     }
 }
@@ -302,6 +302,7 @@ async fn probe_leaves_no_network_behind_and_says_the_same_again() {
     let expected = BTreeMap::from([
         (Feature::LibvirtMacTableManager, Support::Present),
         (Feature::LibvirtBridgeVlan, Support::Present),
+        (Feature::DomainInterfaces, Support::Present),
     ]);
     assert_eq!(lab.libvirt.probe().await, expected);
     assert_eq!(lab.observe().await.networks.len(), 0);

@@ -144,6 +144,7 @@ impl<H: Site> Run<H> {
                 .await
                 .map(|persistent_hash| End::CommitNetworks(host::CommitNetworksResponse { persistent_hash })),
             CommandKind::GetCapabilities(request) => return self.tell(request).await,
+            CommandKind::SetDomainInterfaces(request) => return self.plug(&request).await,
         };
         outcome.unwrap_or_else(|why| refused(&refusal(&why)))
     }
@@ -171,6 +172,18 @@ impl<H: Site> Run<H> {
                 info!("command ended");
                 End::SetupNetworks(result(&answer))
             }
+            Err(why) => refused(&refusal(&why)),
+        }
+    }
+
+    async fn plug(self, request: &host::SetDomainInterfacesRequest) -> End {
+        let request = match host_wire::parse_plug(request) {
+            Ok(request) => request,
+            Err(findings) => return refused(&status::Refusal::malformed(findings)),
+        };
+        let caller = Caller { actor: ACTOR.to_owned(), begin_by: self.deadline };
+        match self.agent.plug(request, caller).await {
+            Ok(report) => End::SetDomainInterfaces(host_wire::build_plugged(&report)),
             Err(why) => refused(&refusal(&why)),
         }
     }

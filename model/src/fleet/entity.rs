@@ -43,6 +43,9 @@ pub struct Cluster {
     /// What happens where a guest could spoof and libvirt manages the MAC table.
     #[serde(default)]
     pub mac_conflict_policy: MacConflictPolicy,
+    /// What is done where a guest's interface is not what its vNIC says.
+    #[serde(default)]
+    pub vnic_policy: VnicPolicy,
 }
 
 /// What happens where a guest could send with a foreign MAC and libvirt manages the MAC table.
@@ -54,6 +57,17 @@ pub enum MacConflictPolicy {
     Prevent,
     /// It is a warning that can be acknowledged, but for VMs that run.
     Warn,
+}
+
+/// What is done where a guest's interface is not what its vNIC says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VnicPolicy {
+    /// Its host is told to make it so.
+    #[default]
+    Plug,
+    /// It is told, and nothing else: somebody else plugs guests.
+    Report,
 }
 
 /// What a cluster's hosts switch frames with.
@@ -130,6 +144,9 @@ pub struct VnicProfile {
     pub description: String,
     /// The filter in front of the virtual NIC.
     pub filter: NetworkFilter,
+    /// Parameters of the filter, by name in libvirt's order: a name comes more than once where a parameter is a list.
+    #[serde(default)]
+    pub filter_parameters: Vec<(String, String)>,
     /// Whether the guest may tag its own traffic.
     pub guest_tagging: GuestTagging,
     /// How many MACs beside its own a vNIC may list.

@@ -64,6 +64,9 @@ pub struct Vnic {
     pub linked: bool,
     /// Further MACs that the guest sends with, as for bonds, VRRP or guests of its own.
     pub extra_macs: Vec<MacAddr>,
+    /// Parameters of the filter, instead of the profile's of the same name.
+    #[serde(default)]
+    pub filter_parameters: Vec<(String, String)>,
     /// Whether it is plugged past its filter.
     pub bypasses_filter: bool,
     /// Whether the guest is declared to bond its vNICs, or to run VRRP or CARP.

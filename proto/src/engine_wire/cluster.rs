@@ -1,7 +1,7 @@
 //! Clusters.
 
 use trestle_model::ResourceId;
-use trestle_model::fleet::{Cluster, EntityId, MacConflictPolicy, Meta, SwitchType};
+use trestle_model::fleet::{Cluster, EntityId, MacConflictPolicy, Meta, SwitchType, VnicPolicy};
 
 use super::resource::shape;
 use super::{Resource, parse_name_of};
@@ -25,6 +25,10 @@ impl Resource for wire::Cluster {
             wire::MacConflictPolicy::Unspecified | wire::MacConflictPolicy::Prevent => MacConflictPolicy::Prevent,
             wire::MacConflictPolicy::Warn => MacConflictPolicy::Warn,
         });
+        let vnic_policy = form.known("cluster.spec.vnic_policy", spec.vnic_policy).map(|kind| match kind {
+            wire::VnicPolicy::Unspecified | wire::VnicPolicy::Plug => VnicPolicy::Plug,
+            wire::VnicPolicy::Report => VnicPolicy::Report,
+        });
         let mac_pool = match spec.mac_pool.as_str() {
             "" => None,
             name => parse_name_of::<wire::MacPool>(name, "cluster.spec.mac_pool")
@@ -38,6 +42,7 @@ impl Resource for wire::Cluster {
             description: spec.description,
             mac_pool,
             mac_conflict_policy: policy?,
+            vnic_policy: vnic_policy?,
         })
     }
 }
@@ -51,10 +56,15 @@ fn build_spec(cluster: &Cluster) -> wire::ClusterSpec {
         MacConflictPolicy::Prevent => wire::MacConflictPolicy::Prevent,
         MacConflictPolicy::Warn => wire::MacConflictPolicy::Warn,
     };
+    let vnic_policy = match cluster.vnic_policy {
+        VnicPolicy::Plug => wire::VnicPolicy::Plug,
+        VnicPolicy::Report => wire::VnicPolicy::Report,
+    };
     wire::ClusterSpec {
         switch_type: switch_type.into(),
         description: cluster.description.clone(),
         mac_pool: cluster.mac_pool.clone().map(|pool| EntityId::MacPool(pool).to_string()).unwrap_or_default(),
         mac_conflict_policy: policy.into(),
+        vnic_policy: vnic_policy.into(),
     }
 }

@@ -9,6 +9,7 @@ use super::resource::shape;
 use super::{Resource, parse_name_of};
 use crate::engine::v1 as wire;
 use crate::form::Form;
+use crate::host_wire::{build_parameters, read_parameters};
 
 const MAC: &str = "vnic.spec.mac";
 const EXTRA_MACS: &str = "vnic.spec.extra_macs";
@@ -50,6 +51,7 @@ impl Resource for wire::Vnic {
             plugged: spec.plugged.unwrap_or(true),
             linked: spec.linked.unwrap_or(true),
             extra_macs: read_extra_macs(form, mac, &spec.extra_macs),
+            filter_parameters: read_parameters(form, "vnic.spec.filter_parameters", &spec.filter_parameters),
             bypasses_filter: spec.bypasses_filter,
             virtual_macs: spec.virtual_macs,
         })
@@ -107,5 +109,6 @@ fn build_spec(vnic: &Vnic) -> wire::VnicSpec {
         extra_macs: vnic.extra_macs.iter().map(MacAddr::to_string).collect(),
         bypasses_filter: vnic.bypasses_filter,
         virtual_macs: vnic.virtual_macs,
+        filter_parameters: build_parameters(&vnic.filter_parameters),
     }
 }

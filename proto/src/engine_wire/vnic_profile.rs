@@ -11,7 +11,9 @@ use super::vnic::{build_profile, read_profile};
 use crate::engine::v1 as wire;
 use crate::engine::v1::network_filter::Choice;
 use crate::form::Form;
-use crate::host_wire::read_custom;
+use crate::host_wire::{build_parameters, read_custom, read_parameters};
+
+const PARAMETERS: &str = "vnic_profile.spec.filter_parameters";
 
 impl Resource for wire::VnicProfile {
     shape!(
@@ -30,6 +32,11 @@ impl Resource for wire::VnicProfile {
     fn read(&self, form: &mut Form, (network, id): ProfileId, meta: Meta) -> Option<VnicProfile> {
         let spec = self.spec.clone().unwrap_or_default();
         let filter = read_filter(form, spec.network_filter);
+        let filter_parameters = read_parameters(form, PARAMETERS, &spec.filter_parameters);
+        if filter == Some(NetworkFilter::None) && !spec.filter_parameters.is_empty() {
+            let finding = Finding::error(Code::FieldConflict, PARAMETERS, "parameters are given for no filter");
+            form.note(finding.remedy("name a filter, or leave its parameters out"));
+        }
         let guest_tagging = read_tagging(form, &spec.guest_tagging.unwrap_or_default());
         Some(VnicProfile {
             id,
@@ -37,6 +44,7 @@ impl Resource for wire::VnicProfile {
             meta,
             description: spec.description,
             filter: filter?,
+            filter_parameters,
             guest_tagging: guest_tagging?,
             extra_macs_allowed: read_limit(form, spec.extra_macs_allowed),
             attachment: read_attachment(form, spec.passthrough),
@@ -150,5 +158,6 @@ fn build_spec(profile: &VnicProfile) -> wire::VnicProfileSpec {
         port_mirroring: profile.port_mirroring,
         virtual_macs: profile.virtual_macs,
         custom: profile.custom.clone(),
+        filter_parameters: build_parameters(&profile.filter_parameters),
     }
 }

@@ -57,6 +57,30 @@ pub fn parse_plug(request: &wire::SetDomainInterfacesRequest) -> Result<PlugRequ
     form.finish(request)
 }
 
+/// Builds a wish for interfaces.
+pub fn build_plug(request: &PlugRequest) -> wire::SetDomainInterfacesRequest {
+    let wanted = |wanted: &WantedInterface| wire::WantedInterface {
+        mac: wanted.mac.to_string(),
+        network: wanted.network.clone(),
+        model: wanted.model.clone(),
+        mtu: wanted.mtu.map(u32::from),
+        linked: Some(wanted.linked),
+        isolated: wanted.isolated,
+        filter: wanted.filter.as_ref().map(build_filter),
+    };
+    let replug = match request.replug {
+        Replug::Refuse => wire::Replug::Refuse,
+        Replug::Allow => wire::Replug::Allow,
+    };
+    wire::SetDomainInterfacesRequest {
+        domain: request.domain.to_string(),
+        set: request.set.iter().map(wanted).collect(),
+        remove: request.remove.iter().map(MacAddr::to_string).collect(),
+        replug: replug.into(),
+        validate_only: request.validate_only,
+    }
+}
+
 /// Builds what became of a wish.
 pub fn build_plugged(report: &PlugReport) -> wire::SetDomainInterfacesResponse {
     let outcome = |(mac, action): &(MacAddr, PlugAction)| wire::InterfaceOutcome {
@@ -140,19 +164,39 @@ fn read_model(form: &mut Form, path: String, text: &str) -> Option<String> {
 
 fn read_filter(form: &mut Form, path: &str, filter: &wire::FilterReference) -> Option<FilterReference> {
     let name = read_name(form, &format!("{path}.name"), &filter.name, "name a filter, or leave the filter out");
-    let parameters = format!("{path}.parameters");
-    if filter.parameters.len() > MOST_PARAMETERS {
-        let message = format!("{} parameters are more than {MOST_PARAMETERS}", filter.parameters.len());
-        form.note(Finding::error(Code::TooLong, &parameters, message).remedy("leave some out"));
+    let parameters = read_parameters(form, &format!("{path}.parameters"), &filter.parameters);
+    Some(FilterReference { name: name?, parameters })
+}
+
+/// Reads a filter's parameters, in order.
+pub(crate) fn read_parameters(
+    form: &mut Form,
+    path: &str,
+    parameters: &[wire::FilterParameter],
+) -> Vec<(String, String)> {
+    if parameters.len() > MOST_PARAMETERS {
+        let message = format!("{} parameters are more than {MOST_PARAMETERS}", parameters.len());
+        form.note(Finding::error(Code::TooLong, path, message).remedy("leave some out"));
     }
     let mut read = Vec::new();
-    for (position, parameter) in filter.parameters.iter().take(MOST_PARAMETERS).enumerate() {
-        let path = format!("{parameters}[{position}]");
+    for (position, parameter) in parameters.iter().take(MOST_PARAMETERS).enumerate() {
+        let path = format!("{path}[{position}]");
         let name = read_name(form, &format!("{path}.name"), &parameter.name, "name the parameter, such as IP");
         let value = read_name(form, &format!("{path}.value"), &parameter.value, "give the parameter's value");
         read.extend(name.zip(value));
     }
-    Some(FilterReference { name: name?, parameters: read })
+    read
+}
+
+/// Builds a filter's parameters, in order.
+pub(crate) fn build_parameters(parameters: &[(String, String)]) -> Vec<wire::FilterParameter> {
+    let build = |(name, value): &(String, String)| wire::FilterParameter { name: name.clone(), value: value.clone() };
+    parameters.iter().map(build).collect()
+}
+
+/// Builds a reference to a filter.
+pub(super) fn build_filter(filter: &FilterReference) -> wire::FilterReference {
+    wire::FilterReference { name: filter.name.clone(), parameters: build_parameters(&filter.parameters) }
 }
 
 /// Reads a required word of libvirt's, which has no characters that XML cannot carry.

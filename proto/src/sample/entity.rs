@@ -4,7 +4,7 @@ use proptest::option;
 use proptest::prelude::*;
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network, NetworkAttachment,
-    NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicProfile,
+    NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{HostName, MacAddr, MacRange, ResourceId, VmId};
 use uuid::Uuid;
@@ -36,14 +36,16 @@ fn meta() -> impl Strategy<Value = Meta> {
 pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
     let switch_type = prop_oneof![Just(SwitchType::LinuxBridge), Just(SwitchType::Ovs)];
     let policy = prop_oneof![Just(MacConflictPolicy::Prevent), Just(MacConflictPolicy::Warn)];
-    (id(), meta(), switch_type, ".{0,20}", option::of(id()), policy).prop_map(
-        |(id, meta, switch_type, description, mac_pool, mac_conflict_policy)| Cluster {
+    let vnic_policy = prop_oneof![Just(VnicPolicy::Plug), Just(VnicPolicy::Report)];
+    (id(), meta(), switch_type, ".{0,20}", option::of(id()), policy, vnic_policy).prop_map(
+        |(id, meta, switch_type, description, mac_pool, mac_conflict_policy, vnic_policy)| Cluster {
             id,
             meta,
             switch_type,
             description,
             mac_pool,
             mac_conflict_policy,
+            vnic_policy,
         },
     )
 }
@@ -100,16 +102,18 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
         .prop_map(|(migratable, failover)| VnicAttachment::Passthrough(Passthrough { migratable, failover }));
     let attachment = prop_oneof![Just(VnicAttachment::Bridge), passthrough];
     let custom = proptest::collection::btree_map("[a-z]{1,8}", ".{0,8}", 0..3);
-    let more = (0..=1000_u32, attachment, any::<bool>(), any::<bool>(), custom);
+    let more = (0..=1000_u32, attachment, any::<bool>(), any::<bool>(), custom, filter_parameters());
     (id(), network_name(), meta(), ".{0,20}", filter, tagging, more).prop_map(
         |(id, network, meta, description, filter, guest_tagging, more)| {
-            let (extra_macs_allowed, attachment, port_mirroring, virtual_macs, custom) = more;
+            let (extra_macs_allowed, attachment, port_mirroring, virtual_macs, custom, filter_parameters) = more;
+            let filter_parameters = if filter == NetworkFilter::None { Vec::new() } else { filter_parameters };
             VnicProfile {
                 id,
                 network,
                 meta,
                 description,
                 filter,
+                filter_parameters,
                 guest_tagging,
                 extra_macs_allowed,
                 attachment,
@@ -119,6 +123,10 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
             }
         },
     )
+}
+
+fn filter_parameters() -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::vec(("[A-Z]{1,4}", "[0-9a-f:.]{1,8}"), 0..3)
 }
 
 fn profile_id() -> impl Strategy<Value = ProfileId> {
@@ -165,10 +173,11 @@ pub(crate) fn vm() -> impl Strategy<Value = Vm> {
 pub(crate) fn vnic() -> impl Strategy<Value = Vnic> {
     let model =
         prop_oneof![Just(VnicModel::Virtio), Just(VnicModel::E1000e), Just(VnicModel::E1000), Just(VnicModel::Rtl8139)];
-    let macs = proptest::collection::btree_set(mac(), 1..4);
+    let macs = (proptest::collection::btree_set(mac(), 1..4), filter_parameters());
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (vm_id(), id(), meta(), ".{0,9}", macs, option::of(profile_id()), model, any::<bool>(), flags).prop_map(
         |(vm, id, meta, description, macs, profile, model, given, flags)| {
+            let (macs, filter_parameters) = macs;
             let mut macs = macs.into_iter();
             let (plugged, linked, bypasses_filter, virtual_macs) = flags;
             Vnic {
@@ -183,6 +192,7 @@ pub(crate) fn vnic() -> impl Strategy<Value = Vnic> {
                 plugged,
                 linked,
                 extra_macs: macs.collect(),
+                filter_parameters,
                 bypasses_filter,
                 virtual_macs,
             }

@@ -118,6 +118,8 @@ pub const fn canonical(code: Code) -> Status {
         | Code::DuplicateMac
         | Code::DuplicateMacPossible
         | Code::VirtualMac
+        | Code::VnicStillPlugged
+        | Code::VnicNotPluggable
         | Code::StillManaged => Status::FailedPrecondition,
     }
 }

@@ -144,7 +144,8 @@ fn vnic(resource: &DynamicMessage) -> [String; 10] {
         VnicModel::E1000 => "e1000",
         VnicModel::Rtl8139 => "rtl8139",
     };
-    let seen = plug_text(status.sync(), &status.differences);
+    let plugging = status.plugging.as_ref().map(plugging_text).unwrap_or_default();
+    let seen = format!("{}{plugging}", plug_text(status.sync(), &status.differences));
     let codes: Vec<_> = status.violations.iter().map(|finding| finding.code.as_str()).collect();
     let (breaks, mac) = (or_dash(codes.join(", ")), or_dash(status.mac));
     let place = status.seen.map(|seen| id_of(&seen.host).to_owned()).unwrap_or_default();
@@ -163,6 +164,19 @@ fn plug_text(sync: wire::PlugSync, differences: &[wire::PlugDifference]) -> Stri
         wire::PlugSync::InSync => "in sync".to_owned(),
         wire::PlugSync::Absent => "absent".to_owned(),
         wire::PlugSync::Different => differences.iter().map(difference).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// Tells what is done about a difference: ` (pending)`, ` (failed: REPLUG_NEEDED)`.
+fn plugging_text(plugging: &wire::Plugging) -> String {
+    let codes: Vec<_> = plugging.findings.iter().map(|finding| finding.code.as_str()).collect();
+    let codes = codes.join(", ");
+    match plugging.state() {
+        wire::PlugState::Unspecified | wire::PlugState::None => String::new(),
+        wire::PlugState::Pending => " (pending)".to_owned(),
+        wire::PlugState::UnderWay => " (under way)".to_owned(),
+        wire::PlugState::Failed => format!(" (failed: {codes})"),
+        wire::PlugState::Withheld => format!(" (withheld: {codes})"),
     }
 }
 

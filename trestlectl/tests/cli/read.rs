@@ -152,6 +152,11 @@ async fn what_is_seen_of_guests_is_shown_beside_what_is_wanted() {
         differences: vec![difference("link", "up", "down"), difference("filter", "no-mac-spoofing", "")],
         seen: Some(seen("web", None)),
         violations: vec![spoofs()],
+        plugging: Some(wire::Plugging {
+            state: wire::PlugState::Failed.into(),
+            findings: vec![spoofs()],
+            ..Default::default()
+        }),
     };
     fleet.observe(&vnic, "trestle.engine.v1.VnicStatus", &status);
     let domain = wire::SeenDomain {
@@ -170,7 +175,7 @@ async fn what_is_seen_of_guests_is_shown_beside_what_is_wanted() {
 
     let vnics = run(&server, &["get", "vnic", &vnic], "").await.stdout;
     let heads = ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS", "SEEN ON", "SEEN", "BREAKS"];
-    let differs = "link up, is down; filter no-mac-spoofing, is nothing";
+    let differs = "link up, is down; filter no-mac-spoofing, is nothing (failed: MAC_SPOOF_CONFLICT)";
     assert_eq!(cells(&vnics)[0], heads);
     assert_eq!(cells(&vnics)[1][7..], ["host-a", differs, "MAC_SPOOF_CONFLICT"]);
     let vms = run(&server, &["get", "vms"], "").await.stdout;
@@ -186,6 +191,7 @@ async fn what_guests_break_is_in_the_status_and_what_is_nobodys_is_listed() {
         unmanaged_interface_count: 2,
         violations: vec![spoofs()],
         violation_count: 70,
+        plug_counts: Some(wire::PlugCounts { pending: 2, failed: 0, withheld: 1 }),
         ..Default::default()
     };
     fleet.observe("hosts/host-c", "trestle.engine.v1.HostStatus", &status);
@@ -197,6 +203,8 @@ async fn what_guests_break_is_in_the_status_and_what_is_nobodys_is_listed() {
         "{shown}"
     );
     assert!(shown.contains("host-c: 1 of 70 violations are shown\n"), "{shown}");
+    let plugs = "host-c: vNICs that are not plugged as wanted: 2 pending, 1 withheld: trestlectl get vnics\n";
+    assert!(shown.contains(plugs), "{shown}");
     assert!(shown.contains("host-c: 2 interfaces are no vNIC's: trestlectl unmanaged host-c\n"), "{shown}");
 
     let one = |domain: &str, filter, violations| wire::UnmanagedInterface {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
     Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment,
-    VnicModel, VnicProfile,
+    VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
     BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState, Feature,
@@ -47,6 +47,7 @@ pub(crate) fn cluster(name: &str) -> Cluster {
         description: String::new(),
         mac_pool: None,
         mac_conflict_policy: MacConflictPolicy::Prevent,
+        vnic_policy: VnicPolicy::Plug,
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) fn profile(network: &str, name: &str) -> VnicProfile {
         meta: Meta::default(),
         description: String::new(),
         filter: NetworkFilter::Default,
+        filter_parameters: Vec::new(),
         guest_tagging: GuestTagging::None,
         extra_macs_allowed: 0,
         attachment: VnicAttachment::Bridge,
@@ -155,6 +157,7 @@ pub(crate) fn vnic(number: u128, network: &str, profile: &str) -> Vnic {
         plugged: true,
         linked: true,
         extra_macs: Vec::new(),
+        filter_parameters: Vec::new(),
         bypasses_filter: false,
         virtual_macs: false,
     }

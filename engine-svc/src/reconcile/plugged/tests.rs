@@ -1,4 +1,6 @@
-use trestle_model::fleet::{Entity, HostRecord, Mutation, Network, Passthrough, VnicAttachment};
+use trestle_model::fleet::{
+    Entity, HostRecord, Mutation, Network, NetworkFilter, Passthrough, VnicAttachment, VnicProfile,
+};
 use trestle_model::{DomainInterface, GuestPort, MacTableManager, Mtu, PortFlags, PortReport};
 
 use super::*;
@@ -193,7 +195,9 @@ fn each_attribute_of_an_interface_is_compared() {
     assert_eq!(differs(|_| {}, |vnic| vnic.plugged = false), different(&["plugged: no is yes"]));
     assert_eq!(differs(|it| it.mac = mac(7), |vnic| vnic.plugged = false), (PlugSync::InSync, Vec::new()));
     assert_eq!(differs(|it| it.filter = None, |vnic| vnic.bypasses_filter = true), (PlugSync::InSync, Vec::new()));
-    assert_eq!(differs(|_| {}, |vnic| vnic.profile = None), different(&["network:  is networks/blue"]));
+    // Without a network, its cable is out, wherever it hangs.
+    assert_eq!(differs(|_| {}, |vnic| vnic.profile = None), different(&["link: down is up"]));
+    assert_eq!(differs(|it| it.linked = false, |vnic| vnic.profile = None), (PlugSync::InSync, Vec::new()));
 }
 
 #[test]

@@ -4,8 +4,7 @@ use tokio::sync::mpsc::Receiver;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(600);
+const RESTS: Rests = Rests { first: Duration::from_secs(10), longest: Duration::from_secs(600) };
 
 fn host() -> HostName {
     HostName::parse("host-a").unwrap()
@@ -86,7 +85,7 @@ async fn a_command_outlives_its_session_until_it_ends_or_is_lost() {
     drop(seat);
     let (_seat, mut inbox) = open(&board);
     assert!(inbox.try_recv().is_ok(), "the command is not said again");
-    board.settle(&host(), Uuid::now_v7(), end(true, true), FIRST, LONGEST);
+    board.settle(&host(), Uuid::now_v7(), end(true, true), RESTS);
     assert!(board.is_in_flight(&host(), id), "another command's end was taken for this one's");
     assert_eq!(board.forget_lost(Instant::now()), []);
     assert_eq!(board.forget_lost(Instant::now() + PATIENCE), [host()]);
@@ -100,7 +99,7 @@ async fn the_same_failure_waits_twice_as_long_each_time_up_to_a_limit() {
     board.reported(&host(), seat.number);
     for seconds in [10, 20, 40, 80, 160, 320, 600, 600] {
         let id = command(&board).unwrap();
-        board.settle(&host(), id, end(false, true), FIRST, LONGEST);
+        board.settle(&host(), id, end(false, true), RESTS);
         let last = board.host(&host()).last.unwrap();
         assert_eq!(last.retry_at, Instant::now() + Duration::from_secs(seconds), "after {} failures", last.failures);
     }

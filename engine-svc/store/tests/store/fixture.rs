@@ -5,7 +5,8 @@ use std::convert::Infallible;
 
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool, Meta, Mutation,
-    Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicProfile,
+    Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicPolicy,
+    VnicProfile,
 };
 use trestle_model::{
     BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo, MacAddr,
@@ -33,6 +34,7 @@ pub(crate) fn cluster(name: &str, description: &str) -> Entity {
         description: description.to_owned(),
         mac_pool: None,
         mac_conflict_policy: MacConflictPolicy::Prevent,
+        vnic_policy: VnicPolicy::Plug,
     })
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn profile(network: &str, name: &str) -> Entity {
         meta: Meta::default(),
         description: String::new(),
         filter: trestle_model::fleet::NetworkFilter::Named("clean-traffic".to_owned()),
+        filter_parameters: Vec::new(),
         guest_tagging: trestle_model::fleet::GuestTagging::List(vec![VlanId::try_from(7).unwrap()]),
         extra_macs_allowed: 2,
         attachment: VnicAttachment::Passthrough(Passthrough { migratable: true, failover: None }),
@@ -138,6 +141,7 @@ pub(crate) fn vnic(number: u128, name: &str, pooled: u64) -> Entity {
         plugged: true,
         linked: false,
         extra_macs: vec![mac(1000 + pooled)],
+        filter_parameters: Vec::new(),
         bypasses_filter: false,
         virtual_macs: false,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::{DomainInterface, FilterReference, WantedInterface};
+use trestle_model::{DomainInterface, WantedInterface, same_filter};
 
 /// What can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,14 +98,4 @@ pub(super) fn differs(was: &DomainInterface, is: &DomainInterface) -> BTreeSet<A
 /// Tells whether it is a tap in a bridge, which libvirt puts into another one while the guest runs.
 fn is_bridged(interface: &DomainInterface) -> bool {
     matches!(interface.attachment.as_str(), "network" | "bridge")
-}
-
-/// libvirt prints a filter's parameters in an order of its own; only the values of one name have an order.
-fn same_filter(one: Option<&FilterReference>, other: Option<&FilterReference>) -> bool {
-    let ordered = |filter: &FilterReference| {
-        let mut parameters = filter.parameters.clone();
-        parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
-        (filter.name.clone(), parameters)
-    };
-    one.map(ordered) == other.map(ordered)
 }

@@ -86,6 +86,12 @@ impl Fleet {
         self.managed_reports.get(network).is_some_and(|hosts| hosts.contains(host))
     }
 
+    /// Tells whether `host` last reported a bridge of `network`, which guests can be wired to.
+    pub fn has_bridge(&self, host: &HostName, network: &NetworkName) -> bool {
+        let wiring = self.sightings.wirings.get(host);
+        wiring.and_then(|wiring| wiring.networks.get(&network.libvirt_network())) == Some(network)
+    }
+
     /// Returns an interface of a reported domain with the network that it is wired to.
     pub fn sighting<'a>(
         &'a self,

@@ -8,6 +8,7 @@ use trestle_model::{Code, Domain, DomainInterface, DomainPersistence, DomainStat
 use super::parse::{read_all, read_required, read_text, unsaid};
 use crate::form::Form;
 use crate::host::v1 as wire;
+use crate::host_wire::plugging::build_filter;
 
 /// Bytes that a domain's name takes at most; libvirt's own are far shorter.
 const NAME_LIMIT: usize = 1024;
@@ -38,18 +39,13 @@ pub(crate) const fn build_state(state: DomainState) -> wire::DomainState {
 /// Builds an interface of a domain.
 pub(crate) fn build_interface(interface: &DomainInterface) -> wire::DomainInterface {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let parameter =
-        |(name, value): &(String, String)| wire::FilterParameter { name: name.clone(), value: value.clone() };
     wire::DomainInterface {
         mac: interface.mac.to_string(),
         attachment: interface.attachment.clone(),
         network: text(&interface.network),
         bridge: text(&interface.bridge),
         tap: interface.tap.as_ref().map(ToString::to_string).unwrap_or_default(),
-        filter: interface.filter.as_ref().map(|filter| wire::FilterReference {
-            name: filter.name.clone(),
-            parameters: filter.parameters.iter().map(parameter).collect(),
-        }),
+        filter: interface.filter.as_ref().map(build_filter),
         model: text(&interface.model),
         mtu: interface.mtu,
         linked: interface.linked,

@@ -1,0 +1,179 @@
+//! What a host is to be told of its guests' interfaces: pure comparisons of vNICs with what it reports of domains.
+
+use trestle_model::fleet::{EntityId, Fleet, Vm, Vnic, VnicPolicy};
+use trestle_model::{
+    Code, Domain, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, PlugRequest, Replug, VmId,
+    WantedInterface,
+};
+
+use super::plugged::{Whereabouts, whereabouts};
+use super::wanted::{cut_off, differences, wanted};
+
+/// How many interfaces a request may set, and how many it may remove; the rest comes with the next one.
+const MOST_INTERFACES: usize = 64;
+
+/// What is to become of a vNIC's interface in a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// It is as wanted, or not there and not wanted.
+    Keep,
+    /// It is to be so.
+    Set(WantedInterface),
+    /// It is to be gone.
+    Remove(MacAddr),
+    /// It is not as wanted, and the engine asks nobody.
+    Withheld(Box<Finding>),
+}
+
+/// A request that a host is owed, and the domain as it was reported when it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwedPlug {
+    /// The request.
+    pub request: PlugRequest,
+    /// The domain.
+    pub seen: Domain,
+}
+
+/// A domain that a host reports, and the VM that it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The VM.
+    pub vm: &'a Vm,
+    /// The host.
+    pub host: &'a HostName,
+    /// The domain.
+    pub domain: &'a Domain,
+}
+
+/// Finds what `host` is owed: a request for each domain in which an interface is to be set or removed, ordered by the domain's
+/// name. The cost grows with the host's domains.
+pub fn owed_plugs(fleet: &Fleet, host: &HostName) -> Vec<OwedPlug> {
+    places_on(fleet, host).filter_map(|place| place.owed(fleet)).collect()
+}
+
+/// Returns the domains that `host` reports and that are VMs of the fleet.
+pub fn places_on<'a>(fleet: &'a Fleet, host: &'a HostName) -> impl Iterator<Item = Place<'a>> {
+    let place = move |domain: &'a Domain| Some(Place { vm: fleet.vms().get(&VmId(domain.uuid))?, host, domain });
+    fleet.domains_on(host).iter().filter_map(place)
+}
+
+impl<'a> Place<'a> {
+    /// Returns where a VM is, as far as hosts that are heard tell.
+    pub fn of(fleet: &'a Fleet, vm: &'a Vm, is_heard: &dyn Fn(&HostName) -> bool) -> Option<Self> {
+        match whereabouts(fleet, vm, is_heard) {
+            Whereabouts::At(host, domain) => Some(Self { vm, host, domain }),
+            Whereabouts::Missing(_) | Whereabouts::Silent(_) | Whereabouts::Unwanted => None,
+        }
+    }
+
+    /// Tells whether the VM is to be here: it runs here, or it runs nowhere and is defined here.
+    pub fn is_wanted(self) -> bool {
+        match &self.vm.host {
+            Some(wanted) => wanted == self.host,
+            None => self.domain.state == DomainState::ShutOff,
+        }
+    }
+
+    /// Returns the request that the host is owed for the domain's interfaces; none where there is nothing to ask for.
+    pub fn owed(self, fleet: &Fleet) -> Option<OwedPlug> {
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for vnic in fleet.vnics_of(self.vm.id) {
+            match self.aim(fleet, vnic) {
+                Aim::Set(wanted) if set.len() < MOST_INTERFACES => set.push(wanted),
+                Aim::Remove(mac) if remove.len() < MOST_INTERFACES => remove.push(mac),
+                Aim::Set(_) | Aim::Remove(_) | Aim::Keep | Aim::Withheld(_) => {}
+            }
+        }
+        if set.is_empty() && remove.is_empty() {
+            return None;
+        }
+        let domain = DomainKey::Uuid(self.domain.uuid);
+        let request = PlugRequest { domain, set, remove, replug: Replug::Refuse, validate_only: false };
+        Some(OwedPlug { request, seen: self.domain.clone() })
+    }
+
+    /// Says what is to become of the interface of one of the VM's vNICs.
+    pub fn aim(self, fleet: &Fleet, vnic: &Vnic) -> Aim {
+        let wish = self.wish(fleet, vnic);
+        match wish {
+            Aim::Keep | Aim::Withheld(_) => wish,
+            Aim::Set(_) | Aim::Remove(_) => match self.obstacle(fleet, vnic) {
+                Some(finding) => Aim::Withheld(Box::new(finding)),
+                None => wish,
+            },
+        }
+    }
+
+    /// Says what is wanted, whoever is to do it.
+    fn wish(self, fleet: &Fleet, vnic: &Vnic) -> Aim {
+        let Self { vm, host, domain } = self;
+        let Some(mac) = vnic.address() else { return Aim::Keep };
+        let mut with_mac = domain.interfaces.iter().filter(|interface| interface.mac == mac);
+        let (seen, more) = (with_mac.next(), with_mac.next());
+        let withheld =
+            |code, message: String, remedy: &str| Aim::Withheld(Box::new(about(vnic, code, message, remedy)));
+        if more.is_some() {
+            let message = format!("domain {} has more than one interface with {mac}", domain.name);
+            return withheld(Code::DuplicateMac, message, "give them different MACs, with libvirt's own tools");
+        }
+        if !vnic.plugged {
+            return if seen.is_some() { Aim::Remove(mac) } else { Aim::Keep };
+        }
+        let sighting = |seen| fleet.sighting(host, domain, seen);
+        if seen.is_some_and(|seen| differences(fleet, vnic, vm, &sighting(seen)).is_empty()) {
+            return Aim::Keep;
+        }
+        let Some(profile) = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile)) else {
+            return match seen.map(|seen| cut_off(&sighting(seen))) {
+                Some(Some(cut)) => Aim::Set(cut),
+                Some(None) => {
+                    let message = format!("{mac} is to have no network, and hangs on none of libvirt's");
+                    withheld(Code::VnicNotPluggable, message, "unplug it, or pull its cable, with libvirt's own tools")
+                }
+                None => Aim::Keep,
+            };
+        };
+        if profile.is_passthrough() {
+            let message = "virtual functions are not given to guests by the engine".to_owned();
+            return withheld(Code::VnicNotPluggable, message, "plug it with libvirt's own tools");
+        }
+        if !fleet.has_bridge(host, &profile.network) {
+            let message = format!("host {host} reports no bridge of network {}", profile.network);
+            let remedy = "attach the network to the host; the vNIC is plugged when the host runs it";
+            return withheld(Code::NetworkNotOnHost, message, remedy);
+        }
+        wanted(fleet, vnic, vm, profile, seen).map_or(Aim::Keep, Aim::Set)
+    }
+
+    /// Says why nobody is asked about the interface of a vNIC.
+    fn obstacle(self, fleet: &Fleet, vnic: &Vnic) -> Option<Finding> {
+        let Self { vm, host, domain } = self;
+        let because = |code, message: String, remedy: &str| Some(about(vnic, code, message, remedy));
+        let policy = fleet.clusters().get(&vm.cluster).map(|cluster| cluster.vnic_policy);
+        if policy == Some(VnicPolicy::Report) {
+            let message = format!("cluster {} has vnic_policy REPORT: somebody else plugs its guests", vm.cluster);
+            return because(Code::VnicNotPluggable, message, "plug it as they do, or change the policy");
+        }
+        if !self.is_wanted() {
+            let message = format!("domain {} is on host {host}, and not where the VM is to be", domain.name);
+            return because(Code::VnicNotPluggable, message, "set vm.spec.host to where it runs, or move it");
+        }
+        if fleet.hosts().get(host).is_none_or(|host| host.maintenance) {
+            let message = format!("host {host} is in maintenance, and left alone");
+            return because(Code::VnicNotPluggable, message, "end the maintenance");
+        }
+        let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
+        if !reported.is_some_and(|reported| reported.features.has(Feature::DomainInterfaces)) {
+            let message = format!("host {host} does not report the feature {}", Feature::DomainInterfaces);
+            return because(Code::HostUnsupported, message, "update its agent, and look at its libvirt");
+        }
+        None
+    }
+}
+
+fn about(vnic: &Vnic, code: Code, message: String, remedy: &str) -> Finding {
+    Finding::warning(code, "", message).about(EntityId::Vnic(vnic.vm, vnic.id.clone())).remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What hosts are asked for of their guests' interfaces, and what comes of it.
+
+use trestle_proto::engine::v1 as wire;
+use trestle_proto::finding::v1::{Finding, Severity};
+use trestle_proto::host::v1::{
+    Domain, DomainInterface, DomainState, SetDomainInterfacesRequest, SetDomainInterfacesResponse,
+};
+use trestle_proto::session::v1::agent_message::Kind as AgentKind;
+use trestle_proto::session::v1::command::Kind as CommandKind;
+use trestle_proto::session::v1::command_result::End;
+use trestle_proto::session::v1::engine_message::Kind as EngineKind;
+use trestle_proto::session::v1::{Command, CommandResult, Refusal};
+use trestle_proto::status::reason_of;
+
+use super::plugging::{World, domain, interface};
+use super::vnics::{GUESTS, VM, put, vnic};
+
+const GUARD: Option<&str> = Some("no-mac-spoofing");
+
+impl World {
+    /// Hears the next command, which is about interfaces; acknowledgements of results are passed over.
+    async fn asked(&mut self) -> (String, SetDomainInterfacesRequest) {
+        loop {
+            let heard = self.agent.hear().await.unwrap();
+            if let EngineKind::Command(Command { command_id, kind: Some(kind), .. }) = heard {
+                let CommandKind::SetDomainInterfaces(asked) = kind else { panic!("{kind:?} is not about interfaces") };
+                return (command_id, asked);
+            }
+        }
+    }
+
+    async fn ends(&self, command: &str, end: End) {
+        self.agent.say(AgentKind::Result(CommandResult { command_id: command.to_owned(), end: Some(end) })).await;
+    }
+
+    async fn done(&self, command: &str) {
+        self.ends(command, End::SetDomainInterfaces(SetDomainInterfacesResponse::default())).await;
+    }
+
+    async fn becomes_plugging(&self, wanted: wire::PlugState) -> wire::Plugging {
+        let status = self.vnic_becomes(|status| status.plugging.as_ref().unwrap().state() == wanted).await;
+        status.plugging.unwrap()
+    }
+
+    fn with(&self, interfaces: Vec<DomainInterface>) -> Vec<Domain> {
+        vec![domain("web", VM, interfaces)]
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut wire::VnicSpec)) -> Result<wire::Vnic, tonic::Status> {
+        let mut vnic = vnic("eth0", GUESTS);
+        change(vnic.spec.as_mut().unwrap());
+        put(&self.engine, vnic).await
+    }
+}
+
+fn refused() -> End {
+    let finding = Finding {
+        code: "REPLUG_NEEDED".to_owned(),
+        severity: Severity::Error.into(),
+        field: "set[0].model".to_owned(),
+        message: "web runs".to_owned(),
+        ..Default::default()
+    };
+    End::Refusal(Refusal { code: 9, message: "refused".to_owned(), findings: vec![finding] })
+}
+
+#[tokio::test]
+async fn a_vnic_is_plugged_changed_and_unplugged_by_its_host() {
+    let mut world = World::furnish().await;
+    world.report(world.with(Vec::new())).await;
+    let (id, asked) = world.asked().await;
+    assert_eq!((asked.domain.as_str(), asked.remove.len(), asked.set.len()), (VM, 0, 1));
+    let wanted = &asked.set[0];
+    assert_eq!((wanted.mac.as_str(), wanted.network.as_str(), wanted.model.as_str()), (&*world.mac, "blue", "virtio"));
+    assert_eq!((wanted.linked, wanted.filter.as_ref().unwrap().name.as_str()), (Some(true), "no-mac-spoofing"));
+    world.becomes_plugging(wire::PlugState::UnderWay).await;
+    world.done(&id).await;
+    world.becomes_plugging(wire::PlugState::Pending).await;
+    world.report(world.with(vec![interface(&world.mac, GUARD)])).await;
+    let status = world.vnic_becomes(|status| status.sync() == wire::PlugSync::InSync).await;
+    assert_eq!(status.plugging.unwrap().state(), wire::PlugState::None);
+
+    world.change(|spec| spec.linked = Some(false)).await.unwrap();
+    let (id, asked) = world.asked().await;
+    assert_eq!((asked.set.len(), asked.set[0].linked), (1, Some(false)));
+    let down = DomainInterface { linked: false, ..interface(&world.mac, GUARD) };
+    world.report(world.with(vec![down])).await;
+    world.done(&id).await;
+
+    world.change(|spec| spec.plugged = Some(false)).await.unwrap();
+    let (id, asked) = world.asked().await;
+    assert_eq!((asked.set.len(), asked.remove.as_slice()), (0, std::slice::from_ref(&world.mac)));
+    world.done(&id).await;
+    world.report(world.with(Vec::new())).await;
+    world.vnic_becomes(|status| status.sync() == wire::PlugSync::InSync && status.seen.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_and_what_changed_is_asked_for_at_once() {
+    let mut world = World::furnish().await;
+    let other = || DomainInterface { model: "e1000".to_owned(), ..interface("", GUARD) };
+    let with_mac = |world: &World| vec![DomainInterface { mac: world.mac.clone(), ..other() }];
+    world.report(world.with(with_mac(&world))).await;
+    let (id, _) = world.asked().await;
+    world.ends(&id, refused()).await;
+    let plugging = world.becomes_plugging(wire::PlugState::Failed).await;
+    assert_eq!((plugging.findings.len(), plugging.findings[0].code.as_str()), (1, "REPLUG_NEEDED"));
+    assert!(plugging.retry_time.is_some());
+    let status = world.engine.wait_for("host-a", |status| status.plug_counts.unwrap().failed == 1).await;
+    assert_eq!(status.plug_counts, Some(wire::PlugCounts { pending: 0, failed: 1, withheld: 0 }));
+
+    // The guest stops: the same is asked of its definition, without waiting for another try.
+    let mut stopped = world.with(with_mac(&world));
+    stopped[0].state = DomainState::ShutOff.into();
+    world.report(stopped).await;
+    let (_, again) = world.asked().await;
+    assert_eq!(again.set[0].model, "virtio");
+}
+
+#[tokio::test]
+async fn a_command_whose_session_broke_is_made_anew_from_the_next_report() {
+    let mut world = World::furnish().await;
+    world.report(world.with(Vec::new())).await;
+    let (id, asked) = world.asked().await;
+    world.dial_again().await;
+    // What the agent did meanwhile is told, and does no harm.
+    world.done(&id).await;
+    world.report(world.with(Vec::new())).await;
+    let (anew, again) = world.asked().await;
+    assert!(anew != id && again == asked, "{again:?}");
+}
+
+#[tokio::test]
+async fn a_vnic_does_not_let_go_of_an_interface_unnoticed() {
+    let world = World::furnish().await;
+    world.report(world.with(vec![interface(&world.mac, GUARD)])).await;
+    world.vnic_becomes(|status| status.seen.is_some()).await;
+    let refused = world.change(|spec| spec.mac = "02:00:00:00:00:77".to_owned()).await.unwrap_err();
+    assert_eq!(reason_of(&refused).as_deref(), Some("VNIC_STILL_PLUGGED"));
+    let name = format!("vms/{VM}/vnics/eth0");
+    let delete = wire::DeleteVnicRequest { name, ..Default::default() };
+    let refused = world.engine.vnics().delete_vnic(delete.clone()).await.unwrap_err();
+    assert_eq!(reason_of(&refused).as_deref(), Some("VNIC_STILL_PLUGGED"));
+    let acknowledged = vec!["VNIC_STILL_PLUGGED".to_owned()];
+    let delete = wire::DeleteVnicRequest { acknowledge_warnings: acknowledged, ..delete };
+    world.engine.vnics().delete_vnic(delete).await.unwrap();
+    world.engine.wait_for("host-a", |status| status.unmanaged_interface_count == 1).await;
+}
+
+#[tokio::test]
+async fn a_cluster_whose_guests_somebody_else_plugs_is_left_alone() {
+    let world = World::furnish().await;
+    let spec = wire::ClusterSpec { vnic_policy: wire::VnicPolicy::Report.into(), ..Default::default() };
+    let cluster = wire::Cluster { name: "clusters/lab".to_owned(), spec: Some(spec), ..Default::default() };
+    let mask = prost_types::FieldMask { paths: vec!["spec.vnic_policy".to_owned()] };
+    let update = wire::UpdateClusterRequest { cluster: Some(cluster), update_mask: Some(mask), ..Default::default() };
+    world.engine.clusters().update_cluster(update).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    let plugging = world.becomes_plugging(wire::PlugState::Withheld).await;
+    assert_eq!(plugging.findings[0].code, "VNIC_NOT_PLUGGABLE");
+    let status = world.engine.wait_for("host-a", |_| true).await;
+    assert_eq!(status.plug_counts, Some(wire::PlugCounts { pending: 0, failed: 0, withheld: 1 }));
+}
