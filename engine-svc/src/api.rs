@@ -2,10 +2,12 @@
 //!
 //! A handler parses, asks the store or the write use case, and builds the answer. It holds no rule.
 
+mod events;
 mod filters;
 mod hosts;
 mod plugging;
 mod resources;
+mod resume;
 mod standard;
 mod unmanaged;
 mod watch;
@@ -31,6 +33,7 @@ use uuid::Uuid;
 use crate::session::Board;
 use crate::write::{Wish, Writer, Written};
 
+pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;
 pub use resources::{ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics};

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkServiceServer;
 use trestle_proto::engine::v1::cluster_service_server::ClusterServiceServer;
+use trestle_proto::engine::v1::event_service_server::EventServiceServer;
 use trestle_proto::engine::v1::host_service_server::HostServiceServer;
 use trestle_proto::engine::v1::mac_pool_service_server::MacPoolServiceServer;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentServiceServer;
@@ -33,8 +34,8 @@ use trestle_serve::{
 use trestle_store::{OpenError, Store};
 
 use crate::api::{
-    Api, ClusterNetworks, Clusters, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms, VnicProfiles,
-    Vnics,
+    Api, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms,
+    VnicProfiles, Vnics,
 };
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
@@ -104,7 +105,7 @@ impl Engine {
             sessions.clone(),
             cancel.child_token(),
         );
-        let services = services(&api, agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
+        let services = services(&api, store.clone(), agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
         let reconciler = Reconciler::new(store, board, wake, config.hosts.connectivity_timeout.0);
         let server = Server::new(services, server_options());
         Ok(Self { server, listeners, reconciler, sessions, cancel })
@@ -142,7 +143,11 @@ impl Engine {
     }
 }
 
-fn services(api: &Api, sessions: AgentSessions) -> Result<Services, impl std::error::Error + Send + Sync + use<>> {
+fn services(
+    api: &Api,
+    store: Store,
+    sessions: AgentSessions,
+) -> Result<Services, impl std::error::Error + Send + Sync + use<>> {
     macro_rules! limited {
         ($server:expr) => {
             $server.max_decoding_message_size(MAX_RECEIVE_BYTES).max_encoding_message_size(MAX_SEND_BYTES)
@@ -160,6 +165,7 @@ fn services(api: &Api, sessions: AgentSessions) -> Result<Services, impl std::er
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
             .with(limited!(StockFilterServiceServer::new(StockFilters)))
+            .with(limited!(EventServiceServer::new(Events(store))))
             .with(limited!(AgentSessionServer::new(sessions)))
     })
 }
@@ -168,6 +174,7 @@ fn server_options() -> ServerOptions {
     let long_lived = BTreeSet::from([
         "/trestle.session.v1.AgentSession/Connect".to_owned(),
         "/trestle.engine.v1.HostService/WatchHosts".to_owned(),
+        "/trestle.engine.v1.EventService/WatchEvents".to_owned(),
     ]);
     ServerOptions {
         deadlines: Limits { long_lived, ..Limits::default() },

@@ -3,6 +3,7 @@
 //! Every resource has the same shape on the wire (name, uid, etag, labels, times, generation, spec), so that one way of
 //! creating and one of changing serves all of them; [`Resource`] holds what differs.
 
+mod any;
 mod attachment;
 mod cluster;
 mod cluster_network;
@@ -21,6 +22,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use any::{build_any, changed_fields, view_any};
 pub use plugging::{build_seen_domain, build_seen_interface};
 pub use resource::{Resource, etag, timestamp};
 pub use resource_name::{parse_name, parse_name_of, parse_parent_of};

@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+mod events;
 mod host;
 mod pki;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::events::{EventFormat, Events, EventsCommand, EventsShow};
 pub use self::host::{
     Adopt, Agent, Capabilities, Change, Confirmation, History, HostCommand, Linked, List, ListFormat, Macs, Plug,
     Setup, Statistics, Unplug, Watch, WatchedKind, Whole,
@@ -72,6 +74,8 @@ pub enum Command {
     Status(Status),
     /// Show the interfaces of guests that are no vNIC's, as hosts report them, and what they break
     Unmanaged(Unmanaged),
+    /// Show who changed what
+    Events(Events),
     /// Talk to one host's agent, without the engine
     #[command(subcommand)]
     Host(HostCommand),

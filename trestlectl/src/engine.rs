@@ -1,6 +1,7 @@
 //! The engine's services as a client sees them: one way for every kind of resource, and the hosts' own.
 
 mod codec;
+mod events;
 pub(crate) mod retry;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@ pub mod progress;
 
 mod apply;
 mod delete;
+mod events;
 mod get;
 mod host;
 mod pki;
@@ -28,7 +29,7 @@ use context::Context;
 use failure::Failure;
 use jiff::Timestamp;
 
-/// Runs a command at the time `now`, which certificates are made for.
+/// Runs a command at the time `now`, from which certificates and periods count.
 ///
 /// *Cancel safety*: dropped, it leaves a change that the engine or an agent has taken to run its course.
 ///
@@ -42,6 +43,7 @@ pub async fn run(command: Command, context: &Context, now: Timestamp) -> Result<
         Command::Get(arguments) => Box::pin(get::get(context, arguments)).await,
         Command::Status(arguments) => Box::pin(status::status(context, arguments)).await,
         Command::Unmanaged(arguments) => Box::pin(unmanaged::unmanaged(context, arguments)).await,
+        Command::Events(arguments) => Box::pin(events::events(context, arguments, now)).await,
         Command::Host(command) => Box::pin(host::run(context, command)).await,
         Command::Pki(command) => pki::run(command, now),
         Command::Completion { shell } => {
@@ -63,6 +65,7 @@ impl Command {
             Self::Get(_) => "trestlectl get",
             Self::Status(_) => "trestlectl status",
             Self::Unmanaged(_) => "trestlectl unmanaged",
+            Self::Events(_) => "trestlectl events",
             Self::Host(_) => "trestlectl host",
             Self::Pki(_) => "trestlectl pki",
             Self::Completion { .. } => "trestlectl completion",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Meta, Mutation};
 use uuid::Uuid;
 
-use crate::write::Change;
+use crate::write::{Change, Transition};
 
 /// What the store puts into the common part of what it writes.
 pub(crate) struct Stamp {
@@ -20,6 +20,8 @@ pub(crate) struct Changes {
     pub(crate) mutations: Vec<Mutation>,
     /// The same in words.
     pub(crate) told: Vec<(EntityId, Change)>,
+    /// What each of them replaces by what.
+    pub(crate) transitions: Vec<Transition>,
     /// Every entity that was put, in order, as it is kept.
     pub(crate) entities: Vec<Entity>,
 }
@@ -29,17 +31,18 @@ pub(crate) struct Changes {
 /// Putting an entity that is already there as it is to be, labels included, and removing one that is not there, change
 /// nothing. A mutation sees those before it.
 pub(crate) fn resolve(mutations: Vec<Mutation>, fleet: &Fleet, stamp: &Stamp) -> Changes {
-    let mut changes = Changes { mutations: Vec::new(), told: Vec::new(), entities: Vec::new() };
+    let mut changes =
+        Changes { mutations: Vec::new(), told: Vec::new(), transitions: Vec::new(), entities: Vec::new() };
     let mut written: BTreeMap<EntityId, Option<Entity>> = BTreeMap::new();
     let mut uids = stamp.uid.as_u128();
     for mutation in mutations {
         let id = mutation.id();
         let before = written.get(&id).cloned().unwrap_or_else(|| fleet.entity(&id));
-        let (mutation, change) = match (mutation, before) {
+        let (mutation, change, transition) = match (mutation, before) {
             (Mutation::Delete(_), None) => continue,
-            (Mutation::Delete(id), Some(_)) => {
+            (Mutation::Delete(id), before @ Some(_)) => {
                 written.insert(id.clone(), None);
-                (Mutation::Delete(id), Change::Deleted)
+                (Mutation::Delete(id), Change::Deleted, Transition { before, after: None })
             }
             (Mutation::Put(mut entity), before) => {
                 let labels = std::mem::take(&mut entity.meta_mut().labels);
@@ -60,11 +63,13 @@ pub(crate) fn resolve(mutations: Vec<Mutation>, fleet: &Fleet, stamp: &Stamp) ->
                 entity.meta_mut().updated_ms = stamp.now_ms;
                 changes.entities.push(entity.clone());
                 written.insert(id.clone(), Some(entity.clone()));
-                (Mutation::Put(entity), change)
+                let transition = Transition { before, after: Some(entity.clone()) };
+                (Mutation::Put(entity), change, transition)
             }
         };
         changes.mutations.push(mutation);
         changes.told.push((id, change));
+        changes.transitions.push(transition);
     }
     changes
 }

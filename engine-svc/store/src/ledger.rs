@@ -5,6 +5,7 @@
 //! disk before it returns.
 
 mod opening;
+mod snapshot;
 mod tables;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::error::{Cause, OpenError, StoreError};
 use crate::frame;
 use crate::write::Event;
+pub(crate) use snapshot::Snapshot;
 use tables::{EVENTS, OBSERVED, REQUEST_TIMES, REQUESTS, REVISION, STATE};
 
 /// How long an answer is remembered at least: 24 hours.
@@ -112,17 +114,9 @@ impl Ledger {
         })
     }
 
-    /// Returns the events after revision `after`, in order, `limit` at most.
-    pub(crate) fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.read(|database| {
-            let table = database.begin_read()?.open_table(EVENTS)?;
-            let mut events = Vec::new();
-            for row in table.range(after.saturating_add(1)..)?.take(limit) {
-                let (revision, bytes) = row?;
-                events.push(frame::decode(&format!("event {}", revision.value()), bytes.value())?);
-            }
-            Ok(events)
-        })
+    /// Returns what the file holds now, to be read while others write.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.read(|database| Ok(Snapshot::new(database.begin_read()?)))
     }
 
     fn write(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<(), Cause>) -> Result<(), StoreError> {

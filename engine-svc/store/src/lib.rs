@@ -16,4 +16,4 @@ mod write;
 
 pub use error::{Cause, OpenError, RequestIdReused, StoreError, TransactError};
 pub use store::Store;
-pub use write::{Change, Committed, Decision, Event, RequestKey, Write};
+pub use write::{Change, Committed, Decision, Event, Order, RequestKey, Transition, Write};

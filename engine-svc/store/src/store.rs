@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::change::{self, Stamp};
 use crate::error::{OpenError, RequestIdReused, StoreError, TransactError};
 use crate::ledger::{Answer, Commit, Contents, Ledger};
-use crate::write::{Committed, Decision, Event, RequestKey, Write};
+use crate::write::{Committed, Decision, Event, Order, RequestKey, Write};
 
 /// The desired state of the fleet; a handle that is cheap to clone.
 ///
@@ -108,6 +109,8 @@ impl Store {
             mutations: changes.told,
             acknowledged: codes(&findings, Severity::Warning),
             told: codes(&findings, Severity::Info),
+            request_id: write.request.as_ref().map(|request| request.id),
+            transitions: changes.transitions,
         });
         let committed = Committed { revision, entities: changes.entities, findings, replayed: false };
         let answer = write.request.map(|request| (request.id, remembered(request, write.now_ms, &committed)));
@@ -172,7 +175,36 @@ impl Store {
     ///
     /// *Errors*: [`StoreError`].
     pub fn events(&self, after: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        self.ledger()?.events(after, limit)
+        let mut events = Vec::new();
+        self.visit_events(after.saturating_add(1)..=u64::MAX, Order::OldestFirst, |event| {
+            if events.len() < limit {
+                events.push(event);
+            }
+            if events.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(events)
+    }
+
+    /// Shows `visit` the audit events of `revisions`, one by one, until it breaks off. Writers do not wait for it.
+    ///
+    /// *Errors*: [`StoreError`].
+    pub fn visit_events(
+        &self,
+        revisions: RangeInclusive<u64>,
+        order: Order,
+        visit: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let snapshot = self.ledger()?.snapshot()?;
+        snapshot.visit_events(revisions, order, visit)
+    }
+
+    /// Finds the revision of the first event at `at_ms` or later; none where all are earlier. Times are taken to grow with
+    /// revisions.
+    ///
+    /// *Errors*: [`StoreError`].
+    pub fn first_event_since(&self, at_ms: u64) -> Result<Option<u64>, StoreError> {
+        let snapshot = self.ledger()?.snapshot()?;
+        snapshot.first_event_since(at_ms)
     }
 
     fn new((ledger, contents): (Ledger, Contents)) -> Self {

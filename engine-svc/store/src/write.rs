@@ -65,6 +65,30 @@ pub struct Event {
     /// The codes of what was merely told, each once, ordered.
     #[serde(default)]
     pub told: Vec<Code>,
+    /// The id of the request, where it had one.
+    #[serde(default)]
+    pub request_id: Option<Uuid>,
+    /// What each of the mutations replaced by what, in their order; empty in events of versions that did not keep it.
+    #[serde(default)]
+    pub transitions: Vec<Transition>,
+}
+
+/// An entity before and after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// As it was; none where it was created.
+    pub before: Option<Entity>,
+    /// As it is; none where it was removed.
+    pub after: Option<Entity>,
+}
+
+/// In which order events are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The oldest first.
+    OldestFirst,
+    /// The newest first.
+    NewestFirst,
 }
 
 /// What happened to an entity.

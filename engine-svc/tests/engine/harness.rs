@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use trestle_proto::engine::v1::cluster_network_service_client::ClusterNetworkServiceClient;
 use trestle_proto::engine::v1::cluster_service_client::ClusterServiceClient;
+use trestle_proto::engine::v1::event_service_client::EventServiceClient;
 use trestle_proto::engine::v1::host_service_client::HostServiceClient;
 use trestle_proto::engine::v1::mac_pool_service_client::MacPoolServiceClient;
 use trestle_proto::engine::v1::network_attachment_service_client::NetworkAttachmentServiceClient;
@@ -110,6 +111,10 @@ impl Running {
 
     pub(crate) fn vnics(&self) -> VnicServiceClient<Connection> {
         VnicServiceClient::new(self.connection.clone())
+    }
+
+    pub(crate) fn events(&self) -> EventServiceClient<Connection> {
+        EventServiceClient::new(self.connection.clone())
     }
 
     pub(crate) fn hosts(&self) -> HostServiceClient<Connection> {

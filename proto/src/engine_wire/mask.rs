@@ -13,7 +13,7 @@ use crate::form::quoted;
 use crate::schema;
 
 /// The fields of a resource that clients write.
-const WRITABLE: [&str; 2] = ["labels", "spec"];
+pub(super) const WRITABLE: [&str; 2] = ["labels", "spec"];
 
 /// Merges the fields of `given` that the mask names into `existing`.
 ///

@@ -4,6 +4,7 @@
 mod agent;
 mod apply;
 mod delete;
+mod events;
 mod fleet;
 mod harness;
 mod host;

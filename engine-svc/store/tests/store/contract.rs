@@ -1,12 +1,15 @@
 //! What every back end holds; each fact is tried on each of them.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::thread;
 
 use tempfile::TempDir;
 use trestle_model::fleet::{Entity, EntityId, Mutation};
 use trestle_model::{Code, Finding, Findings};
-use trestle_store::{Change, Committed, Decision, Event, RequestIdReused, Store, TransactError, Write};
+use trestle_store::{
+    Change, Committed, Decision, Event, Order, RequestIdReused, Store, TransactError, Transition, Write,
+};
 use uuid::Uuid;
 
 use crate::fixture::{
@@ -60,7 +63,10 @@ contract! {
     answers_are_remembered_for_a_day
     tells_each_revision_to_watchers
     audits_who_changed_what_and_acknowledged
+    audits_the_request_and_each_entity_before_and_after
     pages_through_events
+    reads_events_of_a_range_in_either_order_until_told_to_stop
+    finds_the_first_event_of_a_time
     keeps_reports_beside_the_desired_state
     ignores_reports_of_unknown_hosts
     forgets_a_removed_hosts_report
@@ -264,8 +270,59 @@ fn audits_who_changed_what_and_acknowledged(store: &Store) {
         mutations: vec![(cluster_id("main"), Change::Created)],
         acknowledged: vec![Code::HostUnsupported, Code::MgmtBridgeChange],
         told: vec![Code::NoEffectNotBridged],
+        request_id: None,
+        transitions: vec![Transition { before: None, after: store.read(|fleet| fleet.entity(&cluster_id("main"))) }],
     };
     assert_eq!(store.events(0, 10).unwrap(), [expected]);
+}
+
+fn audits_the_request_and_each_entity_before_and_after(store: &Store) {
+    let first = put(store, cluster("main", "first")).entities.remove(0);
+    let both = vec![Mutation::Put(cluster("main", "second")), Mutation::Put(cluster("other", ""))];
+    let written = commit(store, requested(7, "d", NOW_MS), both).unwrap().entities;
+    delete(store, cluster_id("main"));
+    let transitions: Vec<_> = store.events(0, 10).unwrap().into_iter().map(|event| event.transitions).collect();
+    let change =
+        |before: Option<&Entity>, after: Option<&Entity>| Transition { before: before.cloned(), after: after.cloned() };
+    let expected = [
+        vec![change(None, Some(&first))],
+        vec![change(Some(&first), Some(&written[0])), change(None, Some(&written[1]))],
+        vec![change(Some(&written[0]), None)],
+    ];
+    assert_eq!(transitions, expected);
+    let ids: Vec<_> = store.events(0, 10).unwrap().into_iter().map(|event| event.request_id).collect();
+    assert_eq!(ids, [None, Some(Uuid::from_u128(7)), None]);
+}
+
+fn reads_events_of_a_range_in_either_order_until_told_to_stop(store: &Store) {
+    for name in ["a", "b", "c", "d", "e"] {
+        put(store, cluster(name, ""));
+    }
+    let check = |revisions, order, most, expected: &[u64]| {
+        let mut seen = Vec::new();
+        let visited = store.visit_events(revisions, order, |event| {
+            seen.push(event.revision);
+            // A visitor may write: it holds nobody up.
+            put(store, cluster("z", &format!("{}", seen.len())));
+            if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        visited.unwrap();
+        assert_eq!(seen, expected);
+    };
+    check(2..=4, Order::OldestFirst, 9, &[2, 3, 4]);
+    check(2..=4, Order::NewestFirst, 9, &[4, 3, 2]);
+    check(1..=5, Order::NewestFirst, 2, &[5, 4]);
+    check(u64::MAX..=u64::MAX, Order::OldestFirst, 9, &[]);
+}
+
+fn finds_the_first_event_of_a_time(store: &Store) {
+    assert_eq!(store.first_event_since(0).unwrap(), None);
+    for (name, now_ms) in [("a", 10), ("b", 20), ("c", 20), ("d", 30)] {
+        commit(store, Write { now_ms, ..write() }, vec![Mutation::Put(cluster(name, ""))]).unwrap();
+    }
+    for (at_ms, expected) in [(0, Some(1)), (10, Some(1)), (11, Some(2)), (20, Some(2)), (30, Some(4)), (31, None)] {
+        assert_eq!(store.first_event_since(at_ms).unwrap(), expected, "{at_ms}");
+    }
 }
 
 fn pages_through_events(store: &Store) {
