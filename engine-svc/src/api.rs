@@ -5,12 +5,14 @@
 mod events;
 mod filters;
 mod hosts;
+mod kinds;
 mod plugging;
 mod resources;
 mod resume;
 mod standard;
 mod unmanaged;
 mod watch;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -37,6 +39,7 @@ pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;
 pub use resources::{ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics};
+pub use watches::Watches;
 
 /// How many bytes of resources a page of a list has: less than a message, so that a page of large ones is only shorter.
 const PAGE_BYTES: usize = MAX_SEND_BYTES / 2;

@@ -25,6 +25,7 @@ use trestle_proto::engine::v1::stock_filter_service_server::StockFilterServiceSe
 use trestle_proto::engine::v1::vm_service_server::VmServiceServer;
 use trestle_proto::engine::v1::vnic_profile_service_server::VnicProfileServiceServer;
 use trestle_proto::engine::v1::vnic_service_server::VnicServiceServer;
+use trestle_proto::engine::v1::watch_service_server::WatchServiceServer;
 use trestle_proto::session::v1::agent_session_server::AgentSessionServer;
 use trestle_serve::deadline::Limits;
 use trestle_serve::{
@@ -35,7 +36,7 @@ use trestle_store::{OpenError, Store};
 
 use crate::api::{
     Api, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms,
-    VnicProfiles, Vnics,
+    VnicProfiles, Vnics, Watches,
 };
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
@@ -165,7 +166,8 @@ fn services(
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
             .with(limited!(StockFilterServiceServer::new(StockFilters)))
-            .with(limited!(EventServiceServer::new(Events(store))))
+            .with(limited!(EventServiceServer::new(Events(store.clone()))))
+            .with(limited!(WatchServiceServer::new(Watches(store))))
             .with(limited!(AgentSessionServer::new(sessions)))
     })
 }
@@ -175,6 +177,7 @@ fn server_options() -> ServerOptions {
         "/trestle.session.v1.AgentSession/Connect".to_owned(),
         "/trestle.engine.v1.HostService/WatchHosts".to_owned(),
         "/trestle.engine.v1.EventService/WatchEvents".to_owned(),
+        "/trestle.engine.v1.WatchService/Watch".to_owned(),
     ]);
     ServerOptions {
         deadlines: Limits { long_lived, ..Limits::default() },

@@ -18,4 +18,5 @@ mod engine {
     pub(crate) mod raw;
     pub(crate) mod sessions;
     pub(crate) mod vnics;
+    pub(crate) mod watches;
 }

@@ -174,7 +174,7 @@ fn ms(time: Option<&Timestamp>) -> Option<u64> {
 }
 
 /// Reads the disk on the blocking pool. *Cancel safety*: safe.
-async fn reading<R: Send + 'static>(
+pub(super) async fn reading<R: Send + 'static>(
     store: &Store,
     read: impl FnOnce(&Store) -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, Status> {

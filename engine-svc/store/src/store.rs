@@ -207,6 +207,14 @@ impl Store {
         snapshot.first_event_since(at_ms)
     }
 
+    /// Returns a digest of the event of a revision, which never changes; none where there is no event.
+    ///
+    /// *Errors*: [`StoreError`].
+    pub fn event_digest(&self, revision: u64) -> Result<Option<u64>, StoreError> {
+        let snapshot = self.ledger()?.snapshot()?;
+        snapshot.event_digest(revision)
+    }
+
     fn new((ledger, contents): (Ledger, Contents)) -> Self {
         let Contents { fleet, revision, fencing_epoch } = contents;
         let shared = Shared {

@@ -68,6 +68,17 @@ impl Snapshot {
         })
     }
 
+    /// Returns a digest of the event of a revision: FNV-1a, 64 bits, over its bytes.
+    pub(crate) fn event_digest(&self, revision: u64) -> Result<Option<u64>, StoreError> {
+        self.read(|events| {
+            let digest = |bytes: &[u8]| {
+                let mixed = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                bytes.iter().fold(0xcbf2_9ce4_8422_2325, mixed)
+            };
+            Ok(events.get(revision)?.map(|bytes| digest(bytes.value())))
+        })
+    }
+
     fn read<R>(&self, work: impl FnOnce(Events) -> Result<R, Cause>) -> Result<R, StoreError> {
         let opened = self.transaction.open_table(EVENTS).map_err(Into::into);
         opened.and_then(work).map_err(StoreError::NotRead)

@@ -1,5 +1,6 @@
 //! What every back end holds; each fact is tried on each of them.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::thread;
@@ -67,6 +68,7 @@ contract! {
     pages_through_events
     reads_events_of_a_range_in_either_order_until_told_to_stop
     finds_the_first_event_of_a_time
+    an_events_digest_is_its_own_for_ever
     keeps_reports_beside_the_desired_state
     ignores_reports_of_unknown_hosts
     forgets_a_removed_hosts_report
@@ -335,6 +337,17 @@ fn pages_through_events(store: &Store) {
     assert_eq!(revisions(0, 2), [1, 2]);
     assert_eq!(revisions(2, 2), [3]);
     assert!(revisions(3, 2).is_empty() && revisions(u64::MAX, 2).is_empty());
+}
+
+fn an_events_digest_is_its_own_for_ever(store: &Store) {
+    let mut digests = BTreeSet::new();
+    for name in ["a", "b", "c"] {
+        let revision = put(store, cluster(name, "")).revision;
+        digests.insert(store.event_digest(revision).unwrap().unwrap());
+    }
+    assert_eq!(digests.len(), 3);
+    let again: BTreeSet<_> = (1..=3).map(|revision| store.event_digest(revision).unwrap().unwrap()).collect();
+    assert_eq!((again, store.event_digest(4).unwrap()), (digests, None));
 }
 
 fn keeps_reports_beside_the_desired_state(store: &Store) {
