@@ -8,6 +8,7 @@ mod input;
 mod networks;
 mod rules;
 mod trace;
+mod vnics;
 
 use std::time::Duration;
 
@@ -39,13 +40,20 @@ async fn tell(story: &mut Story, fleet: &mut Fleet, collector: &Collector) -> Re
     story.tell("a guest's port is closed and its MAC is static", networks::a_guest_is_managed(fleet)).await;
     story.tell("capabilities report the MAC table", networks::capabilities_report_it(fleet)).await;
     story
-        .tell("the engine sees who plugged a guest, and what it breaks", networks::the_engine_sees_the_guest(fleet))
+        .tell(
+            "the engine sees who plugged a guest and what it breaks, and mends it",
+            vnics::the_engine_mends_a_guest(fleet, "guest-1", networks::GUEST_MAC),
+        )
         .await;
     story.tell("a second apply changes nothing", networks::a_second_apply_changes_nothing(fleet)).await;
     story.tell("an edit reaches both hosts and the guest stays", networks::an_edit_arrives(fleet)).await;
     story.tell("a VLAN network carries traffic between the hosts", networks::a_vlan_carries_traffic(fleet)).await;
     story
         .tell("a guest that moves to another host is heard at once", networks::a_guest_moves_between_hosts(fleet))
+        .await;
+    story.tell("vNICs are plugged into guests that are off and that run", vnics::guests_are_plugged(fleet)).await;
+    story
+        .tell("a filter stops a guest that spoofs, and no filter does not", vnics::a_filter_stops_a_real_spoofer(fleet))
         .await;
     story.tell("MAC tables are switched on and off", networks::mac_tables_are_switched(fleet)).await;
     story.tell("a removed network is gone", networks::a_removed_network_is_gone(fleet)).await;

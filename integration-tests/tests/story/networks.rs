@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::SETTLE;
 
-const GUEST_MAC: &str = "52:54:00:aa:00:01";
+pub(crate) const GUEST_MAC: &str = "52:54:00:aa:00:01";
 /// Where the guest answers that moves.
 const MOVER: &str = "10.10.0.50";
 const SHORT: Duration = Duration::from_secs(30);
@@ -100,34 +100,6 @@ pub(crate) async fn capabilities_report_it(fleet: &Fleet) -> Result<()> {
             ensure!(features.iter().any(is_there), "{feature}: {features:?}");
         }
     }
-    Ok(())
-}
-
-/// The guest was plugged behind the engine's back, without a filter: first it is nobody's, and then a vNIC's.
-pub(crate) async fn the_engine_sees_the_guest(fleet: &Fleet) -> Result<()> {
-    let spoofs =
-        |finding: &Value| finding["code"] == "MAC_SPOOF_CONFLICT" && finding["message"].to_string().contains("guest-1");
-    let breaks = |status: &Value| status["violations"].as_array().is_some_and(|all| all.iter().any(spoofs));
-    let status = fleet.until("host-a", SHORT, breaks).await?;
-    ensure!(status["unmanagedInterfaceCount"] == 1, "{status:#}");
-    let unmanaged = fleet.ctl.json(&["unmanaged", "host-a"]).await?;
-    let seen = &unmanaged[0]["seen"];
-    ensure!(seen["network"] == "networks/blue" && seen["interface"]["mac"] == GUEST_MAC, "{unmanaged:#}");
-
-    let uuid = fleet.a.machine.virsh("domuuid guest-1").await?;
-    let vm = format!("vms/{}", uuid.trim());
-    let guest = format!(
-        "kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab, host: hosts/host-a}}\n---\nkind: Vnic\nname: {vm}/vnics/eth0\n\
-         spec: {{mac: '{GUEST_MAC}', profile: networks/blue/vnicProfiles/default}}\n"
-    );
-    fleet.ctl.apply(&guest).await?;
-    let status = fleet.ctl.json(&["get", "vm", &vm]).await?["status"].take();
-    ensure!(status["sync"] == "PLUG_SYNC_IN_SYNC" && status["seen"][0]["host"] == "hosts/host-a", "{status:#}");
-    let status = fleet.ctl.json(&["get", "vnic", &format!("{vm}/vnics/eth0")]).await?["status"].take();
-    let filter = json!([{"field": "filter", "expected": "no-mac-spoofing"}]);
-    ensure!(status["sync"] == "PLUG_SYNC_DIFFERENT" && status["differences"] == filter, "{status:#}");
-    ensure!(breaks(&status) && status["seen"]["interface"]["tap"].is_string(), "{status:#}");
-    fleet.ctl.run(&["delete", &format!("{vm}/vnics/eth0"), &vm]).await?;
     Ok(())
 }
 

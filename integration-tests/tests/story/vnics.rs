@@ -1,0 +1,159 @@
+//! vNICs: what the engine has is what guests on a real host have, plugged there by the agent.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use integration_tests::fleet::{Fleet, facts};
+use integration_tests::lab::libvirt::{AnsweringGuest, Wiring};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const GUEST: &str = "web";
+const MAC: &str = "52:54:00:aa:00:21";
+const SECOND: &str = "52:54:00:aa:00:22";
+const FOREIGN: &str = "52:54:00:aa:00:2f";
+/// Where the guest answers, on whichever network its first card is.
+const ADDRESS: &str = "10.10.0.60";
+
+/// The guest was plugged behind the engine's back, without a filter: first it is nobody's, and then a vNIC's, and mended.
+pub(crate) async fn the_engine_mends_a_guest(fleet: &Fleet, name: &str, mac: &str) -> Result<()> {
+    let spoofs =
+        |finding: &Value| finding["code"] == "MAC_SPOOF_CONFLICT" && finding["message"].to_string().contains(name);
+    let breaks = |status: &Value| status["violations"].as_array().is_some_and(|all| all.iter().any(spoofs));
+    let status = fleet.until("host-a", LIMIT, breaks).await?;
+    ensure!(status["unmanagedInterfaceCount"] == 1, "{status:#}");
+    let unmanaged = fleet.ctl.json(&["unmanaged", "host-a"]).await?;
+    let seen = &unmanaged[0]["seen"];
+    ensure!(seen["network"] == "networks/blue" && seen["interface"]["mac"] == mac, "{unmanaged:#}");
+
+    let vm = vm_name(fleet, name).await?;
+    let guest = format!(
+        "kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab, host: hosts/host-a}}\n---\nkind: Vnic\nname: {vm}/vnics/eth0\n\
+         spec: {{mac: '{mac}', profile: networks/blue/vnicProfiles/default}}\n"
+    );
+    fleet.ctl.apply(&guest).await?;
+    let status = fleet.until("host-a", LIMIT, |status| !breaks(status) && is_plugged(status)).await?;
+    ensure!(status["unmanagedInterfaceCount"].as_u64().unwrap_or_default() == 0, "{status:#}");
+    let xml = fleet.a.machine.virsh(&format!("dumpxml {name}")).await?;
+    ensure!(xml.contains("<filterref filter='no-mac-spoofing'"), "{xml}");
+    let status = fleet.ctl.json(&["get", "vm", &vm]).await?["status"].take();
+    ensure!(status["sync"] == "PLUG_SYNC_IN_SYNC" && status["seen"][0]["host"] == "hosts/host-a", "{status:#}");
+    let vnic = format!("{vm}/vnics/eth0");
+    let status = fleet.ctl.json(&["get", "vnic", &vnic]).await?["status"].take();
+    ensure!(status["sync"] == "PLUG_SYNC_IN_SYNC" && status["seen"]["interface"]["tap"].is_string(), "{status:#}");
+
+    // It does not let go of the interface unnoticed.
+    let refused = fleet.ctl.exec(&["delete", &vnic]).await?;
+    ensure!(refused.stderr.contains("VNIC_STILL_PLUGGED"), "{refused:?}");
+    fleet.ctl.run(&["delete", &vnic, &vm, "--acknowledge", "VNIC_STILL_PLUGGED"]).await?;
+    Ok(())
+}
+
+/// A vNIC comes to a guest that is off, and then to one that runs; its cable is pulled, and it goes.
+pub(crate) async fn guests_are_plugged(fleet: &Fleet) -> Result<()> {
+    let machine = &fleet.a.machine;
+    let wiring = Wiring::Network(facts::libvirt_name("blue"));
+    let interface = wiring.interface_xml(MAC);
+    let guest = AnsweringGuest { name: GUEST.to_owned(), mac: MAC.to_owned(), wiring, address: ADDRESS.parse()? };
+    let xml = machine.answering_guest_xml(&guest).replace(&interface, "");
+    ensure!(!xml.contains("<interface"), "{xml}");
+    machine.write("/run/lab/web.xml", &xml).await?;
+    machine.virsh("define /run/lab/web.xml").await?;
+    let vm = vm_name(fleet, GUEST).await?;
+    fleet.ctl.apply(&format!("kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab}}")).await?;
+    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    machine.wait_until(&format!("virsh -c qemu:///system dumpxml {GUEST} --inactive | grep -q {MAC}"), LIMIT).await?;
+
+    machine.virsh(&format!("start {GUEST}")).await?;
+    machine.await_guest(GUEST).await?;
+    let runs = format!("kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab, host: hosts/host-a}}");
+    fleet.ctl.apply(&runs).await?;
+    answers_on(fleet, "blue").await?;
+    let tap = machine.tap(GUEST).await?;
+    facts::guest_port_is_managed(&fleet.a, "blue", &tap, MAC).await?;
+
+    put(fleet, &vm, "eth1", &json!({"mac": SECOND, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    let has_entry = format!("bridge fdb show br blue | grep -q '^{SECOND}.*static'");
+    machine.wait_until(&has_entry, LIMIT).await?;
+    let down = json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default", "linked": false});
+    put(fleet, &vm, "eth0", &down).await?;
+    machine.wait_until(&format!("virsh -c qemu:///system domif-getlink {GUEST} {tap} | grep -q down"), LIMIT).await?;
+    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    machine.wait_until(&format!("virsh -c qemu:///system domif-getlink {GUEST} {tap} | grep -q up"), LIMIT).await?;
+    answers_on(fleet, "blue").await?;
+
+    // What a guest that runs cannot take is told, and nothing is done.
+    let other = json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default", "model": "VNIC_MODEL_E1000"});
+    put(fleet, &vm, "eth0", &other).await?;
+    let failed = |status: &Value| status["plugCounts"]["failed"] == 1;
+    fleet.until("host-a", LIMIT, failed).await?;
+    let status = fleet.ctl.json(&["get", "vnic", &format!("{vm}/vnics/eth0")]).await?["status"].take();
+    ensure!(status["plugging"]["findings"][0]["code"] == "REPLUG_NEEDED", "{status:#}");
+    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    fleet.until("host-a", LIMIT, is_plugged).await?;
+
+    let gone = json!({"mac": SECOND, "profile": "networks/blue/vnicProfiles/default", "plugged": false});
+    put(fleet, &vm, "eth1", &gone).await?;
+    let release = machine.line_command(GUEST, "release");
+    machine.wait_until(&format!("timeout 5 {release} | grep -qv '^0$'"), LIMIT).await?;
+    machine.wait_until(&format!("! virsh -c qemu:///system domiflist {GUEST} | grep -q {SECOND}"), LIMIT).await?;
+    fleet.until("host-a", LIMIT, is_plugged).await?;
+    fleet.ctl.run(&["delete", &format!("{vm}/vnics/eth1")]).await?;
+    Ok(())
+}
+
+/// The same guest on a network that nobody manages: without a filter it sends with a MAC that is not its own and is heard, with
+/// the default it is not; and where libvirt is to manage the MACs, no filter is refused from both sides.
+pub(crate) async fn a_filter_stops_a_real_spoofer(fleet: &Fleet) -> Result<()> {
+    let machine = &fleet.a.machine;
+    let vm = vm_name(fleet, GUEST).await?;
+    let open = "kind: VnicProfile\nname: networks/red/vnicProfiles/open\nspec: {networkFilter: {none: true}}";
+    fleet.ctl.apply(open).await?;
+    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/red/vnicProfiles/open"})).await?;
+    fleet.until("host-a", LIMIT, is_plugged).await?;
+    answers_on(fleet, "red").await.context("rewired")?;
+    ensure!(!machine.run("bridge fdb show br blue").await?.contains(MAC), "its entry stayed behind");
+    machine.tell_guest(GUEST, &format!("mac {FOREIGN}")).await?;
+    answers_on(fleet, "red").await.context("without a filter, a foreign MAC is answered")?;
+
+    let managed = "kind: Network\nname: networks/red\nspec: {vlanId: 100, mtu: 1450, manageMacsWithLibvirt: true}";
+    let said = fleet.ctl.refused(managed).await?;
+    ensure!(said.contains("MAC_SPOOF_CONFLICT") && said.contains("networks/red/vnicProfiles/open"), "{said}");
+    let blue = "kind: VnicProfile\nname: networks/blue/vnicProfiles/open\nspec: {networkFilter: {none: true}}";
+    ensure!(fleet.ctl.refused(blue).await?.contains("MAC_SPOOF_CONFLICT"));
+
+    fleet.ctl.apply("kind: VnicProfile\nname: networks/red/vnicProfiles/open\nspec: {}").await?;
+    fleet.until("host-a", LIMIT, is_plugged).await?;
+    machine.run(&format!("ip neigh flush all; ! ping -c1 -W2 {ADDRESS}")).await.context("the filter stops it")?;
+    machine.tell_guest(GUEST, &format!("mac {MAC}")).await?;
+    answers_on(fleet, "red").await.context("its own MAC passes")?;
+
+    machine.virsh(&format!("destroy {GUEST}")).await?;
+    machine.virsh(&format!("undefine {GUEST}")).await?;
+    machine.run(&format!("ip route del {ADDRESS}/32")).await?;
+    // The host may not have told yet that the domain is gone.
+    let words = ["delete", &format!("{vm}/vnics/eth0"), &vm, "networks/red/vnicProfiles/open"];
+    fleet.ctl.run(&[&words[..], &["--acknowledge", "VNIC_STILL_PLUGGED"]].concat()).await?;
+    Ok(())
+}
+
+/// Nothing of the host's guests is owed, failed or withheld.
+fn is_plugged(status: &Value) -> bool {
+    let counts = &status["plugCounts"];
+    ["pending", "failed", "withheld"].iter().all(|count| counts[count].as_u64().unwrap_or_default() == 0)
+}
+
+async fn vm_name(fleet: &Fleet, domain: &str) -> Result<String> {
+    Ok(format!("vms/{}", fleet.a.machine.virsh(&format!("domuuid {domain}")).await?.trim()))
+}
+
+async fn put(fleet: &Fleet, vm: &str, vnic: &str, spec: &Value) -> Result<()> {
+    fleet.ctl.apply(&format!("kind: Vnic\nname: {vm}/vnics/{vnic}\nspec: {spec}")).await.map(drop)
+}
+
+/// The guest answers over a network.
+async fn answers_on(fleet: &Fleet, network: &str) -> Result<()> {
+    let machine = &fleet.a.machine;
+    machine.run(&format!("ip route replace {ADDRESS}/32 dev {network}; ip neigh flush all")).await?;
+    machine.wait_until(&format!("ping -c1 -W2 {ADDRESS}"), LIMIT).await
+}
