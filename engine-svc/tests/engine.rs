@@ -16,6 +16,7 @@ mod engine {
     pub(crate) mod plugs;
     pub(crate) mod races;
     pub(crate) mod raw;
+    pub(crate) mod roles;
     pub(crate) mod sessions;
     pub(crate) mod vnics;
     pub(crate) mod watches;

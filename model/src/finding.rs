@@ -340,8 +340,12 @@ codes! {
     InUse = "IN_USE", ovirt None;
     /// The network is not attached to the host's cluster.
     NetworkNotInCluster = "NETWORK_NOT_IN_CLUSTER", ovirt None;
-    /// The cluster has another management network.
-    ManagementNetworkTaken = "MANAGEMENT_NETWORK_TAKEN", ovirt None;
+    /// A role of a cluster's network is taken from the network that had it.
+    RoleTaken = "ROLE_TAKEN", ovirt None;
+    /// A host has no address on a network with a role.
+    RoleWithoutAddress = "ROLE_WITHOUT_ADDRESS", ovirt None;
+    /// A host's default route is not on the cluster's network for it.
+    DefaultRouteElsewhere = "DEFAULT_ROUTE_ELSEWHERE", ovirt None;
     /// A range of a MAC pool overlaps another one.
     MacPoolOverlap = "MAC_POOL_OVERLAP", ovirt None;
     /// No address of the MAC pool is free.

@@ -5,6 +5,7 @@
 mod entity;
 mod kind;
 mod mac_pool;
+mod role;
 mod view;
 mod vm;
 
@@ -14,5 +15,6 @@ pub use entity::{
 };
 pub use kind::{AttachmentId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
 pub use mac_pool::MacPool;
+pub use role::{NetworkRole, RoleHolder};
 pub use view::{Fleet, HostRecord, Sighting};
 pub use vm::{Nesting, Vm, Vnic, VnicModel};

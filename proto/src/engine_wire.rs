@@ -23,6 +23,7 @@ mod write;
 mod tests;
 
 pub use any::{build_any, changed_fields, view_any};
+pub use cluster::build_cluster_status;
 pub use plugging::{build_seen_domain, build_seen_interface};
 pub use resource::{Resource, etag, timestamp};
 pub use resource_name::{parse_name, parse_name_of, parse_parent_of};

@@ -1,14 +1,15 @@
 //! Rules for a network's place in a cluster.
 
-use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network, Vnic};
+use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network, NetworkRole, Vnic};
 use trestle_model::{Code, Finding, HostName, NetworkName, ResourceId, Severity};
 
 use crate::matrix::{self, Fix, Incapable, Step};
+use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
 
 const NAME: &str = "cluster_network.name";
 const REQUIRED: &str = "cluster_network.spec.required";
-const MANAGEMENT: &str = "cluster_network.spec.management";
+pub(crate) const MANAGEMENT: &str = "cluster_network.spec.management";
 
 /// Evaluates a new or changed attachment of a network to a cluster.
 pub(crate) fn put(attachment: &ClusterNetwork, fleet: &Fleet) -> Vec<Finding> {
@@ -22,7 +23,7 @@ pub(crate) fn put(attachment: &ClusterNetwork, fleet: &Fleet) -> Vec<Finding> {
     if network.is_none() {
         findings.push(spot.missing(NAME, &EntityId::Network(attachment.network.clone())));
     }
-    findings.extend(management_taken(attachment, fleet, &spot));
+    findings.extend(roles::given(attachment, fleet, &spot));
     if let (Some(cluster), Some(network)) = (cluster, network)
         && network.is_managed()
     {
@@ -61,21 +62,6 @@ pub(crate) fn delete(cluster: &ResourceId, network: &NetworkName, fleet: &Fleet)
     findings
 }
 
-fn management_taken(attachment: &ClusterNetwork, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
-    if !attachment.management {
-        return None;
-    }
-    let other =
-        fleet.networks_of(&attachment.cluster).find(|other| other.management && other.network != attachment.network)?;
-    let name = EntityId::ClusterNetwork(other.cluster.clone(), other.network.clone()).to_string();
-    let message = format!("{name} is the cluster's management network; a cluster has one");
-    Some(
-        spot.error(Code::ManagementNetworkTaken, MANAGEMENT, message)
-            .related([name])
-            .remedy("take the role from the other network first"),
-    )
-}
-
 fn managed(
     attachment: &ClusterNetwork,
     cluster: &Cluster,
@@ -100,12 +86,13 @@ fn managed(
         findings.extend(matrix::reported_duplicates(fleet, network, is_in, spot, NAME));
         findings.extend(matrix::duplicates_possible(fleet, [&cluster.id], spot, NAME));
     }
-    if attachment.management && !before.is_some_and(|before| before.management) {
+    let had_management = before.is_some_and(|before| before.has(NetworkRole::Management));
+    if attachment.has(NetworkRole::Management) && !had_management {
         let clusters = vec![EntityId::Cluster(cluster.id.clone()).to_string()];
         findings.extend(matrix::management(network, clusters, spot, MANAGEMENT));
     }
-    let severity = match (is_required(attachment), before) {
-        (true, Some(before)) if is_required(before) => None,
+    let severity = match (attachment.is_required(), before) {
+        (true, Some(before)) if before.is_required() => None,
         (true, _) => Some(Severity::Error),
         (false, None) => Some(Severity::Warning),
         (false, Some(_)) => None,
@@ -115,9 +102,4 @@ fn managed(
         findings.extend(incapable.finding(severity, spot, REQUIRED, &[]));
     }
     findings
-}
-
-/// Tells whether every host of the cluster has to carry the network; the management network is always required.
-pub(crate) const fn is_required(attachment: &ClusterNetwork) -> bool {
-    attachment.required || attachment.management
 }

@@ -1,11 +1,11 @@
 //! Rules for hosts.
 
-use trestle_model::fleet::{Cluster, EntityId, Fleet, Host, Network};
+use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Host, Network};
 use trestle_model::{Code, Finding, HostName, Severity};
 
 use crate::matrix::{self, Incapable};
 use crate::spot::{Named, Spot, enumerate};
-use crate::{cluster_network, placement};
+use crate::{placement, roles};
 
 const CLUSTER: &str = "host.spec.cluster";
 const MAINTENANCE: &str = "host.spec.maintenance";
@@ -22,6 +22,7 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
         findings.extend(left_behind(host, fleet, &spot));
         findings.extend(joins(host, cluster, fleet, &spot));
         findings.extend(parted_from_vms(host, fleet, &spot));
+        findings.extend(roles::without_address_in(host, fleet, &spot, CLUSTER));
     }
     if before.is_some_and(|before| before.maintenance) && !host.maintenance {
         findings.extend(leaves_maintenance(host, fleet, &spot));
@@ -75,7 +76,7 @@ fn joins(host: &Host, cluster: &Cluster, fleet: &Fleet, spot: &Spot) -> Vec<Find
     findings.extend(matrix::contradicting_networks(managed.iter().copied(), spot, CLUSTER));
     let required = |network: &&Network| {
         let id = (cluster.id.clone(), network.id.clone());
-        fleet.cluster_networks().get(&id).is_some_and(cluster_network::is_required)
+        fleet.cluster_networks().get(&id).is_some_and(ClusterNetwork::is_required)
     };
     let (required, optional): (Vec<&Network>, Vec<&Network>) = managed.into_iter().partition(required);
     for (severity, networks) in [(Severity::Warning, required), (Severity::Info, optional)] {

@@ -23,6 +23,7 @@ mod network;
 mod network_attachment;
 mod placement;
 mod plugged;
+mod roles;
 mod spot;
 mod vm;
 mod vnic;
@@ -78,7 +79,7 @@ pub struct Proposal {
 }
 
 /// Completes a change and evaluates it: a vNIC gets its address, and with [`Fix::Profiles`] a managed network brings its
-/// profiles that let guests spoof along, mended.
+/// profiles that let guests spoof along, mended. A network that is given a role takes it from the one that has it.
 pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
     match (mutation, fix) {
         (Mutation::Put(Entity::Vnic(vnic)), Fix::Leave | Fix::Profiles) => {
@@ -89,6 +90,12 @@ pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
             let profiles = vnic_profile::fixed(&network, fleet);
             let mutations = [Mutation::Put(Entity::Network(network))].into_iter().chain(profiles).collect();
             Proposal { mutations, findings }
+        }
+        (Mutation::Put(Entity::ClusterNetwork(attachment)), Fix::Leave | Fix::Profiles) => {
+            let taken: Vec<Mutation> = roles::taken(&attachment, fleet);
+            let mutation = Mutation::Put(Entity::ClusterNetwork(attachment));
+            let findings = evaluate(&mutation, fleet);
+            Proposal { mutations: [mutation].into_iter().chain(taken).collect(), findings }
         }
         (mutation, Fix::Leave | Fix::Profiles) => alone(mutation, fleet),
     }

@@ -5,15 +5,16 @@ use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, Mtu, Networ
 
 use crate::matrix::{self, Fix, Incapable};
 use crate::placement::Placement;
+use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
 
 const NAME: &str = "network_attachment.name";
 const NIC: &str = "network_attachment.spec.nic";
-const IPV4: &str = "network_attachment.spec.ipv4";
+pub(crate) const IPV4: &str = "network_attachment.spec.ipv4";
 const IPV6: &str = "network_attachment.spec.ipv6";
 const IPV4_GATEWAY: &str = "network_attachment.spec.ipv4.static.gateway";
 const IPV6_GATEWAY: &str = "network_attachment.spec.ipv6.static.gateway";
-const DEFAULT_ROUTE: &str = "network_attachment.spec.default_route";
+pub(crate) const DEFAULT_ROUTE: &str = "network_attachment.spec.default_route";
 
 /// Evaluates a new or changed attachment of a network to a host.
 pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding> {
@@ -32,6 +33,7 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
     }
     if let (Some(host), Some(network)) = (host, network) {
         findings.extend(in_cluster(host, network, fleet, &spot));
+        findings.extend(roles::on_host(attachment, host, fleet, &spot));
         if network.is_managed() {
             findings.extend(managed(attachment, host, network, fleet, &spot));
         }

@@ -14,6 +14,11 @@ impl Spot {
         Self { subject }
     }
 
+    /// Tells whether `name` is that of the resource that changes.
+    pub(crate) fn is_about(&self, name: &str) -> bool {
+        self.subject.to_string() == name
+    }
+
     /// Makes an error about `field`.
     pub(crate) fn error(&self, code: Code, field: &str, message: impl Into<String>) -> Finding {
         Finding::error(code, field, message).about(&self.subject)

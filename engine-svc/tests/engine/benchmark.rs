@@ -242,6 +242,9 @@ fn entities(size: Size) -> Vec<Entity> {
                 meta: Meta::default(),
                 required: false,
                 management: false,
+                migration: false,
+                display: false,
+                default_route: false,
             })
         }));
     }

@@ -129,6 +129,15 @@ pub struct ClusterNetwork {
     pub required: bool,
     /// Whether it is the cluster's management network.
     pub management: bool,
+    /// Whether guests move from host to host over it.
+    #[serde(default)]
+    pub migration: bool,
+    /// Whether guests' consoles are reached over it.
+    #[serde(default)]
+    pub display: bool,
+    /// Whether the hosts' default route goes over it.
+    #[serde(default)]
+    pub default_route: bool,
 }
 
 /// How a guest's virtual NIC may use a network.

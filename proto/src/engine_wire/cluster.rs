@@ -1,7 +1,7 @@
 //! Clusters.
 
 use trestle_model::ResourceId;
-use trestle_model::fleet::{Cluster, EntityId, MacConflictPolicy, Meta, SwitchType, VnicPolicy};
+use trestle_model::fleet::{Cluster, EntityId, Fleet, MacConflictPolicy, Meta, NetworkRole, RoleHolder, SwitchType, VnicPolicy};
 
 use super::resource::shape;
 use super::{Resource, parse_name_of};
@@ -9,7 +9,7 @@ use crate::engine::v1 as wire;
 use crate::form::Form;
 
 impl Resource for wire::Cluster {
-    shape!(Cluster, "cluster", "clusters/{cluster}", ResourceId, cluster => (cluster), build_spec);
+    shape!(Cluster, "cluster", "clusters/{cluster}", ResourceId, cluster => (cluster), build_spec, status: build_status);
 
     fn parts(cluster: &Cluster) -> (ResourceId, &Meta) {
         (cluster.id.clone(), &cluster.meta)
@@ -44,6 +44,33 @@ impl Resource for wire::Cluster {
             mac_conflict_policy: policy?,
             vnic_policy: vnic_policy?,
         })
+    }
+}
+
+/// What follows from its networks, a cluster does not know.
+const fn build_status(_: &Cluster) -> Option<wire::ClusterStatus> {
+    None
+}
+
+/// Builds what follows from a cluster's networks.
+pub fn build_cluster_status(fleet: &Fleet, cluster: &ResourceId) -> wire::ClusterStatus {
+    let holder = |role| {
+        let (holder, by_default) = match fleet.role_holder(cluster, role)? {
+            RoleHolder::Given(holder) => (holder, false),
+            RoleHolder::ByDefault(holder) => (holder, true),
+        };
+        let network = EntityId::Network(holder.network.clone()).to_string();
+        Some(wire::RoleHolder { role: wire_role(role).into(), network, by_default })
+    };
+    wire::ClusterStatus { roles: NetworkRole::ALL.into_iter().filter_map(holder).collect() }
+}
+
+const fn wire_role(role: NetworkRole) -> wire::NetworkRole {
+    match role {
+        NetworkRole::Management => wire::NetworkRole::Management,
+        NetworkRole::Migration => wire::NetworkRole::Migration,
+        NetworkRole::Display => wire::NetworkRole::Display,
+        NetworkRole::DefaultRoute => wire::NetworkRole::DefaultRoute,
     }
 }
 

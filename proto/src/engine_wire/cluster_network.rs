@@ -22,11 +22,18 @@ impl Resource for wire::ClusterNetwork {
     }
 
     fn read(&self, _: &mut Form, (cluster, network): ClusterNetworkId, meta: Meta) -> Option<ClusterNetwork> {
-        let spec = self.spec.unwrap_or_default();
-        Some(ClusterNetwork { cluster, network, meta, required: spec.required, management: spec.management })
+        let wire::ClusterNetworkSpec { required, management, migration, display, default_route } =
+            self.spec.unwrap_or_default();
+        Some(ClusterNetwork { cluster, network, meta, required, management, migration, display, default_route })
     }
 }
 
 fn build_spec(attachment: &ClusterNetwork) -> wire::ClusterNetworkSpec {
-    wire::ClusterNetworkSpec { required: attachment.required, management: attachment.management }
+    wire::ClusterNetworkSpec {
+        required: attachment.required,
+        management: attachment.management,
+        migration: attachment.migration,
+        display: attachment.display,
+        default_route: attachment.default_route,
+    }
 }

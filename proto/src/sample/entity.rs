@@ -74,13 +74,16 @@ pub(crate) fn network() -> impl Strategy<Value = Network> {
 }
 
 pub(crate) fn cluster_network() -> impl Strategy<Value = ClusterNetwork> {
-    (id(), network_name(), meta(), any::<bool>(), any::<bool>()).prop_map(
-        |(cluster, network, meta, required, management)| ClusterNetwork {
+    (id(), network_name(), meta(), any::<bool>(), any::<[bool; 4]>()).prop_map(
+        |(cluster, network, meta, required, [management, migration, display, default_route])| ClusterNetwork {
             cluster,
             network,
             meta,
             required,
             management,
+            migration,
+            display,
+            default_route,
         },
     )
 }

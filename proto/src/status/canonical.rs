@@ -91,7 +91,9 @@ pub const fn canonical(code: Code) -> Status {
         | Code::ReferenceNotFound
         | Code::InUse
         | Code::NetworkNotInCluster
-        | Code::ManagementNetworkTaken
+        | Code::RoleTaken
+        | Code::RoleWithoutAddress
+        | Code::DefaultRouteElsewhere
         | Code::MacSpoofConflict
         | Code::GuestTaggingConflict
         | Code::GuestTaggingUnknown

@@ -3,7 +3,7 @@
 use prost_reflect::DynamicMessage;
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::network_filter::Choice;
-use trestle_proto::engine::v1::{SwitchType, TaggingMode, VnicModel};
+use trestle_proto::engine::v1::{NetworkRole, SwitchType, TaggingMode, VnicModel};
 use trestle_proto::host::v1::{ipv4_config, ipv6_config};
 use trestle_proto::schema;
 
@@ -15,14 +15,15 @@ use crate::status::{connection_text, sync_text};
 
 pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
     match kind {
-        Kind::Cluster => output::table(["NAME", "SWITCH", "DESCRIPTION"], resources.iter().map(cluster)),
+        Kind::Cluster => {
+            let heads = ["NAME", "SWITCH", "MANAGEMENT", "MIGRATION", "DISPLAY", "DEFAULT ROUTE", "DESCRIPTION"];
+            output::table(heads, resources.iter().map(cluster))
+        }
         Kind::Network => {
             let heads = ["NAME", "VM NETWORK", "VLAN", "MTU", "STP", "MACS BY LIBVIRT", "DESCRIPTION"];
             output::table(heads, resources.iter().map(network))
         }
-        Kind::ClusterNetwork => {
-            output::table(["NAME", "REQUIRED", "MANAGEMENT"], resources.iter().map(cluster_network))
-        }
+        Kind::ClusterNetwork => output::table(["NAME", "REQUIRED", "ROLES"], resources.iter().map(cluster_network)),
         Kind::VnicProfile => {
             output::table(["NAME", "FILTER", "GUEST TAGGING", "DESCRIPTION"], resources.iter().map(vnic_profile))
         }
@@ -48,14 +49,23 @@ pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Fail
     }
 }
 
-fn cluster(resource: &DynamicMessage) -> [String; 3] {
-    let wire::Cluster { name, spec, .. } = schema::typed(resource);
-    let spec = spec.unwrap_or_default();
+fn cluster(resource: &DynamicMessage) -> [String; 7] {
+    let wire::Cluster { name, spec, status, .. } = schema::typed(resource);
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+    // In parentheses what nobody said: the management network stands in.
+    let holder = |role| {
+        let holder = status.roles.iter().find(|holder| holder.role() == role);
+        let network = holder.map(|holder| (id_of(&holder.network), holder.by_default));
+        network
+            .map_or_else(|| "-".to_owned(), |(id, stands_in)| if stands_in { format!("({id})") } else { id.to_owned() })
+    };
+    let [management, migration, display, default_route] =
+        [NetworkRole::Management, NetworkRole::Migration, NetworkRole::Display, NetworkRole::DefaultRoute].map(holder);
     let switch = match spec.switch_type() {
         SwitchType::Unspecified | SwitchType::LinuxBridge => "Linux bridge",
         SwitchType::Ovs => "Open vSwitch",
     };
-    [name, switch.to_owned(), spec.description]
+    [name, switch.to_owned(), management, migration, display, default_route, spec.description]
 }
 
 fn network(resource: &DynamicMessage) -> [String; 7] {
@@ -70,7 +80,14 @@ fn network(resource: &DynamicMessage) -> [String; 7] {
 fn cluster_network(resource: &DynamicMessage) -> [String; 3] {
     let wire::ClusterNetwork { name, spec, .. } = schema::typed(resource);
     let spec = spec.unwrap_or_default();
-    [name, yes(spec.required), yes(spec.management)]
+    let given = [
+        (spec.management, "management"),
+        (spec.migration, "migration"),
+        (spec.display, "display"),
+        (spec.default_route, "default route"),
+    ];
+    let roles: Vec<_> = given.into_iter().filter_map(|(given, role)| given.then_some(role)).collect();
+    [name, yes(spec.required || spec.management), or_dash(roles.join(", "))]
 }
 
 fn vnic_profile(resource: &DynamicMessage) -> [String; 4] {

@@ -228,3 +228,32 @@ async fn what_guests_break_is_in_the_status_and_what_is_nobodys_is_listed() {
     let none = run(&server, &["unmanaged", "host-b", "-o", "json"], "").await.stdout;
     assert_eq!(none, "[]\n");
 }
+
+#[tokio::test]
+async fn roles_are_shown_with_who_stands_in() {
+    let fleet = Fleet::new();
+    let (_engine, server) = applied(&fleet).await;
+    let holder = |role: wire::NetworkRole, network: &str, by_default| wire::RoleHolder {
+        role: role.into(),
+        network: network.to_owned(),
+        by_default,
+    };
+    let roles = vec![
+        holder(wire::NetworkRole::Management, "networks/blue", false),
+        holder(wire::NetworkRole::Migration, "networks/green", false),
+        holder(wire::NetworkRole::Display, "networks/blue", true),
+    ];
+    fleet.observe("clusters/lab", "trestle.engine.v1.ClusterStatus", &wire::ClusterStatus { roles });
+    let shown = run(&server, &["get", "clusters"], "").await.stdout;
+    let heads = ["NAME", "SWITCH", "MANAGEMENT", "MIGRATION", "DISPLAY", "DEFAULT ROUTE", "DESCRIPTION"];
+    assert_eq!(cells(&shown)[0], heads);
+    assert_eq!(cells(&shown)[1][2..6], ["blue", "green", "(blue)", "-"]);
+
+    let roles =
+        "{kind: ClusterNetwork, name: clusters/lab/clusterNetworks/blue, spec: {management: true, display: true}}";
+    assert_eq!(run(&server, &["apply", "-f", "-", "--no-wait"], roles).await.code, 0);
+    let shown = run(&server, &["get", "clusternetworks", "clusters/lab"], "").await.stdout;
+    assert_eq!(cells(&shown)[0], ["NAME", "REQUIRED", "ROLES"]);
+    assert_eq!(cells(&shown)[1], ["clusters/lab/clusterNetworks/blue", "yes", "management, display"]);
+    assert_eq!(cells(&shown)[2][1..], ["no", "-"]);
+}

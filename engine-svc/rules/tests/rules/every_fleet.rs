@@ -130,9 +130,14 @@ fn the_management_network_stays_while_the_cluster_has_hosts() {
 #[test]
 fn a_cluster_has_one_management_network() {
     let second = ClusterNetwork { management: true, ..cluster_network("main", "red") };
-    let taken =
-        error(Code::ManagementNetworkTaken, "cluster_network.spec.management", &["clusters/main/clusterNetworks/blue"]);
-    check(Entity::ClusterNetwork(second), &[taken]);
+    let field = "cluster_network.spec.management";
+    let told = [
+        error(Code::RoleWithoutAddress, field, &["hosts/h1/networkAttachments/red"]),
+        warning(Code::RoleTaken, field, &["clusters/main/clusterNetworks/blue"]),
+    ];
+    let mut found = put(&ordinary(), Entity::ClusterNetwork(second));
+    found.sort_by_key(|told| std::cmp::Reverse(told.severity));
+    assert_eq!(found, told);
     let elsewhere = ClusterNetwork { management: true, ..cluster_network("other", "red") };
     check(Entity::ClusterNetwork(elsewhere), &[]);
 }

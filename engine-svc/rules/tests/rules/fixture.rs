@@ -78,6 +78,9 @@ pub(crate) fn cluster_network(cluster: &str, network: &str) -> ClusterNetwork {
         meta: Meta::default(),
         required: false,
         management: false,
+        migration: false,
+        display: false,
+        default_route: false,
     }
 }
 

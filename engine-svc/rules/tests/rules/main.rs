@@ -8,6 +8,7 @@ mod installed;
 mod matrix;
 mod plugged;
 mod reachable;
+mod roles;
 mod still_managed;
 mod table;
 mod vnics;

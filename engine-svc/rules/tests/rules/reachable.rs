@@ -248,9 +248,11 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
             }
             _ => found.push(format!("{name} refers to nothing")),
         }
-        let others = fleet.cluster_networks().values().filter(|other| other.cluster == *cluster && other.management);
-        if place.management && others.count() > 1 {
-            found.push(format!("{name} is one of several management networks"));
+        for role in place.roles() {
+            let others = fleet.cluster_networks().values().filter(|other| other.cluster == *cluster && other.has(role));
+            if others.count() > 1 {
+                found.push(format!("{name} is one of several {role} networks"));
+            }
         }
     }
     found.extend(contradictions_on_hosts(fleet));
@@ -269,6 +271,13 @@ fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
             .is_some_and(|host| fleet.cluster_networks().contains_key(&(host.cluster.clone(), network.clone())));
         if !in_cluster {
             found.push(format!("{name} is not in its cluster"));
+        }
+        let place = fleet
+            .hosts()
+            .get(host)
+            .and_then(|host| fleet.cluster_networks().get(&(host.cluster.clone(), network.clone())));
+        if place.is_some_and(|place| place.roles().next().is_some()) && !attachment.has_address() {
+            found.push(format!("{name} has a role and no address"));
         }
         let Some(network) = fleet.networks().get(network) else { continue };
         if let Some(nic) = &attachment.nic
@@ -346,10 +355,13 @@ fn a_network() -> impl Strategy<Value = Network> {
 }
 
 fn a_cluster_network() -> impl Strategy<Value = ClusterNetwork> {
-    (one_of(&CLUSTERS), one_of(&NETWORKS), any::<bool>(), any::<bool>()).prop_map(
-        |(cluster, network, required, management)| ClusterNetwork {
+    (one_of(&CLUSTERS), one_of(&NETWORKS), any::<bool>(), any::<[bool; 4]>()).prop_map(
+        |(cluster, network, required, [management, migration, display, default_route])| ClusterNetwork {
             required,
             management,
+            migration,
+            display,
+            default_route,
             ..cluster_network(cluster, network)
         },
     )
@@ -425,10 +437,13 @@ fn a_host() -> impl Strategy<Value = Host> {
 fn an_attachment() -> impl Strategy<Value = NetworkAttachment> {
     let nics = prop_oneof![4 => one_of(&NICS).prop_map(Some), 1 => Just(None)];
     let routes = prop_oneof![3 => Just(None), 1 => Just(Some("192.0.2.1"))];
-    (one_of(&HOSTS), one_of(&NETWORKS), nics, routes, 2..250_u8).prop_map(|(host, network, nic, gateway, last)| {
+    let lasts = prop_oneof![3 => (2..250_u8).prop_map(Some), 1 => Just(None)];
+    (one_of(&HOSTS), one_of(&NETWORKS), nics, routes, lasts).prop_map(|(host, network, nic, gateway, last)| {
+        let gateway = gateway.filter(|_| last.is_some());
+        let address = |last| crate::fixture::ipv4(&format!("192.0.2.{last}/24"), gateway);
         NetworkAttachment {
             nic: nic.map(device),
-            ipv4: crate::fixture::ipv4(&format!("192.0.2.{last}/24"), gateway),
+            ipv4: last.map_or(trestle_model::Ipv4Config::None, address),
             default_route: gateway.is_some(),
             ..attachment(host, network, "eth0")
         }

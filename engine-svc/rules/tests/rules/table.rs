@@ -10,7 +10,7 @@ use trestle_model::{
 };
 
 use super::fixture::{
-    attachment, capable, cluster, cluster_network, domain, host, host_name, hosting, id, mac, managed, network,
+    attachment, capable, cluster, cluster_network, domain, host, host_name, hosting, id, ipv4, mac, managed, network,
     passthrough, pool, profile, report, vlan, vm, vnic, without,
 };
 
@@ -303,7 +303,11 @@ fn case(name: &str) -> Case {
             case.attachment = None;
         }
         "host never reported" => case.record = None,
-        "management network" => case.cluster_network.management = true,
+        "management network" => {
+            case.cluster_network.management = true;
+            let addressed = NetworkAttachment { ipv4: ipv4("192.0.2.9/24", None), ..attachment("h1", "blue", "eth0") };
+            case.attachment = Some(addressed);
+        }
         "vlan_filtering off" => {
             case.network = options(BridgeOptions { vlan_filtering: Some(false), ..BridgeOptions::default() });
         }

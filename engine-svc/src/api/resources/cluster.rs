@@ -7,6 +7,7 @@ use trestle_model::ResourceId;
 use trestle_model::fleet::{Cluster as Entity, Fleet};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::cluster_service_server::ClusterService;
+use trestle_proto::engine_wire::{Resource as _, build_cluster_status, parse_name_of};
 
 use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
@@ -18,6 +19,13 @@ pub struct Clusters(pub Api);
 impl Collection for wire::Cluster {
     fn map(fleet: &Fleet) -> &BTreeMap<ResourceId, Entity> {
         fleet.clusters()
+    }
+
+    fn fill(mut self, api: &Api) -> Self {
+        if let Ok(cluster) = parse_name_of::<Self>(self.name(), "name") {
+            self.status = Some(api.store.read(|fleet| build_cluster_status(fleet, &cluster)));
+        }
+        self
     }
 }
 

@@ -75,6 +75,9 @@ pub(crate) fn cluster_network(cluster: &str, network: &str) -> Entity {
         meta: Meta::default(),
         required: true,
         management: false,
+        migration: true,
+        display: false,
+        default_route: false,
     })
 }
 
