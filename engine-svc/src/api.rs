@@ -33,6 +33,7 @@ use trestle_store::{RequestKey, Store};
 use uuid::Uuid;
 
 use crate::session::Board;
+use crate::states::HostStates;
 use crate::write::{Wish, Writer, Written};
 
 pub use events::Events;
@@ -50,6 +51,7 @@ pub struct Api {
     store: Store,
     writer: Writer,
     board: Arc<Board>,
+    states: Arc<HostStates>,
 }
 
 /// A resource that the store holds a collection of.
@@ -80,8 +82,8 @@ struct Terms {
 
 impl Api {
     /// Makes what every handler works with.
-    pub const fn new(store: Store, writer: Writer, board: Arc<Board>) -> Self {
-        Self { store, writer, board }
+    pub const fn new(store: Store, writer: Writer, board: Arc<Board>, states: Arc<HostStates>) -> Self {
+        Self { store, writer, board, states }
     }
 
     fn get<R: Collection>(&self, name: &str) -> Result<R, Status> {

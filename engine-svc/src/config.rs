@@ -6,12 +6,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use trestle_model::ConnectivityCheck;
 use trestle_serve::{ListenAddress, TlsOptions};
 use trestle_settings::{Period, SettingsError, redact};
 use trestle_telemetry::Settings as Telemetry;
+
+const DEFAULT_GRACE: Duration = Duration::from_secs(60);
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+const MOST_GRACE: Duration = Duration::from_secs(3600);
 
 /// What the variables of the environment begin with.
 const PREFIX: &str = "TRESTLE_ENGINE_";
@@ -50,6 +55,9 @@ pub struct Store {
 pub struct Hosts {
     /// How long a host waits for its confirmation before it puts itself back, 1 s to 600 s. Default: `"30s"`.
     pub connectivity_timeout: Period,
+    /// How long a host may be without a session before it counts as silent (`NON_RESPONSIVE`), 1 s to 1 h. Default:
+    /// `"60s"`.
+    pub silence_grace: Period,
 }
 
 /// Says why a configuration is refused. The operator must act.
@@ -76,6 +84,10 @@ impl Config {
         if !(low..=high).contains(&config.hosts.connectivity_timeout) {
             return Err(ConfigError::OutOfRange("hosts.connectivity_timeout", low, high));
         }
+        let (low, high) = (Period(LEAST_GRACE), Period(MOST_GRACE));
+        if !(low..=high).contains(&config.hosts.silence_grace) {
+            return Err(ConfigError::OutOfRange("hosts.silence_grace", low, high));
+        }
         let open = config.listen.iter().find_map(|address| match address {
             ListenAddress::Tcp(address) if !address.ip().is_loopback() => Some(*address),
             ListenAddress::Tcp(_) | ListenAddress::Unix(_) => None,
@@ -94,6 +106,7 @@ impl Config {
         }
         rows.push(("store.path", self.store.path.display().to_string()));
         rows.push(("hosts.connectivity_timeout", self.hosts.connectivity_timeout.to_string()));
+        rows.push(("hosts.silence_grace", self.hosts.silence_grace.to_string()));
         if let Some(endpoint) = &self.telemetry.otlp_endpoint {
             rows.push(("telemetry.otlp_endpoint", redact(endpoint)));
         }
@@ -116,7 +129,7 @@ impl fmt::Display for Config {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Self { connectivity_timeout: Period(ConnectivityCheck::DEFAULT_TIMEOUT) }
+        Self { connectivity_timeout: Period(ConnectivityCheck::DEFAULT_TIMEOUT), silence_grace: Period(DEFAULT_GRACE) }
     }
 }
 
@@ -126,8 +139,6 @@ fn default_listen() -> Vec<ListenAddress> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const LEAST: &str = "[store]\npath = \"/var/lib/trestle/engine.redb\"\n";
@@ -140,6 +151,7 @@ mod tests {
     fn has_a_default_for_all_but_the_store() {
         let config = parse(LEAST).unwrap();
         assert_eq!(config.hosts.connectivity_timeout.0, Duration::from_secs(30));
+        assert_eq!(config.hosts.silence_grace.0, Duration::from_secs(60));
         assert_eq!(config.listen.len(), 1);
         assert!(parse("").is_err());
     }
@@ -157,6 +169,10 @@ mod tests {
         assert!(parse(&format!("stor = 1\n{LEAST}")).is_err());
         for (period, accepted) in [("30", false), ("30s", true), ("1500ms", true), ("100ms", false), ("1h", false)] {
             let text = format!("{LEAST}[hosts]\nconnectivity_timeout = \"{period}\"");
+            assert_eq!(parse(&text).is_ok(), accepted, "{period}");
+        }
+        for (period, accepted) in [("60", false), ("1s", true), ("1h", true), ("999ms", false), ("2h", false)] {
+            let text = format!("{LEAST}[hosts]\nsilence_grace = \"{period}\"");
             assert_eq!(parse(&text).is_ok(), accepted, "{period}");
         }
     }

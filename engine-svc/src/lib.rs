@@ -8,6 +8,7 @@ pub mod config;
 pub mod reconcile;
 pub mod server;
 pub mod session;
+pub mod states;
 
 mod clock;
 mod write;

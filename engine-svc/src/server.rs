@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | server | drains, then returns | the engine stops |
 //! | reconciler | returns after the host in hand | a panic stops the engine |
+//! | host states | returns after the host in hand | a panic stops the engine |
 //! | one per session | says goodbye and returns | ends its session |
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ use crate::api::{
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
 use crate::session::{AgentSessions, Board};
+use crate::states::HostStates;
 use crate::write::Writer;
 
 /// How long sessions may take to say goodbye.
@@ -75,6 +77,7 @@ pub struct Engine {
     server: Server,
     listeners: Vec<Listener>,
     reconciler: Reconciler,
+    states: Arc<HostStates>,
     sessions: TaskTracker,
     cancel: CancellationToken,
 }
@@ -98,7 +101,8 @@ impl Engine {
         }
         let (board, wake, sessions) = (Arc::new(Board::default()), Arc::new(Wake::default()), TaskTracker::new());
         let writer = Writer::new(store.clone(), Arc::clone(&board), Arc::clone(&wake));
-        let api = Api::new(store.clone(), writer, Arc::clone(&board));
+        let states = Arc::new(HostStates::new(store.clone(), Arc::clone(&board), config.hosts.silence_grace.0));
+        let api = Api::new(store.clone(), writer, Arc::clone(&board), Arc::clone(&states));
         let agent_sessions = AgentSessions::new(
             store.clone(),
             Arc::clone(&board),
@@ -109,7 +113,7 @@ impl Engine {
         let services = services(&api, store.clone(), agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
         let reconciler = Reconciler::new(store, board, wake, config.hosts.connectivity_timeout.0);
         let server = Server::new(services, server_options());
-        Ok(Self { server, listeners, reconciler, sessions, cancel })
+        Ok(Self { server, listeners, reconciler, states, sessions, cancel })
     }
 
     /// Returns the addresses that are listened on, with their real ports.
@@ -127,6 +131,11 @@ impl Engine {
         let (reconciler, cancel) = (self.reconciler, self.cancel.clone());
         tasks.spawn(async move {
             reconciler.run(cancel).await;
+            Ok(())
+        });
+        let (states, cancel) = (self.states, self.cancel.clone());
+        tasks.spawn(async move {
+            states.run(cancel).await;
             Ok(())
         });
         let mut ended = Ok(());

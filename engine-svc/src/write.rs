@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{error, info};
-use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
+use trestle_model::fleet::{ClusterNetwork, Entity, EntityId, Fleet, Mutation};
 use trestle_model::{Code, Finding, Findings, HostName};
 use trestle_proto::status::Refusal;
 use trestle_rules::{Fix, Proposal};
@@ -124,8 +124,15 @@ fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
             }
             _ => BTreeSet::new(),
         },
+        EntityId::ClusterNetwork(cluster, network) => {
+            // Hosts do not learn of it, but their state may follow from it.
+            let before =
+                fleet.cluster_networks().get(&(cluster.clone(), network)).is_some_and(ClusterNetwork::is_required);
+            let after = matches!(mutation, Mutation::Put(Entity::ClusterNetwork(after)) if after.is_required());
+            fleet.hosts_in(&cluster).filter(|_| before != after).cloned().collect()
+        }
         // Hosts do not learn of these.
-        EntityId::ClusterNetwork(..) | EntityId::MacPool(_) => BTreeSet::new(),
+        EntityId::MacPool(_) => BTreeSet::new(),
     }
 }
 

@@ -18,6 +18,7 @@ mod engine {
     pub(crate) mod raw;
     pub(crate) mod roles;
     pub(crate) mod sessions;
+    pub(crate) mod states;
     pub(crate) mod vnics;
     pub(crate) mod watches;
 }

@@ -360,6 +360,12 @@ codes! {
     HostNotInCluster = "HOST_NOT_IN_CLUSTER", ovirt None;
     /// A VM runs on a host that does not carry the network of one of its vNICs.
     NetworkNotOnHost = "NETWORK_NOT_ON_HOST", ovirt None;
+    /// A network is on a host otherwise than it is wanted there.
+    NetworkOutOfSync = "NETWORK_OUT_OF_SYNC", ovirt None;
+    /// The device on which a network leaves a host has no link.
+    UplinkDown = "UPLINK_DOWN", ovirt None;
+    /// A host's agent is silent.
+    HostSilent = "HOST_SILENT", ovirt None;
     /// The caller may not do this.
     PermissionDenied = "PERMISSION_DENIED", ovirt None;
 

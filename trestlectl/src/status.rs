@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost_types::Timestamp;
 use tokio::time::timeout;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
-use trestle_proto::engine::v1::{Connection, Host, HostStatus, PlugCounts, Sync};
+use trestle_proto::engine::v1::{Connection, Host, HostState, HostStatus, PlugCounts, Sync};
 use trestle_proto::finding::v1::{Finding, Severity};
 use trestle_proto::host::v1::SetupNetworksResponse;
 use trestle_proto::schema;
@@ -58,7 +58,13 @@ fn dynamic(host: &Host) -> prost_reflect::DynamicMessage {
 }
 
 fn table(hosts: &[Host]) -> Result<(), Failure> {
-    output::table(["HOST", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"], hosts.iter().map(host_row))?;
+    let heads = ["HOST", "STATE", "SINCE", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"];
+    output::table(heads, hosts.iter().map(host_row))?;
+    let rows: Vec<_> = hosts.iter().flat_map(reason_rows).collect();
+    if !rows.is_empty() {
+        output::data("")?;
+        output::table(["HOST", "WHY", "WHAT"], rows)?;
+    }
     let rows: Vec<_> = hosts.iter().flat_map(network_rows).collect();
     if !rows.is_empty() {
         output::data("")?;
@@ -102,7 +108,7 @@ fn plug_counts_text(counts: PlugCounts) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn host_row(host: &Host) -> [String; 5] {
+fn host_row(host: &Host) -> [String; 7] {
     let status = host.status.clone().unwrap_or_default();
     let result = match &status.last_result {
         _ if !status.refusal.is_empty() => "refused".to_owned(),
@@ -110,7 +116,15 @@ fn host_row(host: &Host) -> [String; 5] {
         None => "-".to_owned(),
     };
     let (connection, sync) = (connection_text(status.connection()), sync_text(status.sync()));
-    [id_of(&host.name).to_owned(), connection.to_owned(), sync.to_owned(), seen_text(status.last_seen_time), result]
+    let (state, since) = (state_text(status.state()), seen_text(status.state_time));
+    let (connection, sync, seen) = (connection.to_owned(), sync.to_owned(), seen_text(status.last_seen_time));
+    [id_of(&host.name).to_owned(), state.to_owned(), since, connection, sync, seen, result]
+}
+
+/// Says why a host is in its state.
+fn reason_rows(host: &Host) -> Vec<[String; 3]> {
+    let reasons = host.status.iter().flat_map(|status| &status.state_reasons);
+    reasons.map(|reason| [id_of(&host.name).to_owned(), reason.code.clone(), reason.message.clone()]).collect()
 }
 
 fn network_rows(host: &Host) -> Vec<[String; 4]> {
@@ -169,10 +183,22 @@ async fn watch(engine: &Engine, names: Vec<String>) -> Result<(), Failure> {
 }
 
 fn host_line(status: &HostStatus) -> String {
-    let line = format!("{}, {}", connection_text(status.connection()), sync_text(status.sync()));
+    let (state, connection) = (state_text(status.state()), connection_text(status.connection()));
+    let line = format!("{state}, {connection}, {}", sync_text(status.sync()));
     match status.sync() {
         Sync::Failed => format!("{line}: {}", follow::failure(status)),
         Sync::Unspecified | Sync::InSync | Sync::Pending | Sync::Drifted | Sync::Unmanaged | Sync::Unknown => line,
+    }
+}
+
+/// Tells whether a host can be used.
+pub(crate) const fn state_text(state: HostState) -> &'static str {
+    match state {
+        HostState::Unspecified => "-",
+        HostState::Up => "up",
+        HostState::Maintenance => "maintenance",
+        HostState::NonOperational => "non-operational",
+        HostState::NonResponsive => "non-responsive",
     }
 }
 

@@ -4,7 +4,7 @@
 //! a stable order. The cost grows with what the change touches: the profiles, clusters, hosts and attachments that the
 //! fleet's indexes lead to from the changed entity, never the whole fleet.
 //!
-//! [`violations`] judges no change, but a guest as a host reports it, whoever plugged it.
+//! [`violations`] judges no change, but a guest as a host reports it, whoever plugged it; [`host_verdict`] judges a host.
 //!
 //! Two kinds of rules stand side by side. Rules of every fleet live in the module of the entity that changes; the rows
 //! of the matrix for managed MAC tables live in `matrix`, one function a row, called from every direction.
@@ -12,6 +12,7 @@
 //! This crate never does I/O, never waits, and never reads a clock or a random number. Existence, etags and
 //! acknowledgements are the use case's business.
 
+mod carried;
 mod cluster;
 mod cluster_network;
 mod filter;
@@ -25,6 +26,7 @@ mod placement;
 mod plugged;
 mod roles;
 mod spot;
+mod state;
 mod vm;
 mod vnic;
 mod vnic_profile;
@@ -35,6 +37,7 @@ use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 pub use filter::{Action, Direction, Entry, FilterEffects, FilterRule, StockFilter, stops_mac_spoofing};
 pub use matrix::Fix;
 pub use plugged::violations;
+pub use state::{Contact, HostState, HostVerdict, Standing, host_verdict};
 
 /// Evaluates every rule for one change of `fleet`, which does not have the change yet.
 ///

@@ -1,7 +1,6 @@
 //! Hosts: the standard methods, what is observed of them, and the watch.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use trestle_model::HostName;
@@ -9,6 +8,7 @@ use trestle_model::fleet::{EntityId, Fleet, Host as Entity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::host_service_server::HostService;
 use trestle_proto::{finding_wire, host_wire};
+use trestle_rules::HostState;
 use trestle_store::Store;
 
 use super::standard::standard_service;
@@ -16,6 +16,7 @@ use super::watch::{self, HostEvents};
 use super::{Api, Collection, plugging, unmanaged};
 use crate::reconcile::{self, Sync};
 use crate::session::Board;
+use crate::states::{HostLook, HostStates};
 
 /// Serves `HostService`.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ impl Collection for wire::Host {
 
     fn fill(mut self, api: &Api) -> Self {
         let id = self.name.strip_prefix("hosts/").and_then(|name| HostName::parse(name).ok());
-        self.status = id.map(|host| status(&api.store, &api.board, &host, Shown::Whole));
+        self.status = id.map(|host| status(&api.store, &api.board, &api.states, &host, Shown::Whole));
         self
     }
 }
@@ -48,7 +49,7 @@ standard_service! {
             request: Request<wire::WatchHostsRequest>,
         ) -> Result<Response<Self::WatchHostsStream>, Status> {
             super::require_user(&request)?;
-            let events = watch::open(self.0.store.clone(), Arc::clone(&self.0.board), &request.get_ref().names)?;
+            let events = watch::open(&self.0, &request.get_ref().names)?;
             Ok(Response::new(events))
         }
 
@@ -72,8 +73,15 @@ pub(super) enum Shown {
 }
 
 /// Tells what is observed of a host, and whether it is what is wanted.
-pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown) -> wire::HostStatus {
+pub(super) fn status(
+    store: &Store,
+    board: &Board,
+    states: &HostStates,
+    host: &HostName,
+    shown: Shown,
+) -> wire::HostStatus {
     let now = board.host(host);
+    let look = states.look(host);
     let (sync, reported_ms, capabilities, guests) = store.read(|fleet| {
         let record = fleet.observed(host);
         let reported = record.and_then(|record| record.capabilities.as_ref());
@@ -103,6 +111,18 @@ pub(super) fn status(store: &Store, board: &Board, host: &HostName, shown: Shown
         violations: guests.violations,
         violation_count: guests.violation_count,
         plug_counts: Some(guests.plugs),
+        state: look.as_ref().map_or(wire::HostState::Unspecified, |look| wire_state(look.state)).into(),
+        state_reasons: look.as_ref().map(|look| finding_wire::build_all(&look.reasons)).unwrap_or_default(),
+        state_time: look.map(|HostLook { since_ms, .. }| trestle_proto::engine_wire::timestamp(since_ms)),
+    }
+}
+
+const fn wire_state(state: HostState) -> wire::HostState {
+    match state {
+        HostState::Up => wire::HostState::Up,
+        HostState::Maintenance => wire::HostState::Maintenance,
+        HostState::NonOperational => wire::HostState::NonOperational,
+        HostState::NonResponsive => wire::HostState::NonResponsive,
     }
 }
 

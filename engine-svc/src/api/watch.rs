@@ -16,8 +16,10 @@ use trestle_proto::engine_wire::{self, Resource};
 use trestle_proto::status::Refusal;
 use trestle_store::Store;
 
+use super::Api;
 use super::hosts::{Shown, status};
 use crate::session::{Board, BoardEvent};
+use crate::states::HostStates;
 
 /// The stream of a watch.
 pub(super) type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsResponse, Status>> + Send>>;
@@ -27,11 +29,12 @@ pub(super) type HostEvents = Pin<Box<dyn Stream<Item = Result<wire::WatchHostsRe
 /// A watcher that lags behind gets snapshots anew, and another bookmark.
 ///
 /// *Errors*: `INVALID_ARGUMENT` for a name that is no host's, `NOT_FOUND` for a host that does not exist.
-pub(super) fn open(store: Store, board: Arc<Board>, names: &[String]) -> Result<HostEvents, Status> {
+pub(super) fn open(api: &Api, names: &[String]) -> Result<HostEvents, Status> {
+    let (store, board, states) = (api.store.clone(), Arc::clone(&api.board), Arc::clone(&api.states));
     let wanted = wanted(&store, names)?;
     let events = board.subscribe();
     let queue = snapshots(&store, wanted.as_ref());
-    let watch = Watch { store, board, wanted, events, queue };
+    let watch = Watch { store, board, states, wanted, events, queue };
     Ok(Box::pin(futures_util::stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
         Some((Ok(wire::WatchHostsResponse { event: Some(event) }), watch))
@@ -41,6 +44,7 @@ pub(super) fn open(store: Store, board: Arc<Board>, names: &[String]) -> Result<
 struct Watch {
     store: Store,
     board: Arc<Board>,
+    states: Arc<HostStates>,
     wanted: Option<BTreeSet<HostName>>,
     events: Receiver<BoardEvent>,
     queue: VecDeque<Due>,
@@ -59,7 +63,7 @@ impl Watch {
     async fn next(&mut self) -> Option<Event> {
         loop {
             match self.queue.pop_front() {
-                Some(Due::Snapshot(host)) => match snapshot(&self.store, &self.board, &host) {
+                Some(Due::Snapshot(host)) => match snapshot(&self.store, &self.board, &self.states, &host) {
                     Some(event) => return Some(event),
                     None => continue,
                 },
@@ -124,9 +128,9 @@ fn snapshots(store: &Store, wanted: Option<&BTreeSet<HostName>>) -> VecDeque<Due
 }
 
 /// Shows a host as it is now, without its capabilities; `None` for one that is gone.
-fn snapshot(store: &Store, board: &Board, host: &HostName) -> Option<Event> {
+fn snapshot(store: &Store, board: &Board, states: &HostStates, host: &HostName) -> Option<Event> {
     let entity: Host = store.read(|fleet| fleet.hosts().get(host).cloned())?;
     let mut shown = wire::Host::build(&entity);
-    shown.status = Some(status(store, board, host, Shown::WithoutCapabilities));
+    shown.status = Some(status(store, board, states, host, Shown::WithoutCapabilities));
     Some(Event::Host(shown))
 }

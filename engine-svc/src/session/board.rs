@@ -2,7 +2,7 @@
 //!
 //! Kept in memory only. After a restart of the engine the agents dial again and say where they stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ const EVENTS: usize = 1024;
 #[derive(Debug)]
 pub struct Board {
     hosts: Mutex<BTreeMap<HostName, Entry>>,
+    /// Since when hosts could have called.
+    began: Instant,
     events: broadcast::Sender<BoardEvent>,
 }
 
@@ -108,6 +110,8 @@ pub enum NotSent {
 #[derive(Debug, Default)]
 struct Entry {
     session: Option<Session>,
+    /// When the last session ended; none before the first end.
+    parted: Option<Instant>,
     now: HostNow,
     plugs: Plugs,
 }
@@ -128,7 +132,7 @@ impl Entry {
 
 impl Default for Board {
     fn default() -> Self {
-        Self { hosts: Mutex::default(), events: broadcast::channel(EVENTS).0 }
+        Self { hosts: Mutex::default(), began: Instant::now(), events: broadcast::channel(EVENTS).0 }
     }
 }
 
@@ -141,6 +145,22 @@ impl Board {
     /// Tells whether `host` has a session in which it has reported since its last command.
     pub fn is_heard(&self, host: &HostName) -> bool {
         self.lock().get(host).is_some_and(|entry| entry.now.connected && entry.now.reported)
+    }
+
+    /// Tells whether `host` has been without a session for at least `grace`.
+    pub fn is_silent(&self, host: &HostName, now: Instant, grace: Duration) -> bool {
+        self.has_parted(self.lock().get(host), now, grace)
+    }
+
+    /// Returns those of `hosts` that have been without a session for at least `grace`, ordered.
+    pub fn silent<'a>(
+        &self,
+        hosts: impl Iterator<Item = &'a HostName>,
+        now: Instant,
+        grace: Duration,
+    ) -> BTreeSet<HostName> {
+        let known = self.lock();
+        hosts.filter(|host| self.has_parted(known.get(*host), now, grace)).cloned().collect()
     }
 
     /// Returns the hosts that have a session, ordered.
@@ -344,6 +364,7 @@ impl Board {
         if entry.session.take_if(|session| session.number == number).is_none() {
             return;
         }
+        entry.parted = Some(Instant::now());
         entry.now.connected = false;
         entry.now.reported = false;
         drop(hosts);
@@ -373,6 +394,13 @@ impl Board {
     /// Tells whether `transaction` is the command under way on `host`.
     pub(super) fn is_in_flight(&self, host: &HostName, transaction: Uuid) -> bool {
         self.lock().get(host).and_then(|e| e.now.in_flight.as_ref()).is_some_and(|c| c.id == transaction)
+    }
+
+    /// A host that never called is silent since it could have.
+    fn has_parted(&self, entry: Option<&Entry>, now: Instant, grace: Duration) -> bool {
+        let is_connected = entry.is_some_and(|entry| entry.now.connected);
+        let parted = entry.and_then(|entry| entry.parted).unwrap_or(self.began);
+        !is_connected && now.duration_since(parted) >= grace
     }
 
     fn tell(&self, event: BoardEvent) {

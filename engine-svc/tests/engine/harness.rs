@@ -26,6 +26,7 @@ use trestle_proto::session::v1::agent_session_client::AgentSessionClient;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{AgentMessage, Confirming, EngineMessage, Hello};
 use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, Tls, TlsOptions};
+use trestle_settings::Period;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,12 +49,22 @@ impl Running {
 
     /// Starts an engine with certificates, and calls it as a client with others.
     pub(crate) async fn start_as(folder: TempDir, engine: Option<TlsOptions>, client: Option<Tls>) -> Self {
+        Self::start_with(folder, engine, client, Hosts::default()).await
+    }
+
+    /// Starts an engine that takes hosts for silent after a second.
+    pub(crate) async fn start_impatient() -> Self {
+        let hosts = Hosts { silence_grace: Period(Duration::from_secs(1)), ..Hosts::default() };
+        Self::start_with(tempfile::tempdir().unwrap(), None, None, hosts).await
+    }
+
+    async fn start_with(folder: TempDir, engine: Option<TlsOptions>, client: Option<Tls>, hosts: Hosts) -> Self {
         let scheme = if engine.is_some() { "https" } else { "http" };
         let config = Config {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: engine,
             store: Store { path: folder.path().join("engine.redb") },
-            hosts: Hosts::default(),
+            hosts,
             telemetry: trestle_telemetry::Settings::default(),
         };
         let cancel = CancellationToken::new();

@@ -9,7 +9,7 @@ use trestle_proto::status::reason_of;
 use super::harness::Running;
 
 /// Puts a network of the cluster `lab` so.
-async fn place(
+pub(crate) async fn place(
     engine: &Running,
     network: &str,
     spec: wire::ClusterNetworkSpec,

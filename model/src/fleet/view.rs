@@ -276,6 +276,13 @@ impl Fleet {
             .collect()
     }
 
+    /// Computes a network that `host` is to run, without what its guests may have beside one MAC each; none where it is not
+    /// to run it.
+    pub fn desired_network(&self, host: &HostName, network: &NetworkName) -> Option<NetworkSpec> {
+        let attachment = self.attachments.get(&(host.clone(), network.clone()))?;
+        Some(desired_network(self.networks.get(network)?, attachment, BTreeMap::new()))
+    }
+
     /// Finds the guests' NICs on `host` that may have more than untagged frames of one MAC: those of plugged and linked vNICs
     /// of the VMs that run there, on bridges whose MAC table libvirt manages.
     ///

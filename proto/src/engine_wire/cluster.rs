@@ -1,7 +1,9 @@
 //! Clusters.
 
 use trestle_model::ResourceId;
-use trestle_model::fleet::{Cluster, EntityId, Fleet, MacConflictPolicy, Meta, NetworkRole, RoleHolder, SwitchType, VnicPolicy};
+use trestle_model::fleet::{
+    Cluster, EntityId, Fleet, MacConflictPolicy, Meta, NetworkRole, RoleHolder, SwitchType, VnicPolicy,
+};
 
 use super::resource::shape;
 use super::{Resource, parse_name_of};

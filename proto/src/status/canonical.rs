@@ -92,6 +92,9 @@ pub const fn canonical(code: Code) -> Status {
         | Code::InUse
         | Code::NetworkNotInCluster
         | Code::RoleTaken
+        | Code::NetworkOutOfSync
+        | Code::UplinkDown
+        | Code::HostSilent
         | Code::RoleWithoutAddress
         | Code::DefaultRouteElsewhere
         | Code::MacSpoofConflict

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::host::domain;
 use crate::kind::{Kind, id_of};
 use crate::output::{self, or_dash};
-use crate::status::{connection_text, sync_text};
+use crate::status::{connection_text, state_text, sync_text};
 
 pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
     match kind {
@@ -28,7 +28,7 @@ pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Fail
             output::table(["NAME", "FILTER", "GUEST TAGGING", "DESCRIPTION"], resources.iter().map(vnic_profile))
         }
         Kind::Host => {
-            let heads = ["NAME", "CLUSTER", "CONNECTION", "SYNC", "MAINTENANCE", "DESCRIPTION"];
+            let heads = ["NAME", "CLUSTER", "STATE", "CONNECTION", "SYNC", "MAINTENANCE", "DESCRIPTION"];
             output::table(heads, resources.iter().map(host))
         }
         Kind::NetworkAttachment => {
@@ -108,11 +108,12 @@ fn vnic_profile(resource: &DynamicMessage) -> [String; 4] {
     [name, filter, tagging, spec.description]
 }
 
-fn host(resource: &DynamicMessage) -> [String; 6] {
+fn host(resource: &DynamicMessage) -> [String; 7] {
     let wire::Host { name, spec, status, .. } = schema::typed(resource);
     let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
-    let (connection, sync) = (connection_text(status.connection()), sync_text(status.sync()));
-    [name, spec.cluster, connection.to_owned(), sync.to_owned(), yes(spec.maintenance), spec.description]
+    let (connection, sync) = (connection_text(status.connection()).to_owned(), sync_text(status.sync()).to_owned());
+    let state = state_text(status.state()).to_owned();
+    [name, spec.cluster, state, connection, sync, yes(spec.maintenance), spec.description]
 }
 
 fn network_attachment(resource: &DynamicMessage) -> [String; 4] {

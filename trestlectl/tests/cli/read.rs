@@ -90,9 +90,9 @@ async fn status_shows_connection_sync_and_differences() {
         .lines()
         .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect())
         .collect();
-    assert_eq!(lines[0], ["HOST", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"]);
-    assert_eq!(lines[1], ["host-a", "connected", "in sync", "never", "-"]);
-    assert_eq!(lines[2], ["host-b", "connected", "pending", "never", "-"]);
+    assert_eq!(lines[0], ["HOST", "STATE", "SINCE", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"]);
+    assert_eq!(lines[1], ["host-a", "-", "never", "connected", "in sync", "never", "-"]);
+    assert_eq!(lines[2], ["host-b", "-", "never", "connected", "pending", "never", "-"]);
     assert!(lines.contains(&vec!["host-a", "blue", "in sync", "-"]), "{lines:?}");
     assert!(lines.contains(&vec!["host-b", "blue", "pending", "is not on the host"]), "{lines:?}");
 
@@ -107,7 +107,7 @@ async fn a_watch_prints_changes_until_its_time_is_over() {
     let (_engine, server) = applied(&fleet).await;
     let ran = run(&server, &["status", "--watch", "--timeout", "1s"], "").await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stdout.lines().any(|line| line == "host-a  connected, in sync"), "{}", ran.stdout);
+    assert!(ran.stdout.lines().any(|line| line == "host-a  -, connected, in sync"), "{}", ran.stdout);
 }
 
 fn seen(domain: &str, filter: Option<&str>) -> wire::SeenInterface {
@@ -227,6 +227,32 @@ async fn what_guests_break_is_in_the_status_and_what_is_nobodys_is_listed() {
     assert_eq!((json.as_array().unwrap().len(), &json[1]["seen"]["domain"]), (2, &"mail".into()));
     let none = run(&server, &["unmanaged", "host-b", "-o", "json"], "").await.stdout;
     assert_eq!(none, "[]\n");
+}
+
+#[tokio::test]
+async fn a_hosts_state_is_shown_with_every_reason() {
+    let fleet = Fleet::new();
+    let (_engine, server) = applied(&fleet).await;
+    let reason = |code, message: &str| finding_wire::build(&Finding::error(code, "", message));
+    let status = wire::HostStatus {
+        state: wire::HostState::NonOperational.into(),
+        state_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        state_reasons: vec![
+            reason(Code::NetworkOutOfSync, "network blue is gone"),
+            reason(Code::UplinkDown, "eth1 is down"),
+        ],
+        ..Default::default()
+    };
+    fleet.observe("hosts/host-c", "trestle.engine.v1.HostStatus", &status);
+    let shown = run(&server, &["status", "host-c"], "").await.stdout;
+    let lines = cells(&shown);
+    assert_eq!(lines[1][..3], ["host-c", "non-operational", "2023-11-14T22:13:20Z"]);
+    assert!(lines.contains(&vec!["HOST", "WHY", "WHAT"]), "{shown}");
+    assert!(lines.contains(&vec!["host-c", "NETWORK_OUT_OF_SYNC", "network blue is gone"]), "{shown}");
+    assert!(lines.contains(&vec!["host-c", "UPLINK_DOWN", "eth1 is down"]), "{shown}");
+    let hosts = run(&server, &["get", "hosts"], "").await.stdout;
+    assert_eq!(cells(&hosts)[0][..4], ["NAME", "CLUSTER", "STATE", "CONNECTION"]);
+    assert_eq!(cells(&hosts)[3][..3], ["hosts/host-c", "clusters/lab", "non-operational"]);
 }
 
 #[tokio::test]

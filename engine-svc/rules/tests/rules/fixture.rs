@@ -8,10 +8,11 @@ use trestle_model::fleet::{
     VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState, Feature,
-    FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange,
-    MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, Origin, ResourceId,
-    Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
+    BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState, Egress,
+    Feature, FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange,
+    MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware,
+    NicReport, NicState, Origin, Presence, ResourceId, Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology,
+    VlanId, VmId,
 };
 use trestle_rules::Fix;
 
@@ -258,6 +259,53 @@ pub(crate) fn hosting(networks: &[&str], domains: Vec<Domain>) -> HostRecord {
         capabilities.domains = domains;
     }
     report
+}
+
+/// A NIC with a carrier.
+pub(crate) fn nic(name: &str) -> NicReport {
+    NicReport {
+        name: device(name),
+        mac: None,
+        permanent_mac: None,
+        mtu: Mtu::ETHERNET,
+        max_mtu: None,
+        up: true,
+        carrier: true,
+        master: None,
+        addresses: Vec::new(),
+        hardware: NicHardware::default(),
+        lldp_neighbors: Vec::new(),
+        egress: Egress::default(),
+        configured: None,
+        settings: NicState::default(),
+        drift: Vec::new(),
+        repairs: Vec::new(),
+        presence: Presence::Present,
+    }
+}
+
+/// A report of a host that has everything, and runs all that it is told over `eth0` and `eth1`.
+pub(crate) fn obedient(fleet: &Fleet, host: &str) -> HostRecord {
+    let run = |spec: NetworkSpec| {
+        let manager = spec.is_managed().then_some(MacTableManager::Libvirt);
+        NetworkReport {
+            device: spec.top_device(),
+            mtu: Some(spec.mtu),
+            mac_table: manager.map(|manager| MacTableReport {
+                manager: Some(manager),
+                active: true,
+                entries: Vec::new(),
+                uplink: None,
+            }),
+            ..NetworkReport::absent(NetworkEntry { spec, origin: Origin::Engine })
+        }
+    };
+    let mut record = report(capable(), fleet.desired_networks(&host_name(host)).into_iter().map(run).collect());
+    if let Some(capabilities) = &mut record.capabilities {
+        capabilities.nics = vec![nic("eth0"), nic("eth1")];
+        capabilities.libvirt.connected = true;
+    }
+    record
 }
 
 /// A bridge that nobody manages.

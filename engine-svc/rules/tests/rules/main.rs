@@ -9,6 +9,7 @@ mod matrix;
 mod plugged;
 mod reachable;
 mod roles;
+mod state;
 mod still_managed;
 mod table;
 mod vnics;
