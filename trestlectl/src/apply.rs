@@ -50,7 +50,8 @@ pub(crate) async fn apply(context: &Context, arguments: Apply) -> Result<(), Fai
     }
     let Some(follower) = follower else { return Ok(()) };
     let hosts = touched(&engine, documents.iter().map(|document| document.name.as_str())).await?;
-    follower.settled(hosts).await
+    let vnics = documents.iter().filter(|document| document.kind == Kind::Vnic);
+    follower.settled(hosts, vnics.map(|document| document.name.clone()).collect()).await
 }
 
 /// Runs `check`.
@@ -185,7 +186,7 @@ pub(crate) async fn touched(engine: &Engine, names: impl Iterator<Item = &str>) 
             Some(Kind::Host) => drop(hosts.insert(name.to_owned())),
             Some(Kind::NetworkAttachment) => hosts.extend(parent_of(name).map(str::to_owned)),
             Some(Kind::Network) => drop(networks.insert(name.to_owned())),
-            // Hosts do not learn of vNICs, and of what is about them.
+            // Hosts run no network for vNICs, and for what is about them.
             Some(Kind::Cluster | Kind::ClusterNetwork | Kind::VnicProfile | Kind::MacPool | Kind::Vm | Kind::Vnic)
             | None => {}
         }

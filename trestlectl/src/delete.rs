@@ -37,7 +37,7 @@ pub(crate) async fn delete(context: &Context, arguments: Delete) -> Result<(), F
     }
     let Some(follower) = follower else { return Ok(()) };
     let removed = |host: &String| targets.iter().any(|(_, name)| name == host);
-    follower.settled(touched.into_iter().filter(|host| !removed(host)).collect()).await
+    follower.settled(touched.into_iter().filter(|host| !removed(host)).collect(), Vec::new()).await
 }
 
 /// Asks for the findings of every removal, and prints them all.

@@ -17,10 +17,11 @@ use tracing::debug;
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::host::v1::SetupNetworksResponse;
+use trestle_proto::schema;
 
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::kind::id_of;
+use crate::kind::{Kind, id_of};
 use crate::progress::Progress;
 
 use verdict::Verdict;
@@ -78,18 +79,29 @@ impl Follower {
         Ok(Self { engine, progress, patience, limit, news, _watching: watching })
     }
 
-    /// Waits until each of `hosts` is in sync, or is owed its change where that is allowed.
+    /// Waits until each of `hosts` is in sync, or is owed its change where that is allowed, and then each of `vnics` is
+    /// plugged as wanted.
     ///
     /// # Errors
     /// [`Failure::Host`] when one failed, after all have settled; [`Failure::Timeout`] when they do not settle in time.
-    pub async fn settled(mut self, hosts: Vec<String>) -> Result<(), Failure> {
-        let unasked = || Stand { heard: None, text: "not yet asked".to_owned() };
-        let mut open: Open = hosts.into_iter().map(|host| (host, unasked())).collect();
-        let failed = match timeout(self.limit, self.settle(&mut open)).await {
+    pub async fn settled(mut self, hosts: Vec<String>, vnics: Vec<String>) -> Result<(), Failure> {
+        let stands = |names: Vec<String>| {
+            names.into_iter().map(|name| (name, Stand { heard: None, text: "not yet asked".to_owned() })).collect()
+        };
+        let (mut hosts, mut vnics): (Open, Open) = (stands(hosts), stands(vnics));
+        let limit = self.limit;
+        let settling = async {
+            let mut failed = self.settle(&mut hosts).await?;
+            failed.extend(self.settle_vnics(&mut vnics).await?);
+            Ok::<_, Failure>(failed)
+        };
+        let failed = match timeout(limit, settling).await {
             Ok(failed) => failed?,
             Err(_) => {
-                let lines = open.iter().map(|(host, stand)| format!("\n  {}  {}", id_of(host), stand.text));
-                return Err(Failure::Timeout(format!("hosts take too long:{}", lines.collect::<String>())));
+                let hosts = hosts.iter().map(|(host, stand)| format!("\n  {}  {}", id_of(host), stand.text));
+                let vnics = vnics.iter().map(|(vnic, stand)| format!("\n  {vnic}  {}", stand.text));
+                let lines: String = hosts.chain(vnics).collect();
+                return Err(Failure::Timeout(format!("hosts take too long:{lines}")));
             }
         };
         if failed.is_empty() { Ok(()) } else { Err(Failure::Host(format!("not in sync: {}", failed.join(", ")))) }
@@ -119,11 +131,39 @@ impl Follower {
             if open.is_empty() {
                 return Ok(failed);
             }
-            // The listener ends only when the engine does not let it listen.
-            if self.news.changed().await.is_err() {
-                return Err(Failure::Host("the engine does not let its hosts be watched any more".to_owned()));
-            }
+            self.more_news().await?;
         }
+    }
+
+    /// Looks at each vNIC whenever there is news of any host, until none is open; returns those that failed.
+    async fn settle_vnics(&mut self, open: &mut Open) -> Result<Vec<String>, Failure> {
+        let mut failed = Vec::new();
+        loop {
+            self.news.mark_unchanged();
+            for vnic in open.keys().cloned().collect::<Vec<_>>() {
+                let found = self.engine.get(Kind::Vnic, &vnic).await?;
+                let verdict = found.as_ref().map_or(Verdict::Gone, |found| Verdict::of_vnic(&schema::typed(found)));
+                if self.waits_for(&verdict) {
+                    open.insert(vnic, Stand { heard: None, text: verdict.text() });
+                    continue;
+                }
+                open.remove(&vnic);
+                self.progress.settle(&vnic, &verdict.text());
+                if matches!(verdict, Verdict::Failed(_)) {
+                    failed.push(vnic);
+                }
+            }
+            if open.is_empty() {
+                return Ok(failed);
+            }
+            self.more_news().await?;
+        }
+    }
+
+    async fn more_news(&mut self) -> Result<(), Failure> {
+        // The listener ends only when the engine does not let it listen.
+        let ended = |_| Failure::Host("the engine does not let its hosts be watched any more".to_owned());
+        self.news.changed().await.map_err(ended)
     }
 
     fn waits_for(&self, verdict: &Verdict) -> bool {

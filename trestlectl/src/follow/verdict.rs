@@ -1,6 +1,7 @@
 //! Where a host stands: has it become what is wanted, will it, or not.
 
-use trestle_proto::engine::v1::{Connection, Host, HostStatus, NetworkSync, Sync};
+use trestle_proto::engine::v1::{Connection, Host, HostStatus, NetworkSync, PlugState, PlugSync, Sync, Vnic};
+use trestle_proto::finding::v1::Finding;
 
 use crate::progress::result_text;
 
@@ -37,6 +38,23 @@ impl Verdict {
         }
     }
 
+    pub(super) fn of_vnic(vnic: &Vnic) -> Self {
+        let status = vnic.status.clone().unwrap_or_default();
+        let plugging = status.plugging.clone().unwrap_or_default();
+        let why = || findings(&plugging.findings);
+        match plugging.state() {
+            PlugState::Pending | PlugState::UnderWay => Self::Waiting("not yet plugged as wanted".to_owned()),
+            PlugState::Failed => Self::Failed(why()),
+            PlugState::Withheld => Self::Owed(why()),
+            PlugState::None | PlugState::Unspecified => match status.sync() {
+                PlugSync::InSync => Self::InSync,
+                PlugSync::Absent => Self::Owed("its VM is not seen where it is to be".to_owned()),
+                PlugSync::Different => Self::Owed("its VM is not where it is to be".to_owned()),
+                PlugSync::Unknown | PlugSync::Unspecified => Self::Owed("its host is silent".to_owned()),
+            },
+        }
+    }
+
     pub(super) fn text(&self) -> String {
         match self {
             Self::InSync => "in sync".to_owned(),
@@ -50,13 +68,16 @@ impl Verdict {
 
 /// Tells why the last command failed.
 pub(crate) fn failure(status: &HostStatus) -> String {
-    let refused: Vec<_> =
-        status.refusal.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect();
     match &status.last_result {
-        _ if !refused.is_empty() => format!("refused: {}", refused.join("; ")),
+        _ if !status.refusal.is_empty() => format!("refused: {}", findings(&status.refusal)),
         Some(result) => result_text(result),
         None => differences(status),
     }
+}
+
+fn findings(findings: &[Finding]) -> String {
+    let lines: Vec<_> = findings.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect();
+    lines.join("; ")
 }
 
 fn differences(status: &HostStatus) -> String {
@@ -71,7 +92,7 @@ fn differences(status: &HostStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trestle_proto::engine::v1::HostSpec;
+    use trestle_proto::engine::v1::{HostSpec, Plugging, VnicStatus};
 
     use super::*;
 
@@ -98,6 +119,26 @@ mod tests {
         check(Connection::Disconnected, Sync::Pending, "owed: not connected");
         check(Connection::Disconnected, Sync::Unknown, "owed: not connected");
         check(Connection::Disconnected, Sync::InSync, "in sync");
+    }
+
+    #[test]
+    fn a_vnic_stands_where_its_plugging_says() {
+        let check = |state: PlugState, sync: PlugSync, expected: Verdict| {
+            let finding = Finding { code: "CODE".to_owned(), message: "why".to_owned(), ..Finding::default() };
+            let plugging = Plugging { state: state.into(), findings: vec![finding], ..Plugging::default() };
+            let status = VnicStatus { sync: sync.into(), plugging: Some(plugging), ..VnicStatus::default() };
+            let vnic = Vnic { status: Some(status), ..Vnic::default() };
+            assert_eq!(Verdict::of_vnic(&vnic), expected, "{state:?} {sync:?}");
+        };
+        let owed = |why: &str| Verdict::Owed(why.to_owned());
+        let waits = || Verdict::Waiting("not yet plugged as wanted".to_owned());
+        check(PlugState::None, PlugSync::InSync, Verdict::InSync);
+        check(PlugState::Pending, PlugSync::Absent, waits());
+        check(PlugState::UnderWay, PlugSync::Different, waits());
+        check(PlugState::Failed, PlugSync::Different, Verdict::Failed("CODE: why".to_owned()));
+        check(PlugState::Withheld, PlugSync::Absent, owed("CODE: why"));
+        check(PlugState::None, PlugSync::Absent, owed("its VM is not seen where it is to be"));
+        check(PlugState::None, PlugSync::Unknown, owed("its host is silent"));
     }
 
     #[test]
