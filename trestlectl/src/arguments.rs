@@ -178,6 +178,9 @@ pub struct Get {
     /// How it is printed: json is ProtoJSON, yaml is what apply takes
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
+    /// Go on with each that changes, until Ctrl-C or the timeout; as json, all that the engine's watch tells
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// How resources are printed.

@@ -3,6 +3,7 @@
 mod codec;
 mod events;
 pub(crate) mod retry;
+mod watches;
 
 use std::time::Duration;
 

@@ -1,18 +1,21 @@
 //! `get`: shows resources.
 
 mod columns;
+mod watch;
 
 use std::collections::BTreeMap;
 
 use prost_reflect::DynamicMessage;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::arguments::{Format, Get};
 use crate::context::Context;
 use crate::engine::{Engine, name_of};
 use crate::failure::Failure;
-use crate::kind::Kind;
+use crate::kind::{Kind, parent_of};
 use crate::output;
+use watch::Watched;
 
 /// A resource as apply takes it.
 #[derive(Debug, Serialize)]
@@ -33,13 +36,26 @@ enum Found {
 /// Runs `get`.
 ///
 /// # Errors
-/// When the engine is not reached or refuses, or there is no resource of the given name.
+/// When the engine is not reached or refuses, or there is no resource of the given name. A watch that the timeout ends is no
+/// error.
 pub(crate) async fn get(context: &Context, arguments: Get) -> Result<(), Failure> {
-    let kind = arguments.kind;
     let engine = Engine::connect(context, context.call_timeout()).await?;
-    let found = match arguments.name {
-        None => Found::Many(all(&engine, kind).await?),
-        Some(name) => named(&engine, kind, &name).await?,
+    if !arguments.watch {
+        return show(&engine, &arguments).await;
+    }
+    let watched = watched(arguments.kind, arguments.name.as_deref())?;
+    let watching = watch::run(&engine, &watched, arguments.output, async || show(&engine, &arguments).await);
+    match context.timeout {
+        Some(limit) => timeout(limit, watching).await.unwrap_or(Ok(())),
+        None => watching.await,
+    }
+}
+
+async fn show(engine: &Engine, arguments: &Get) -> Result<(), Failure> {
+    let kind = arguments.kind;
+    let found = match &arguments.name {
+        None => Found::Many(all(engine, kind).await?),
+        Some(name) => named(engine, kind, name).await?,
     };
     match (arguments.output, found) {
         (Format::Json, Found::One(resource)) => output::json(&resource),
@@ -49,22 +65,35 @@ pub(crate) async fn get(context: &Context, arguments: Get) -> Result<(), Failure
     }
 }
 
+fn watched(kind: Kind, name: Option<&str>) -> Result<Watched, Failure> {
+    let nothing = Watched { kind, parent: String::new(), name: None };
+    let Some(name) = name else { return Ok(nothing) };
+    if kind.parent().is_some_and(|parent| parent.names(name)) {
+        return Ok(Watched { parent: name.to_owned(), ..nothing });
+    }
+    let name = if kind.names(name) { name.to_owned() } else { whole(kind, name)? };
+    Ok(Watched { parent: parent_of(&name).unwrap_or_default().to_owned(), name: Some(name), ..nothing })
+}
+
 fn print(kind: Kind, format: Format, resources: &[DynamicMessage]) -> Result<(), Failure> {
     match format {
-        Format::Table => columns::table(kind, resources),
+        Format::Table => output::data(columns::text(kind, resources)),
         Format::Json => output::json_array(resources),
         Format::Name => resources.iter().try_for_each(|resource| output::data(name_of(resource))),
         Format::Yaml => {
-            let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-                Failure::File("answer cannot be shown".to_owned(), error)
-            };
-            let documents = resources.iter().map(|resource| document(kind, resource));
-            let documents = documents.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
-            let texts = documents.iter().map(serde_saphyr::to_string);
-            let texts = texts.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
-            output::data(texts.join("---\n").trim_end())
+            let texts = resources.iter().map(|resource| document_text(kind, resource));
+            output::data(texts.collect::<Result<Vec<_>, _>>()?.join("\n---\n"))
         }
     }
+}
+
+/// Writes a resource as apply takes it, without a line break at its end.
+fn document_text(kind: Kind, resource: &DynamicMessage) -> Result<String, Failure> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Failure::File("answer cannot be shown".to_owned(), error);
+    let document = document(kind, resource).map_err(|error| failed(error.into()))?;
+    let text = serde_saphyr::to_string(&document).map_err(|error| failed(error.into()))?;
+    Ok(text.trim_end().to_owned())
 }
 
 fn document(kind: Kind, resource: &DynamicMessage) -> Result<Document, serde_json::Error> {

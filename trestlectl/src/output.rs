@@ -112,18 +112,23 @@ fn pretty(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(&value).map_err(failed)
 }
 
-/// Prints a table without lines and colours, for people and for `awk` alike; only its heads where it is empty.
+/// Prints a table; see [`table_text`].
 ///
 /// # Errors
 /// As [`data`].
 pub fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Result<(), Failure> {
+    data(table_text(heads, rows))
+}
+
+/// Writes a table without lines and colours, for people and for `awk` alike; only its heads where it is empty.
+pub fn table_text<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(heads);
     table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    data(table.trim_fmt())
+    table.trim_fmt()
 }
 
 #[cfg(test)]

@@ -7,46 +7,54 @@ use trestle_proto::engine::v1::{NetworkRole, SwitchType, TaggingMode, VnicModel}
 use trestle_proto::host::v1::{ipv4_config, ipv6_config};
 use trestle_proto::schema;
 
-use crate::failure::Failure;
 use crate::host::domain;
 use crate::kind::{Kind, id_of};
 use crate::output::{self, or_dash};
 use crate::status::{connection_text, state_text, sync_text};
 
-pub(super) fn table(kind: Kind, resources: &[DynamicMessage]) -> Result<(), Failure> {
+/// Writes a table of resources of a kind.
+pub(super) fn text(kind: Kind, resources: &[DynamicMessage]) -> String {
     match kind {
         Kind::Cluster => {
             let heads = ["NAME", "SWITCH", "MANAGEMENT", "MIGRATION", "DISPLAY", "DEFAULT ROUTE", "DESCRIPTION"];
-            output::table(heads, resources.iter().map(cluster))
+            output::table_text(heads, resources.iter().map(cluster))
         }
         Kind::Network => {
             let heads = ["NAME", "VM NETWORK", "VLAN", "MTU", "STP", "MACS BY LIBVIRT", "DESCRIPTION"];
-            output::table(heads, resources.iter().map(network))
+            output::table_text(heads, resources.iter().map(network))
         }
-        Kind::ClusterNetwork => output::table(["NAME", "REQUIRED", "ROLES"], resources.iter().map(cluster_network)),
+        Kind::ClusterNetwork => {
+            output::table_text(["NAME", "REQUIRED", "ROLES"], resources.iter().map(cluster_network))
+        }
         Kind::VnicProfile => {
-            output::table(["NAME", "FILTER", "GUEST TAGGING", "DESCRIPTION"], resources.iter().map(vnic_profile))
+            output::table_text(["NAME", "FILTER", "GUEST TAGGING", "DESCRIPTION"], resources.iter().map(vnic_profile))
         }
         Kind::Host => {
             let heads = ["NAME", "CLUSTER", "STATE", "CONNECTION", "SYNC", "MAINTENANCE", "DESCRIPTION"];
-            output::table(heads, resources.iter().map(host))
+            output::table_text(heads, resources.iter().map(host))
         }
         Kind::NetworkAttachment => {
-            output::table(["NAME", "NIC", "ADDRESSES", "DEFAULT ROUTE"], resources.iter().map(network_attachment))
+            output::table_text(["NAME", "NIC", "ADDRESSES", "DEFAULT ROUTE"], resources.iter().map(network_attachment))
         }
         Kind::MacPool => {
-            output::table(["NAME", "RANGES", "FREE", "DUPLICATES", "DESCRIPTION"], resources.iter().map(mac_pool))
+            output::table_text(["NAME", "RANGES", "FREE", "DUPLICATES", "DESCRIPTION"], resources.iter().map(mac_pool))
         }
-        Kind::Vm => output::table(
+        Kind::Vm => output::table_text(
             ["NAME", "DISPLAY NAME", "CLUSTER", "HOST", "SEEN ON", "SEEN", "DESCRIPTION"],
             resources.iter().map(vm),
         ),
         Kind::Vnic => {
             let heads =
                 ["NAME", "MAC", "PROFILE", "MODEL", "PLUGGED", "LINKED", "EXTRA MACS", "SEEN ON", "SEEN", "BREAKS"];
-            output::table(heads, resources.iter().map(vnic))
+            output::table_text(heads, resources.iter().map(vnic))
         }
     }
+}
+
+/// Writes the line of a table for one resource, without the heads.
+pub(super) fn line(kind: Kind, resource: &DynamicMessage) -> String {
+    let text = text(kind, std::slice::from_ref(resource));
+    text.split_once('\n').map(|(_, line)| line.to_owned()).unwrap_or_default()
 }
 
 fn cluster(resource: &DynamicMessage) -> [String; 7] {

@@ -18,6 +18,8 @@ use tower::Service;
 use trestle_model::{Code, Finding};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
+use trestle_proto::engine::v1::watch_response::News;
+use trestle_proto::engine::v1::watch_service_server::WatchServiceServer;
 use trestle_proto::host::v1::setup_networks_response::Event as Step;
 use trestle_proto::host::v1::{Outcome, SetupNetworksResponse, SetupNetworksResult, StepDone, TransactionAccepted};
 use trestle_proto::schema;
@@ -63,6 +65,9 @@ struct State {
     absent: usize,
     /// Interfaces of nobody's, of every host.
     unmanaged: Vec<wire::UnmanagedInterface>,
+    /// What the next watches tell, and what was asked of those so far.
+    scripts: Vec<Vec<News>>,
+    watches: Vec<wire::WatchRequest>,
 }
 
 impl Fleet {
@@ -82,6 +87,7 @@ impl Fleet {
                 .with(Served::<6>(self.clone()))
                 .with(Served::<7>(self.clone()))
                 .with(Served::<8>(self.clone()))
+                .with(WatchServiceServer::new(self.clone()))
         })
         .await
     }
@@ -104,6 +110,23 @@ impl Fleet {
     /// Makes these all the interfaces of nobody's.
     pub(crate) fn plug(&self, unmanaged: Vec<wire::UnmanagedInterface>) {
         self.lock().unmanaged = unmanaged;
+    }
+
+    /// Makes this what the next watches tell, in their order.
+    pub(crate) fn script(&self, scripts: Vec<Vec<News>>) {
+        self.lock().scripts = scripts;
+    }
+
+    /// Notes a watch, and returns what it tells.
+    pub(crate) fn next_script(&self, asked: wire::WatchRequest) -> Option<Vec<News>> {
+        let mut state = self.lock();
+        state.watches.push(asked);
+        (!state.scripts.is_empty()).then(|| state.scripts.remove(0))
+    }
+
+    /// Returns what watches asked for so far.
+    pub(crate) fn watches(&self) -> Vec<wire::WatchRequest> {
+        self.lock().watches.clone()
     }
 
     /// Returns the writes so far, e.g. `UpdateNetwork networks/blue`.

@@ -10,4 +10,5 @@ mod harness;
 mod host;
 mod read;
 mod usage;
+mod watch;
 mod wire;
