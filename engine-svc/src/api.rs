@@ -2,6 +2,7 @@
 //!
 //! A handler parses, asks the store or the write use case, and builds the answer. It holds no rule.
 
+mod checks;
 mod events;
 mod filters;
 mod hosts;
@@ -36,6 +37,7 @@ use crate::session::Board;
 use crate::states::HostStates;
 use crate::write::{Wish, Writer, Written};
 
+pub use checks::Checks;
 pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;
@@ -155,26 +157,8 @@ impl Api {
         mask: Option<FieldMask>,
         allow_missing: bool,
     ) -> Result<(R, Vec<WireFinding>), Status> {
-        let (key, etag) = {
-            let (key, wire) = engine_wire::target_of::<R>(wire.as_ref()).map_err(Refusal::malformed)?;
-            (key, wire.etag().to_owned())
-        };
-        let written = self.writer.write(terms.wish()?, move |fleet| {
-            let entity = match (fleet.entity(&key), &wire) {
-                (Some(before), Some(wire)) => {
-                    engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, before.meta())?;
-                    let before = R::entity_of(before).ok_or_else(|| engine_wire::missing(&key, "name"))?;
-                    engine_wire::merge::<R>(&before, wire, mask.as_ref()).map_err(Refusal::malformed)?
-                }
-                (None, wire) if allow_missing => {
-                    // Whoever knows a version of it must learn that it was removed.
-                    engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, &Meta::default())?;
-                    engine_wire::parse_named::<R>(wire.as_ref()).map_err(Refusal::malformed)?
-                }
-                (Some(_) | None, _) => return Err(engine_wire::missing(&key, &format!("{}.name", R::FIELD)).into()),
-            };
-            Ok(Mutation::Put(R::entity(entity)))
-        });
+        let decide = updating(wire, mask, allow_missing)?;
+        let written = self.writer.write(terms.wish()?, decide);
         self.answer(written.await?)
     }
 
@@ -240,6 +224,34 @@ impl Terms {
             fix: self.fix,
         })
     }
+}
+
+/// Reads an update, and returns what makes it of the fleet as it is then.
+fn updating<R: Collection + Send + 'static>(
+    wire: Option<R>,
+    mask: Option<FieldMask>,
+    allow_missing: bool,
+) -> Result<impl FnOnce(&Fleet) -> Result<Mutation, Refusal> + Send + 'static, Refusal> {
+    let (key, etag) = {
+        let (key, wire) = engine_wire::target_of::<R>(wire.as_ref()).map_err(Refusal::malformed)?;
+        (key, wire.etag().to_owned())
+    };
+    Ok(move |fleet: &Fleet| {
+        let entity = match (fleet.entity(&key), &wire) {
+            (Some(before), Some(wire)) => {
+                engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, before.meta())?;
+                let before = R::entity_of(before).ok_or_else(|| engine_wire::missing(&key, "name"))?;
+                engine_wire::merge::<R>(&before, wire, mask.as_ref()).map_err(Refusal::malformed)?
+            }
+            (None, wire) if allow_missing => {
+                // Whoever knows a version of it must learn that it was removed.
+                engine_wire::check_etag(&etag, &format!("{}.etag", R::FIELD), &key, &Meta::default())?;
+                engine_wire::parse_named::<R>(wire.as_ref()).map_err(Refusal::malformed)?
+            }
+            (Some(_) | None, _) => return Err(engine_wire::missing(&key, &format!("{}.name", R::FIELD)).into()),
+        };
+        Ok(Mutation::Put(R::entity(entity)))
+    })
 }
 
 /// Reads the name that a request is about; it has to be one of the resource's kind.

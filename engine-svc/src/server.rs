@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkServiceServer;
 use trestle_proto::engine::v1::cluster_service_server::ClusterServiceServer;
 use trestle_proto::engine::v1::event_service_server::EventServiceServer;
@@ -36,7 +37,7 @@ use trestle_serve::{
 use trestle_store::{OpenError, Store};
 
 use crate::api::{
-    Api, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms,
+    Api, Checks, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms,
     VnicProfiles, Vnics, Watches,
 };
 use crate::config::Config;
@@ -102,7 +103,7 @@ impl Engine {
         let (board, wake, sessions) = (Arc::new(Board::default()), Arc::new(Wake::default()), TaskTracker::new());
         let writer = Writer::new(store.clone(), Arc::clone(&board), Arc::clone(&wake));
         let states = Arc::new(HostStates::new(store.clone(), Arc::clone(&board), config.hosts.silence_grace.0));
-        let api = Api::new(store.clone(), writer, Arc::clone(&board), Arc::clone(&states));
+        let api = Api::new(store.clone(), writer.clone(), Arc::clone(&board), Arc::clone(&states));
         let agent_sessions = AgentSessions::new(
             store.clone(),
             Arc::clone(&board),
@@ -110,7 +111,8 @@ impl Engine {
             sessions.clone(),
             cancel.child_token(),
         );
-        let services = services(&api, store.clone(), agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
+        let services =
+            services(&api, writer, store.clone(), agent_sessions).map_err(|e| EngineError::Services(Box::new(e)))?;
         let reconciler = Reconciler::new(store, board, wake, config.hosts.connectivity_timeout.0);
         let server = Server::new(services, server_options());
         Ok(Self { server, listeners, reconciler, states, sessions, cancel })
@@ -155,6 +157,7 @@ impl Engine {
 
 fn services(
     api: &Api,
+    writer: Writer,
     store: Store,
     sessions: AgentSessions,
 ) -> Result<Services, impl std::error::Error + Send + Sync + use<>> {
@@ -175,6 +178,7 @@ fn services(
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
             .with(limited!(StockFilterServiceServer::new(StockFilters)))
+            .with(limited!(CheckServiceServer::new(Checks(writer))))
             .with(limited!(EventServiceServer::new(Events(store.clone()))))
             .with(limited!(WatchServiceServer::new(Watches(store))))
             .with(limited!(AgentSessionServer::new(sessions)))

@@ -1,5 +1,6 @@
 //! The one way in which the desired state changes: existence, etag, rules, acknowledgement, commit, wake.
 
+mod check;
 mod guests;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ use uuid::Uuid;
 use crate::clock;
 use crate::reconcile::Wake;
 use crate::session::Board;
+
+pub(crate) use check::{Checked, Decide};
 
 /// Changes the desired state.
 #[derive(Debug, Clone)]
@@ -70,6 +73,18 @@ impl Writer {
         written.unwrap_or_else(|failed| {
             error!(error = %chain(&failed), "write died");
             Err(Finding::error(Code::StoreFailed, "", "the write died; its outcome is in the log").into())
+        })
+    }
+
+    /// Judges changes that are not made, in their order.
+    ///
+    /// *Errors*: only where a rule died, which is a bug. *Cancel safety*: nothing is ever changed.
+    pub(crate) async fn check(&self, changes: Vec<Decide>, acknowledged: Vec<Code>) -> Result<Vec<Checked>, Refusal> {
+        let (store, span) = (self.store.clone(), tracing::Span::current());
+        let work = move || span.in_scope(|| check::check(&store, changes, &acknowledged));
+        tokio::task::spawn_blocking(work).await.map_err(|failed| {
+            error!(error = %chain(&failed), "check died");
+            Finding::error(Code::StoreFailed, "", "the check died; why is in the log").into()
         })
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 use trestle_proto::engine::v1 as wire;
-use trestle_proto::schema;
 
 use crate::arguments::{Apply, Check, Waiting};
 use crate::context::Context;
@@ -14,17 +13,14 @@ use crate::document::{self, Document, Source};
 use crate::engine::{Engine, Write, Written, etag_of};
 use crate::failure::{Failure, findings_text};
 use crate::follow::{Follower, Patience};
-use crate::kind::{Kind, id_of, parent_of};
+use crate::kind::{Kind, parent_of};
 use crate::output;
-use crate::preview::{self, Preview};
+use crate::preview::{self, Missing};
 
 /// How long hosts may take together unless something else is said.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a single call may take where the timeout is meant for the hosts.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What the engine says of a document that refers to something that is not there.
-const OF_MISSING: [&str; 3] = ["NOT_FOUND", "REFERENCE_NOT_FOUND", "NETWORK_NOT_IN_CLUSTER"];
 
 /// Runs `apply`.
 ///
@@ -92,72 +88,9 @@ fn change(before: Option<&DynamicMessage>, written: &Written) -> &'static str {
     }
 }
 
-/// Asks for the findings of every document, and prints them all.
-///
-/// Documents are judged one by one: what is only missing because another document brings it is not held against one.
+/// Asks for the findings of all documents, in the order in which they are applied, and prints them.
 async fn preview(engine: &Engine, documents: &[Document], acknowledge: &[String]) -> Result<(), Failure> {
-    let write = Write { validate_only: true, acknowledge: acknowledge.to_vec() };
-    let mut preview = Preview::new(acknowledge);
-    let mut missing = BTreeSet::new();
-    for document in documents {
-        let before = engine.get(document.kind, &document.name).await?;
-        let mut would = if before.is_some() { "would be written" } else { "would be created" }.to_owned();
-        let answer = engine.put(document.kind, &document.resource, &write).await;
-        let mut findings = preview::findings(answer.map(|written| written.findings))?;
-        let awaited: Vec<_> = needs(document).into_iter().filter(|need| missing.contains(need)).collect();
-        if !awaited.is_empty() {
-            would.push_str(&format!("; to be checked again with {}", awaited.join(", ")));
-            findings.retain(|finding| !OF_MISSING.contains(&finding.code.as_str()));
-        }
-        if before.is_none() {
-            missing.extend(provides(document));
-        }
-        preview.tell(&document.name, &would, &findings)?;
-    }
-    preview.conclude()
-}
-
-/// Names what has to be there before a document can be judged.
-fn needs(document: &Document) -> Vec<String> {
-    let network = || format!("networks/{}", id_of(&document.name));
-    let mut needs: Vec<String> = parent_of(&document.name).map(str::to_owned).into_iter().collect();
-    match document.kind {
-        Kind::MacPool | Kind::Network => {}
-        Kind::Cluster => {
-            let cluster: wire::Cluster = schema::typed(&document.resource);
-            needs.extend(cluster.spec.map(|spec| spec.mac_pool).filter(|pool| !pool.is_empty()));
-        }
-        Kind::VnicProfile => {
-            let profile: wire::VnicProfile = schema::typed(&document.resource);
-            needs.extend(profile.spec.and_then(|spec| spec.passthrough).map(|passthrough| passthrough.failover));
-        }
-        Kind::ClusterNetwork => needs.push(network()),
-        Kind::NetworkAttachment => needs.extend([network(), format!("{} in its cluster", network())]),
-        Kind::Host => {
-            let host: wire::Host = schema::typed(&document.resource);
-            needs.extend(host.spec.map(|spec| spec.cluster));
-        }
-        Kind::Vm => {
-            let vm: wire::Vm = schema::typed(&document.resource);
-            needs.extend(vm.spec.into_iter().flat_map(|spec| [spec.cluster, spec.host]));
-        }
-        Kind::Vnic => {
-            let vnic: wire::Vnic = schema::typed(&document.resource);
-            let profile = vnic.spec.map(|spec| spec.profile).unwrap_or_default();
-            needs.extend(parent_of(&profile).map(|network| format!("{network} in its cluster")));
-            needs.push(profile);
-        }
-    }
-    needs
-}
-
-/// Names what a document brings.
-fn provides(document: &Document) -> Vec<String> {
-    let mut provides = vec![document.name.clone()];
-    if document.kind == Kind::ClusterNetwork {
-        provides.push(format!("networks/{} in its cluster", id_of(&document.name)));
-    }
-    provides
+    preview::preview(engine, documents.iter().map(preview::put).collect(), acknowledge, Missing::Refused).await
 }
 
 /// Begins to follow the hosts, unless there is to be no waiting.

@@ -1,7 +1,5 @@
 //! `delete`: removes resources, each before those that it refers to.
 
-use trestle_proto::finding::v1::Finding;
-
 use crate::apply::{CALL_TIMEOUT, follower, read, touched};
 use crate::arguments::Delete;
 use crate::context::Context;
@@ -9,7 +7,7 @@ use crate::engine::{Engine, Write};
 use crate::failure::{Failure, findings_text};
 use crate::kind::Kind;
 use crate::output;
-use crate::preview::{self, Preview};
+use crate::preview::{self, Missing};
 
 /// Runs `delete`.
 ///
@@ -20,7 +18,9 @@ pub(crate) async fn delete(context: &Context, arguments: Delete) -> Result<(), F
     let targets = targets(&arguments)?;
     let engine = Engine::connect(context, CALL_TIMEOUT).await?;
     if arguments.writing.dry_run {
-        return preview(&engine, &targets, &arguments).await;
+        let removals = targets.iter().map(|(_, name)| preview::delete(name)).collect();
+        let missing = if arguments.ignore_missing { Missing::PassedOver } else { Missing::Refused };
+        return preview::preview(&engine, removals, &arguments.writing.acknowledge, missing).await;
     }
     let follower = follower(context, &engine, &arguments.waiting).await?;
     let touched = touched(&engine, targets.iter().map(|(_, name)| name.as_str())).await?;
@@ -38,40 +38,6 @@ pub(crate) async fn delete(context: &Context, arguments: Delete) -> Result<(), F
     let Some(follower) = follower else { return Ok(()) };
     let removed = |host: &String| targets.iter().any(|(_, name)| name == host);
     follower.settled(touched.into_iter().filter(|host| !removed(host)).collect(), Vec::new()).await
-}
-
-/// Asks for the findings of every removal, and prints them all.
-async fn preview(engine: &Engine, targets: &[(Kind, String)], arguments: &Delete) -> Result<(), Failure> {
-    let acknowledge = &arguments.writing.acknowledge;
-    let write = Write { validate_only: true, acknowledge: acknowledge.clone() };
-    let mut preview = Preview::new(acknowledge);
-    for (kind, name) in targets {
-        let answer = match engine.delete(*kind, name, &write).await {
-            Ok(None) if arguments.ignore_missing => {
-                output::data(format_args!("{name} is not there"))?;
-                continue;
-            }
-            Ok(None) => {
-                preview.refuse(name, "is not there")?;
-                continue;
-            }
-            Ok(Some(written)) => Ok(written.findings),
-            Err(failure) => Err(failure),
-        };
-        let findings = preview::findings(answer)?;
-        if preview.refuses(&findings) && goes_first(&findings, targets) {
-            output::data(format_args!("{name} would be removed, after those that use it"))?;
-        } else {
-            preview.tell(name, "would be removed", &findings)?;
-        }
-    }
-    preview.conclude()
-}
-
-/// Tells whether all that is in the way of a removal is removed with it.
-fn goes_first(findings: &[Finding], targets: &[(Kind, String)]) -> bool {
-    let is_target = |name: &String| targets.iter().any(|(_, target)| target == name);
-    findings.iter().all(|finding| !finding.related.is_empty() && finding.related.iter().all(is_target))
 }
 
 fn targets(arguments: &Delete) -> Result<Vec<(Kind, String)>, Failure> {

@@ -1,5 +1,6 @@
 //! The engine's services as a client sees them: one way for every kind of resource, and the hosts' own.
 
+mod checks;
 mod codec;
 mod events;
 pub(crate) mod retry;

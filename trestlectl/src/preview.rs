@@ -1,65 +1,81 @@
-//! What would happen: the findings of writes that are not performed.
+//! What would happen: the engine's judgement of changes that are not made.
 
-use trestle_proto::finding::v1::{Finding, Severity};
-use trestle_proto::status::findings_of;
+use prost_reflect::{DynamicMessage, Value};
+use prost_types::FieldMask;
+use trestle_proto::engine::v1::planned_change::Change;
+use trestle_proto::engine::v1::{ChangeKind, CheckedChange, PlannedChange};
+use trestle_proto::schema;
 
+use crate::document::Document;
+use crate::engine::Engine;
 use crate::failure::{Failure, findings_text};
 use crate::output;
 
-/// Prints what would become of each resource, and keeps count of those that the rules would refuse.
-#[derive(Debug)]
-pub(crate) struct Preview<'a> {
-    acknowledged: &'a [String],
-    refused: Vec<String>,
+/// What a removal of a resource that is not there counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It would be refused.
+    Refused,
+    /// It is passed over.
+    PassedOver,
 }
 
-impl<'a> Preview<'a> {
-    pub(crate) const fn new(acknowledged: &'a [String]) -> Self {
-        Self { acknowledged, refused: Vec::new() }
-    }
-
-    /// Prints what would become of a resource, or that it would be refused, with all findings.
-    pub(crate) fn tell(&mut self, name: &str, would: &str, findings: &[Finding]) -> Result<(), Failure> {
-        if self.refuses(findings) {
-            self.refuse(name, "would be refused")?;
-        } else {
-            output::data(format_args!("{name} {would}"))?;
-        }
-        output::notes(&findings_text(findings));
-        Ok(())
-    }
-
-    /// Prints why there is nothing to be done to a resource, and counts it as refused.
-    pub(crate) fn refuse(&mut self, name: &str, why: &str) -> Result<(), Failure> {
-        self.refused.push(name.to_owned());
-        output::data(format_args!("{name} {why}"))
-    }
-
-    /// Tells whether a write with these findings would be refused.
-    pub(crate) fn refuses(&self, findings: &[Finding]) -> bool {
-        findings.iter().any(|finding| match finding.severity() {
-            Severity::Error => true,
-            Severity::Warning => !self.acknowledged.contains(&finding.code),
-            Severity::Info | Severity::Unspecified => false,
-        })
-    }
-
-    /// Ends the preview.
-    ///
-    /// # Errors
-    /// When anything would be refused.
-    pub(crate) fn conclude(self) -> Result<(), Failure> {
-        if self.refused.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::Findings(format!("refused: {}", self.refused.join(", "))))
-    }
+/// Plans to make a resource what a document says.
+pub(crate) fn put(document: &Document) -> PlannedChange {
+    let mut any = DynamicMessage::new(schema::message("trestle.engine.v1.AnyResource"));
+    any.set_field_by_name(document.kind.field(), Value::Message(document.resource.clone()));
+    let update_mask = Some(FieldMask { paths: vec!["*".to_owned()] });
+    PlannedChange { change: Some(Change::Put(schema::typed(&any))), update_mask }
 }
 
-/// Takes the findings out of a refusal: what never could be valid is refused, also where only findings are wanted.
-pub(crate) fn findings(answer: Result<Vec<Finding>, Failure>) -> Result<Vec<Finding>, Failure> {
-    match answer {
-        Err(Failure::Refused { status, .. }) => Ok(findings_of(&status)),
-        Ok(_) | Err(_) => answer,
+/// Plans to remove a resource.
+pub(crate) fn delete(name: &str) -> PlannedChange {
+    PlannedChange { change: Some(Change::Delete(name.to_owned())), update_mask: None }
+}
+
+/// Asks what would become of changes, each after those before it, and prints it with all findings.
+///
+/// # Errors
+/// When anything would be refused; when the engine is not reached or refuses the question.
+pub(crate) async fn preview(
+    engine: &Engine,
+    changes: Vec<PlannedChange>,
+    acknowledge: &[String],
+    missing: Missing,
+) -> Result<(), Failure> {
+    let mut refused = Vec::new();
+    for checked in engine.check(changes, acknowledge).await? {
+        let name = &checked.resource;
+        let is_missing = is_missing(&checked);
+        if is_missing && missing == Missing::PassedOver {
+            output::data(format_args!("{name} is not there"))?;
+            continue;
+        }
+        output::data(format_args!("{name} {}", if is_missing { "is not there" } else { would(&checked) }))?;
+        if !is_missing {
+            output::notes(&findings_text(&checked.findings));
+        }
+        if checked.omitted_finding_count > 0 {
+            output::note(format_args!("  and {} more findings", checked.omitted_finding_count));
+        }
+        if checked.refused {
+            refused.push(checked.resource);
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::Findings(format!("refused: {}", refused.join(", ")))) }
+}
+
+/// Tells whether a resource to remove is not there.
+fn is_missing(checked: &CheckedChange) -> bool {
+    checked.refused && checked.findings.iter().all(|finding| finding.code == "NOT_FOUND" && finding.field == "name")
+}
+
+fn would(checked: &CheckedChange) -> &'static str {
+    match checked.kind() {
+        _ if checked.refused => "would be refused",
+        ChangeKind::Created => "would be created",
+        ChangeKind::Updated => "would be changed",
+        ChangeKind::Deleted => "would be removed",
+        ChangeKind::Unspecified => "would stay as it is",
     }
 }

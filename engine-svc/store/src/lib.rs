@@ -11,9 +11,11 @@ mod change;
 mod error;
 mod frame;
 mod ledger;
+mod rehearsal;
 mod store;
 mod write;
 
 pub use error::{Cause, OpenError, RequestIdReused, StoreError, TransactError};
+pub use rehearsal::Rehearsal;
 pub use store::Store;
 pub use write::{Change, Committed, Decision, Event, Order, RequestKey, Transition, Write};

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::change::{self, Stamp};
 use crate::error::{OpenError, RequestIdReused, StoreError, TransactError};
 use crate::ledger::{Answer, Commit, Contents, Ledger};
+use crate::rehearsal::Rehearsal;
 use crate::write::{Committed, Decision, Event, Order, RequestKey, Write};
 
 /// The desired state of the fleet; a handle that is cheap to clone.
@@ -128,6 +129,13 @@ impl Store {
             debug!(revision, "desired state committed");
         }
         Ok(committed)
+    }
+
+    /// Tries changes on the fleet in memory, at the cost of what they touch, and takes them back: nothing is written, and
+    /// nobody sees them. Readers and writers wait meanwhile, so `rehearse` should be short, and must not read or write.
+    pub fn rehearse<R>(&self, rehearse: impl FnOnce(&mut Rehearsal<'_>) -> R) -> R {
+        let mut fleet = self.shared.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        rehearse(&mut Rehearsal::new(&mut fleet, self.revision()))
     }
 
     /// Returns the answer to an earlier request with this id; `None` for a new id.

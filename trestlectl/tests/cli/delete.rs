@@ -14,7 +14,8 @@ async fn removes_what_a_file_names_in_reverse_order() {
 
     let preview = run(&server, &["delete", "--dry-run", "-f", "-"], FLEET).await;
     assert_eq!(preview.code, 0, "{}", preview.stderr);
-    assert!(preview.stdout.contains("networks/blue would be removed, after those that use it\n"), "{}", preview.stdout);
+    assert!(preview.stdout.lines().all(|line| line.ends_with(" would be removed")), "{}", preview.stdout);
+    assert_eq!(preview.stdout.lines().count(), 10);
     assert!(fleet.has("networks/blue"));
 
     let removed = run(&server, &["delete", "-f", "-"], FLEET).await;
@@ -25,6 +26,10 @@ async fn removes_what_a_file_names_in_reverse_order() {
     assert!(!fleet.has("networks/blue"));
 
     assert_eq!(run(&server, &["delete", "-f", "-"], FLEET).await.code, 1);
+    let preview = run(&server, &["delete", "--dry-run", "-f", "-"], FLEET).await;
+    assert_eq!((preview.code, preview.stdout.lines().last()), (1, Some("clusters/lab is not there")));
+    let passed_over = run(&server, &["delete", "--dry-run", "--ignore-missing", "-f", "-"], FLEET).await;
+    assert_eq!((passed_over.code, passed_over.stdout), (0, preview.stdout));
     let again = run(&server, &["delete", "--ignore-missing", "-f", "-"], FLEET).await;
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(again.stdout.contains("clusters/lab is not there"), "{}", again.stdout);

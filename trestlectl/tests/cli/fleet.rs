@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use tower::Service;
 use trestle_model::{Code, Finding};
 use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine::v1::watch_response::News;
 use trestle_proto::engine::v1::watch_service_server::WatchServiceServer;
@@ -88,6 +89,7 @@ impl Fleet {
                 .with(Served::<7>(self.clone()))
                 .with(Served::<8>(self.clone()))
                 .with(WatchServiceServer::new(self.clone()))
+                .with(CheckServiceServer::new(self.clone()))
         })
         .await
     }
@@ -147,11 +149,23 @@ impl Fleet {
         self.lock().resources.contains_key(name)
     }
 
+    /// Makes a fleet of its own with the same resources.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        copy.lock().resources = self.lock().resources.clone();
+        copy.lock().revision = self.lock().revision;
+        copy
+    }
+
+    pub(crate) fn resource(&self, name: &str) -> Option<DynamicMessage> {
+        self.lock().resources.get(name).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    fn answer(&self, kind: Kind, method: &str, request: &DynamicMessage) -> Result<DynamicMessage, Status> {
+    pub(crate) fn answer(&self, kind: Kind, method: &str, request: &DynamicMessage) -> Result<DynamicMessage, Status> {
         let mut answer = DynamicMessage::new(schema::message(&format!("trestle.engine.v1.{method}Response")));
         if method == "ListUnmanagedInterfaces" {
             return Ok(self.list_unmanaged(request));

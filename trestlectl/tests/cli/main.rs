@@ -3,6 +3,7 @@
 
 mod agent;
 mod apply;
+mod check;
 mod delete;
 mod events;
 mod fleet;

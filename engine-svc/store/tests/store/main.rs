@@ -7,4 +7,5 @@ mod crash;
 mod disk;
 mod fixture;
 mod full_disk;
+mod rehearsal;
 mod scale;
