@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Domain, Egress, FdbEntry, FeatureSet, ForeignMac, IfName,
-    LldpNeighbor, MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry, NicState, PortFlags,
-    PortVlans, Repair, RepairTally, ResolverMechanism, Route, VlanId,
+    Address, Bond, BondEntry, BondPort, Bridge, DhcpClient, Domain, Egress, FdbEntry, FeatureSet, FilterEffects,
+    ForeignMac, IfName, LldpNeighbor, MacAddr, MacTableManager, Management, Mtu, NetworkEntry, NetworkName, NicEntry,
+    NicState, PortFlags, PortVlans, Repair, RepairTally, ResolverMechanism, Route, VlanId,
 };
 
 /// A host's answer to `GetCapabilities`.
@@ -411,6 +411,9 @@ pub struct LibvirtInfo {
     pub version: String,
     /// Why no connection stands; empty where one does.
     pub fault: String,
+    /// What its network filters do, by name; empty where not connected, and of agents that do not tell.
+    #[serde(default)]
+    pub filters: BTreeMap<String, FilterEffects>,
 }
 
 impl NetworkReport {

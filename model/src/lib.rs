@@ -30,6 +30,7 @@ mod name;
 mod network;
 mod nic;
 mod number;
+mod nwfilter;
 mod object;
 mod outcome;
 mod pairs;
@@ -75,6 +76,10 @@ pub use nic::{
     NicState, NicValues, Offload, RingSizes, Rings, VirtualFunction, VirtualFunctions,
 };
 pub use number::{Mtu, OutOfRange, VlanId};
+pub use nwfilter::{
+    FilterAction, FilterDirection, FilterEffects, FilterEntry, FilterRule, NwFilter, Polarity, chain_priority,
+    filter_effects,
+};
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};
 pub use plugging::{

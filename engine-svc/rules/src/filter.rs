@@ -1,211 +1,77 @@
-//! What network filters really stop.
+//! What libvirt's network filters stop: its stock filters, as a catalogue, and those that hosts report.
 //!
-//! The catalogue is data: each of libvirt's stock filters with its rules and the filters that it refers to. What a filter
-//! stops is computed from that, never guessed from its name: `no-arp-spoofing` stops no MAC spoofing. The computation
-//! follows a frame through the rules as libvirt lays them out for `ebtables`; where a rule looks at something that the
-//! guest may choose freely, both ways are followed.
-//!
-//! *Source*: libvirt's `formatnwfilter` page, on chains, priorities and actions.
+//! The catalogue is data: each of libvirt's stock filters with its rules and the filters that it refers to. What hosts report of
+//! their own filters outweighs it.
 
 mod catalogue;
-mod passage;
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use trestle_model::fleet::NetworkFilter;
+use trestle_model::fleet::{Fleet, NetworkFilter};
+use trestle_model::{FilterEffects, HostName, NetworkName, NwFilter, filter_effects};
 
-/// One of libvirt's filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StockFilter {
-    /// Its name.
-    pub name: &'static str,
-    /// The chain that its rules are in: `root`, or a protocol and, after a hyphen, anything.
-    pub chain: &'static str,
-    /// The chain's place among the others, lowest first.
-    pub priority: i32,
-    /// Its rules and references, in their order.
-    pub entries: &'static [Entry],
+/// Trestle's default filter, which agents define where libvirt lacks it.
+const DEFAULT: &str = "no-mac-spoofing";
+
+static STOCK: LazyLock<Vec<NwFilter>> = LazyLock::new(catalogue::all);
+static EFFECTS: LazyLock<BTreeMap<String, FilterEffects>> = LazyLock::new(|| filter_effects(&STOCK));
+
+/// Returns libvirt's stock filters, ordered by name.
+pub fn stock_filters() -> &'static [NwFilter] {
+    &STOCK
 }
 
-/// A part of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
-    /// A rule.
-    Rule(FilterRule),
-    /// Everything of another filter.
-    Refers(&'static str),
+/// Returns what one of libvirt's stock filters does.
+pub fn stock_effects(name: &str) -> Option<FilterEffects> {
+    EFFECTS.get(name).copied()
 }
 
-/// A rule of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FilterRule {
-    /// What becomes of a frame that matches.
-    pub action: Action,
-    /// Which frames are looked at.
-    pub direction: Direction,
-    /// The rule's place in its chain, lowest first; 500 where a filter does not say.
-    pub priority: i32,
-    /// The protocol that a frame has to be of; none takes every frame.
-    pub protocol: Option<&'static str>,
-    /// What it has to carry: attribute and value.
-    pub matches: &'static [(&'static str, &'static str)],
+/// Tells whether libvirt's filter `name` on `host` keeps a guest from sending with a foreign MAC: by what the host reports of
+/// it, else by the catalogue. A filter that neither knows does not.
+pub fn stops_mac_spoofing_on(fleet: &Fleet, host: &HostName, name: &str) -> bool {
+    let effects = reported(fleet, host, name).or_else(|| stock_effects(name));
+    effects.is_some_and(|effects| effects.stops_mac_spoofing)
 }
 
-/// What becomes of a frame that matches a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// It passes the whole filter.
-    Accept,
-    /// It is dropped.
-    Drop,
-    /// It goes on after the chain.
-    Return,
-}
-
-/// Which way a frame goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// To the guest.
-    In,
-    /// From the guest.
-    Out,
-    /// Either way.
-    Both,
-}
-
-/// What a filter does to what its guest sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FilterEffects {
-    /// Every frame with a foreign source MAC is dropped, and some with the guest's own pass.
-    pub stops_mac_spoofing: bool,
-    /// Every frame with a VLAN tag of the guest's is dropped.
-    pub stops_guest_tags: bool,
-    /// Some frame of the guest's passes.
-    pub lets_guest_send: bool,
-}
-
-impl StockFilter {
-    /// Returns every stock filter, ordered by name.
-    pub const fn all() -> &'static [Self] {
-        catalogue::CATALOGUE
-    }
-
-    /// Finds a filter by its name.
-    pub fn named(name: &str) -> Option<&'static Self> {
-        catalogue::CATALOGUE.iter().find(|filter| filter.name == name)
-    }
-
-    /// Computes what the filter does, from its rules and those of all that it refers to.
-    pub fn effects(&self) -> FilterEffects {
-        passage::effects(&self.whole())
-    }
-
-    /// Returns the filter and all that it refers to, each once.
-    fn whole(&self) -> Vec<&StockFilter> {
-        let (mut found, mut seen, mut open) = (Vec::new(), BTreeSet::new(), vec![self]);
-        while let Some(filter) = open.pop() {
-            if !seen.insert(filter.name) {
-                continue;
-            }
-            found.push(filter);
-            for entry in filter.entries {
-                match entry {
-                    Entry::Refers(other) => open.extend(Self::named(other)),
-                    Entry::Rule(_) => {}
-                }
-            }
+/// Tells whether a profile's `filter` is meant to keep guests of `network` from sending with a foreign MAC: one of libvirt's by
+/// the catalogue, any other by the hosts that carry the network, where one reports that it does.
+pub(crate) fn stops_mac_spoofing(fleet: &Fleet, network: &NetworkName, filter: &NetworkFilter) -> bool {
+    filter_name(filter).is_some_and(|name| match stock_effects(name) {
+        Some(effects) => effects.stops_mac_spoofing,
+        None => {
+            let mut reported = fleet.hosts_with(network).filter_map(|host| reported(fleet, host, name));
+            reported.any(|effects| effects.stops_mac_spoofing)
         }
-        found
-    }
-
-    /// Places the filter's chain.
-    const fn ordered(mut self, priority: i32) -> Self {
-        self.priority = priority;
-        self
-    }
+    })
 }
 
-impl FilterRule {
-    const fn at(mut self, priority: i32) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    const fn when(mut self, protocol: &'static str, matches: &'static [(&'static str, &'static str)]) -> Self {
-        self.protocol = Some(protocol);
-        self.matches = matches;
-        self
-    }
+/// Tells whether the filter `name` lets guests spoof on `host`, as it reports.
+pub(crate) fn lets_spoof_on(fleet: &Fleet, host: &HostName, name: &str) -> bool {
+    reported(fleet, host, name).is_some_and(|effects| !effects.stops_mac_spoofing)
 }
 
-impl fmt::Display for FilterRule {
-    /// Writes the rule as a line: `return out 500 mac srcmacaddr=$MAC`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = match self.action {
-            Action::Accept => "accept",
-            Action::Drop => "drop",
-            Action::Return => "return",
-        };
-        let direction = match self.direction {
-            Direction::In => "in",
-            Direction::Out => "out",
-            Direction::Both => "inout",
-        };
-        write!(f, "{action} {direction} {}", self.priority)?;
-        if let Some(protocol) = self.protocol {
-            write!(f, " {protocol}")?;
-        }
-        self.matches.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
-    }
-}
-
-/// Makes a filter; its chain is where libvirt puts the protocol's chains.
-const fn filter(name: &'static str, chain: &'static str, entries: &'static [Entry]) -> StockFilter {
-    let priority = match chain.as_bytes() {
-        b"mac" => -810,
-        b"ipv4" => -700,
-        b"ipv6" => -600,
-        b"arp" => -500,
-        b"rarp" => -400,
-        _ => 0,
-    };
-    StockFilter { name, chain, priority, entries }
-}
-
-const fn rule(action: Action, direction: Direction) -> FilterRule {
-    FilterRule { action, direction, priority: 500, protocol: None, matches: &[] }
-}
-
-const fn accept(direction: Direction) -> FilterRule {
-    rule(Action::Accept, direction)
-}
-
-const fn drop(direction: Direction) -> FilterRule {
-    rule(Action::Drop, direction)
-}
-
-const fn give_back(direction: Direction) -> FilterRule {
-    rule(Action::Return, direction)
-}
-
-/// Tells whether `filter` keeps a guest from sending with a foreign MAC.
-///
-/// Trestle's default filter does. A named filter that is not in the catalogue does not count: its rules are not known.
-pub fn stops_mac_spoofing(filter: &NetworkFilter) -> bool {
+/// Returns the name of libvirt's filter; none for no filter.
+pub(crate) fn filter_name(filter: &NetworkFilter) -> Option<&str> {
     match filter {
-        NetworkFilter::Default => true,
-        NetworkFilter::None => false,
-        NetworkFilter::Named(name) => StockFilter::named(name).is_some_and(|stock| stock.effects().stops_mac_spoofing),
+        NetworkFilter::Default => Some(DEFAULT),
+        NetworkFilter::None => None,
+        NetworkFilter::Named(name) => Some(name),
     }
+}
+
+fn reported(fleet: &Fleet, host: &HostName, name: &str) -> Option<FilterEffects> {
+    fleet.observed(host)?.capabilities.as_ref()?.libvirt.filters.get(name).copied()
 }
 
 #[cfg(test)]
 mod tests {
+    use trestle_model::FilterEntry;
+
     use super::*;
 
     fn with(which: impl Fn(FilterEffects) -> bool) -> Vec<&'static str> {
-        StockFilter::all().iter().filter(|stock| which(stock.effects())).map(|stock| stock.name).collect()
+        EFFECTS.iter().filter(|(_, effects)| which(**effects)).map(|(name, _)| name.as_str()).collect()
     }
 
     #[test]
@@ -225,31 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_before_the_others_takes_the_protection_away() {
-        const OPENED: &[Entry] = &[
-            Entry::Refers("no-mac-spoofing"),
-            Entry::Rule(accept(Direction::Out).at(-900).when("mac", &[("protocolid", "arp")])),
-        ];
-        const LATER: &[Entry] = &[
-            Entry::Refers("no-mac-spoofing"),
-            Entry::Rule(accept(Direction::Out).when("mac", &[("protocolid", "arp")])),
-        ];
-        assert!(!filter("opened", "root", OPENED).effects().stops_mac_spoofing);
-        assert!(filter("later", "root", LATER).effects().stops_mac_spoofing);
-    }
-
-    #[test]
     fn every_reference_is_in_the_catalogue() {
-        for entry in StockFilter::all().iter().flat_map(|stock| stock.entries) {
-            if let Entry::Refers(reference) = entry {
-                assert!(StockFilter::named(reference).is_some(), "{reference} is missing");
+        for entry in STOCK.iter().flat_map(|stock| &stock.entries) {
+            if let FilterEntry::Refers(reference) = entry {
+                assert!(stock_effects(reference).is_some(), "{reference} is missing");
             }
         }
-    }
-
-    #[test]
-    fn an_unknown_filter_does_not_count_as_stopping() {
-        assert!(!stops_mac_spoofing(&NetworkFilter::Named("no-mac-spoofing-of-ours".to_owned())));
-        assert!(!stops_mac_spoofing(&NetworkFilter::Named(String::new())));
     }
 }

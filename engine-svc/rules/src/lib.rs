@@ -34,7 +34,7 @@ mod vnic_profile;
 use trestle_model::Findings;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
-pub use filter::{Action, Direction, Entry, FilterEffects, FilterRule, StockFilter, stops_mac_spoofing};
+pub use filter::{stock_effects, stock_filters, stops_mac_spoofing_on};
 pub use matrix::Fix;
 pub use plugged::violations;
 pub use state::{Contact, HostState, HostVerdict, Standing, host_verdict};

@@ -166,6 +166,8 @@ fn switched_on(network: &Network, fleet: &Fleet, fix: Fix, spot: &Spot) -> Vec<F
     findings.extend(matrix::nested(fleet, network, spot, MANAGED));
     findings.extend(matrix::live_ports(fleet, network, spot, MANAGED));
     findings.extend(matrix::plugged_twice(fleet, network, spot, MANAGED));
+    let filters = matrix::filters_of(fleet, network, fix);
+    findings.extend(matrix::weak_filters(fleet, filters, fleet.hosts_with(&network.id), spot, MANAGED));
     findings.extend(matrix::reported_spoofers(fleet, network, (|_: &HostName| true, fix), spot, MANAGED));
     findings.extend(matrix::reported_duplicates(fleet, network, |_| true, spot, MANAGED));
     findings.extend(matrix::duplicates_possible(fleet, fleet.clusters_with(&network.id), spot, MANAGED));

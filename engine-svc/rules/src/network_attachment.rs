@@ -176,6 +176,8 @@ fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet
     if is_new {
         let severity = if host.maintenance { Severity::Warning } else { Severity::Error };
         findings.extend(Incapable::among(fleet, [&host.id]).finding(severity, spot, NAME, &[]));
+        let filters = matrix::filters_of(fleet, network, Fix::Leave);
+        findings.extend(matrix::weak_filters(fleet, filters, [&host.id].into_iter(), spot, NAME));
         let is_here = |other: &HostName| *other == host.id;
         findings.extend(matrix::reported_spoofers(fleet, network, (is_here, Fix::Leave), spot, NAME));
         findings.extend(matrix::reported_duplicates(fleet, network, is_here, spot, NAME));

@@ -148,7 +148,7 @@ fn on_managed(
     let Place { vm, profile, network } = place;
     let network_name = EntityId::Network(network.id.clone()).to_string();
     let mut findings = Vec::new();
-    for risk in matrix::risks(profile) {
+    for risk in matrix::risks(fleet, profile) {
         let severity = risk.severity(fleet, network, None);
         if severity == Severity::Error || step == Step::Into {
             findings.push(risk.refusal(severity, spot, PROFILE, network));
@@ -186,7 +186,9 @@ fn on_managed(
 /// What is told once, when a vNIC gets to a managed network or is plugged there.
 fn into_managed(place: Place<'_>, network_name: &str, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let Place { vm, profile, network } = place;
-    let mut findings = Vec::new();
+    let filter = [&profile.filter].into_iter();
+    let mut findings: Vec<Finding> =
+        matrix::weak_filters(fleet, filter, vm.host.iter(), spot, PROFILE).into_iter().collect();
     if profile.guest_tagging == GuestTagging::Unspecified {
         let message = format!("it is not known whether the guest tags its traffic; network {} drops tags", network.id);
         findings.push(
@@ -195,7 +197,7 @@ fn into_managed(place: Place<'_>, network_name: &str, fleet: &Fleet, spot: &Spot
                 .remedy("set the profile's guest tagging to none once it is known that no guest tags"),
         );
     }
-    if profile.port_mirroring && matrix::risks(profile).all(|risk| risk != matrix::Risk::Spoofing) {
+    if profile.port_mirroring && matrix::risks(fleet, profile).all(|risk| risk != matrix::Risk::Spoofing) {
         let message =
             format!("on managed network {} the vNIC sees only frames that reach the bridge's ports", network.id);
         findings.push(
@@ -226,7 +228,7 @@ fn while_managed(
     let Place { vm, profile, network } = place;
     let mut findings = Vec::new();
     if step == Step::Into {
-        let risks = matrix::risks(profile);
+        let risks = matrix::risks(fleet, profile);
         findings.extend(risks.filter_map(|risk| risk.still_managed(fleet, network, spot, PROFILE)));
     }
     let bypasses = |vnic: &Vnic| vnic.bypasses_filter || vm.bypasses_filters;

@@ -38,8 +38,8 @@ pub(crate) fn put(profile: &VnicProfile, fleet: &Fleet) -> Vec<Finding> {
     if network.is_managed() {
         findings.extend(on_managed(profile, before, network, fleet, &spot));
     } else {
-        let new_risk = |risk: &Risk| !before.is_some_and(|before| risk.is_in(before));
-        let weakened = matrix::risks(profile).filter(new_risk);
+        let new_risk = |risk: &Risk| !before.is_some_and(|before| risk.is_in(fleet, before));
+        let weakened = matrix::risks(fleet, profile).filter(new_risk);
         findings.extend(weakened.filter_map(|risk| risk.still_managed(fleet, network, &spot, risk.field())));
         if before.is_some_and(VnicProfile::is_passthrough) && !profile.is_passthrough() {
             findings.extend(bypassers_arrive(&id, network, fleet, &spot));
@@ -64,7 +64,7 @@ pub(crate) fn fixed(network: &Network, fleet: &Fleet) -> Vec<Mutation> {
     }
     fleet
         .profiles_of(&network.id)
-        .filter(|profile| Risk::Spoofing.is_in(profile))
+        .filter(|profile| Risk::Spoofing.is_in(fleet, profile))
         .map(|profile| VnicProfile { filter: NetworkFilter::Default, ..profile.clone() })
         .map(|profile| Mutation::Put(Entity::VnicProfile(profile)))
         .collect()
@@ -145,15 +145,19 @@ fn on_managed(
     let network_name = EntityId::Network(network.id.clone()).to_string();
     let live = fleet.vnics_with(&id).any(|vnic| matrix::is_live(fleet, vnic));
     let mut findings: Vec<Finding> = Vec::new();
-    for risk in matrix::risks(profile) {
+    for risk in matrix::risks(fleet, profile) {
         // Row 18: what a VM that runs could do at once is no warning.
         let severity = if live { Severity::Error } else { risk.severity(fleet, network, None) };
-        if severity == Severity::Error || !before.is_some_and(|before| risk.is_in(before)) {
+        if severity == Severity::Error || !before.is_some_and(|before| risk.is_in(fleet, before)) {
             findings.push(risk.refusal(severity, spot, risk.field(), network));
         }
     }
     findings.extend(matrix::guest_vlans(fleet, network, [profile], fleet.hosts_with(&network.id), spot, TAGGING));
     if !profile.is_passthrough() {
+        if before.is_none_or(|before| before.filter != profile.filter || before.is_passthrough()) {
+            let hosts = fleet.hosts_with(&network.id);
+            findings.extend(matrix::weak_filters(fleet, [&profile.filter].into_iter(), hosts, spot, FILTER));
+        }
         findings.extend(failing_over_here(&id, network, fleet, spot));
         findings.extend(bypassers(&id, network, fleet, spot));
     }
@@ -183,7 +187,7 @@ fn on_managed(
         "",
     );
     tell(
-        newly(&|profile| profile.port_mirroring && !Risk::Spoofing.is_in(profile)),
+        newly(&|profile| profile.port_mirroring && !Risk::Spoofing.is_in(fleet, profile)),
         spot.warning(
             Code::MirrorReducedView,
             MIRRORING,

@@ -1,12 +1,12 @@
 //! libvirt's stock filters: facts to read, with what each really stops.
 
 use tonic::{Request, Response, Status};
-use trestle_model::{Code, Finding};
+use trestle_model::{Code, FilterEntry, Finding, NwFilter};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::stock_filter_service_server::StockFilterService;
 use trestle_proto::page::Page;
 use trestle_proto::status::Refusal;
-use trestle_rules::{Entry, StockFilter};
+use trestle_rules::{stock_effects, stock_filters};
 
 const COLLECTION: &str = "stockFilters/";
 
@@ -26,7 +26,7 @@ impl StockFilterService for StockFilters {
             let finding = Finding::error(Code::NameInvalid, "name", "it is not the name of a stock filter");
             return Err(Refusal::from(finding.remedy("write it as stockFilters/{filter}")).into());
         };
-        let found = StockFilter::named(filter).ok_or_else(|| {
+        let found = stock_filters().iter().find(|stock| stock.name == filter).ok_or_else(|| {
             let finding = Finding::error(Code::NotFound, "name", "libvirt has no stock filter of that name");
             Refusal::from(finding.remedy("list the stock filters"))
         })?;
@@ -40,31 +40,31 @@ impl StockFilterService for StockFilters {
         super::require_user(&request)?;
         let wish = request.get_ref();
         let page = Page::parse(wish.page_size, &wish.page_token, COLLECTION).map_err(Refusal::malformed)?;
-        let is_beyond = |filter: &&StockFilter| page.after.as_deref().is_none_or(|after| filter.name > after);
-        let rest = StockFilter::all().iter().filter(is_beyond);
-        let (found, next_page_token) = page.cut(COLLECTION, rest, |filter| filter.name.to_owned());
+        let is_beyond = |filter: &&NwFilter| page.after.as_deref().is_none_or(|after| filter.name.as_str() > after);
+        let rest = stock_filters().iter().filter(is_beyond);
+        let (found, next_page_token) = page.cut(COLLECTION, rest, |filter| filter.name.clone());
         let stock_filters = found.into_iter().map(build).collect();
         Ok(Response::new(wire::ListStockFiltersResponse { stock_filters, next_page_token }))
     }
 }
 
-fn build(filter: &StockFilter) -> wire::StockFilter {
+fn build(filter: &NwFilter) -> wire::StockFilter {
     let (mut rules, mut refers_to) = (Vec::new(), Vec::new());
-    for entry in filter.entries {
+    for entry in &filter.entries {
         match entry {
-            Entry::Rule(rule) => rules.push(rule.to_string()),
-            Entry::Refers(other) => refers_to.push(format!("{COLLECTION}{other}")),
+            FilterEntry::Rule(rule) => rules.push(rule.to_string()),
+            FilterEntry::Refers(other) => refers_to.push(format!("{COLLECTION}{other}")),
         }
     }
-    let effects = filter.effects();
+    let effects = stock_effects(&filter.name);
     wire::StockFilter {
         name: format!("{COLLECTION}{}", filter.name),
-        chain: filter.chain.to_owned(),
+        chain: filter.chain.clone(),
         priority: filter.priority,
         rules,
         refers_to,
-        stops_mac_spoofing: effects.stops_mac_spoofing,
-        stops_guest_tags: effects.stops_guest_tags,
-        lets_guest_send: effects.lets_guest_send,
+        stops_mac_spoofing: effects.is_some_and(|effects| effects.stops_mac_spoofing),
+        stops_guest_tags: effects.is_some_and(|effects| effects.stops_guest_tags),
+        lets_guest_send: effects.is_some_and(|effects| effects.lets_guest_send),
     }
 }

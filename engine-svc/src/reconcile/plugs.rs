@@ -142,7 +142,7 @@ impl<'a> Place<'a> {
             let remedy = "attach the network to the host; the vNIC is plugged when the host runs it";
             return withheld(Code::NetworkNotOnHost, message, remedy);
         }
-        wanted(fleet, vnic, vm, profile, seen).map_or(Aim::Keep, Aim::Set)
+        wanted(fleet, (vnic, vm, host), profile, seen).map_or(Aim::Keep, Aim::Set)
     }
 
     /// Says why nobody is asked about the interface of a vNIC.

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Fleet, NetworkFilter, Sighting, Vm, Vnic, VnicModel, VnicProfile};
-use trestle_model::{DomainInterface, FilterReference, Mtu, WantedInterface, same_filter};
-use trestle_rules::stops_mac_spoofing;
+use trestle_model::{DomainInterface, FilterReference, HostName, Mtu, WantedInterface, same_filter};
+use trestle_rules::stops_mac_spoofing_on;
 
 /// Trestle's default filter, which stops MAC spoofing.
 const DEFAULT_FILTER: &str = "no-mac-spoofing";
@@ -25,8 +25,7 @@ pub struct Difference {
 /// Says what the interface of a vNIC with a profile is to be; none for one without an address, or whose network is gone.
 pub(super) fn wanted(
     fleet: &Fleet,
-    vnic: &Vnic,
-    vm: &Vm,
+    (vnic, vm, host): (&Vnic, &Vm, &HostName),
     profile: &VnicProfile,
     seen: Option<&DomainInterface>,
 ) -> Option<WantedInterface> {
@@ -40,7 +39,7 @@ pub(super) fn wanted(
         mtu,
         linked: vnic.linked,
         isolated: seen.is_some_and(|seen| seen.isolated),
-        filter: filter(vnic, vm, profile, seen),
+        filter: filter(fleet, (vnic, vm, host), profile, seen),
     })
 }
 
@@ -96,7 +95,7 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
     } else if interface.network.is_none() && network.is_some_and(trestle_model::fleet::Network::is_managed) {
         compare("attachment", "network".to_owned(), interface.attachment.clone());
     }
-    let filter = filter(vnic, vm, profile, Some(interface));
+    let filter = filter(fleet, (vnic, vm, sighting.host), profile, Some(interface));
     if !same_filter(filter.as_ref(), interface.filter.as_ref()) {
         let name = |filter: Option<&FilterReference>| filter.map(|filter| filter.name.clone()).unwrap_or_default();
         compare("filter", name(filter.as_ref()), name(interface.filter.as_ref()));
@@ -117,12 +116,17 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
 
 /// Says which filter is to be in front of an interface. Trestle's default is any that stops spoofing; a vNIC that is past its
 /// filter has whatever somebody gave it.
-fn filter(vnic: &Vnic, vm: &Vm, profile: &VnicProfile, seen: Option<&DomainInterface>) -> Option<FilterReference> {
+fn filter(
+    fleet: &Fleet,
+    (vnic, vm, host): (&Vnic, &Vm, &HostName),
+    profile: &VnicProfile,
+    seen: Option<&DomainInterface>,
+) -> Option<FilterReference> {
     let seen = seen.and_then(|seen| seen.filter.as_ref());
     if vnic.bypasses_filter || vm.bypasses_filters {
         return seen.cloned();
     }
-    let stops = |filter: &&FilterReference| stops_mac_spoofing(&NetworkFilter::Named(filter.name.clone()));
+    let stops = |filter: &&FilterReference| stops_mac_spoofing_on(fleet, host, &filter.name);
     let parameters = given_parameters(vnic, profile);
     match &profile.filter {
         NetworkFilter::None => None,

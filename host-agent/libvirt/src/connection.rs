@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use trestle_model::{Feature, LibvirtInfo, Support};
 use virt::connect::Connect;
 
-use crate::{Fault, probe};
+use crate::{Fault, probe, snapshot};
 
 /// Pause after the first failure to connect; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -53,14 +53,19 @@ impl Connection {
         }
     }
 
-    /// Tells how the connection is, after asking libvirt itself.
+    /// Tells how the connection is, after asking libvirt itself, and what libvirt's filters do.
     pub(crate) fn info(&mut self) -> LibvirtInfo {
         let version = self.version();
         let (connected, version, fault) = match version {
             Ok(number) => (true, version_text(number), String::new()),
             Err(fault) => (false, String::new(), fault.to_string()),
         };
-        LibvirtInfo { uri: self.uri.clone(), connected, version, fault }
+        let filters = if connected { self.call(|| true, snapshot::filter_effects) } else { Ok(BTreeMap::new()) };
+        let filters = filters.unwrap_or_else(|fault| {
+            warn!(error = %fault, "network filters not read");
+            BTreeMap::new()
+        });
+        LibvirtInfo { uri: self.uri.clone(), connected, version, fault, filters }
     }
 
     /// Tells what libvirt can do; tried once for each connection, since trying defines a network for a moment.

@@ -63,7 +63,7 @@ impl Libvirt {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Tells where libvirt is, whether it answers, and its version.
+    /// Tells where libvirt is, whether it answers, its version, and what its filters do.
     ///
     /// *Errors*: never; what is wrong is in `fault`. *Cancel safety*: safe.
     pub async fn info(&self) -> LibvirtInfo {
@@ -72,6 +72,7 @@ impl Libvirt {
             connected: false,
             version: String::new(),
             fault: fault.to_string(),
+            filters: BTreeMap::new(),
         })
     }
 

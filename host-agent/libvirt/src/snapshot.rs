@@ -1,10 +1,11 @@
 //! The reading of all networks and of all guests' interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::warn;
 use trestle_model::{
-    DomainKey, DomainPersistence, DomainState, DomainWiring, GuestInterface, LibvirtNetwork, LibvirtState,
+    DomainKey, DomainPersistence, DomainState, DomainWiring, FilterEffects, GuestInterface, LibvirtNetwork,
+    LibvirtState,
 };
 use uuid::Uuid;
 use virt::connect::Connect;
@@ -177,6 +178,24 @@ pub(crate) fn filters(connect: &Connect) -> Result<BTreeSet<String>, Fault> {
         Err(error) if error.code() == ErrorNumber::NoSupport => Ok(BTreeSet::new()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads what each filter does; a libvirt without filters has none, and one whose XML makes no sense is left out.
+pub(crate) fn filter_effects(connect: &Connect) -> Result<BTreeMap<String, FilterEffects>, Fault> {
+    let found = match connect.list_all_nw_filters(0) {
+        Ok(found) => found,
+        Err(error) if error.code() == ErrorNumber::NoSupport => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut filters = Vec::new();
+    for filter in found {
+        match filter.get_xml_desc(0).map_err(Fault::from).and_then(|text| Ok(xml::nwfilter::parse(&text)?)) {
+            Ok(filter) => filters.push(filter),
+            Err(fault) if fault.is_transient() => return Err(fault),
+            Err(fault) => warn!(error = %fault, "network filter left out"),
+        }
+    }
+    Ok(trestle_model::filter_effects(&filters))
 }
 
 fn read_wiring(domain: &Domain) -> Result<DomainWiring, Unread> {

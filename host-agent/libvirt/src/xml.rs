@@ -3,8 +3,10 @@
 pub(crate) mod domain;
 pub(crate) mod interface;
 pub(crate) mod network;
+pub(crate) mod nwfilter;
 
 use quick_xml::XmlVersion;
+use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
@@ -36,6 +38,18 @@ impl Element<'_> {
         };
         let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(BadXml::from_display)?;
         Ok(Some(value.into_owned()))
+    }
+}
+
+impl Element<'_> {
+    /// Reads every attribute, in order.
+    pub(crate) fn attributes(&self) -> Result<Vec<(String, String)>, BadXml> {
+        let read = |attribute: Result<Attribute<'_>, AttrError>| {
+            let attribute = attribute.map_err(BadXml::from_display)?;
+            let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(BadXml::from_display)?;
+            Ok((attribute.key.local_name().into_inner().to_owned(), value.into_owned()))
+        };
+        self.start.attributes().map(read).collect()
     }
 }
 

@@ -93,7 +93,12 @@ pub(crate) async fn capabilities_report_it(fleet: &Fleet) -> Result<()> {
         ensure!(guests["guest"] == "guest-1" && guests["learning"] == false && guests["flood"] == false, "{guests:#}");
 
         ensure!(capabilities["dirty"] == false, "the engine commits what it sets");
-        ensure!(capabilities["libvirt"]["connected"] == true, "{}", capabilities["libvirt"]);
+        let libvirt = &capabilities["libvirt"];
+        ensure!(libvirt["connected"] == true, "{libvirt}");
+        let filters = libvirt["filters"].as_array().context("no filters")?;
+        let stopping = filters.iter().filter(|filter| filter["stopsMacSpoofing"] == true).map(|filter| &filter["name"]);
+        let stopping: Vec<_> = stopping.collect();
+        ensure!(stopping == ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing"], "{libvirt:#}");
         let features = capabilities["features"].as_array().context("no features")?;
         for feature in ["bridge_vlan_filtering", "libvirt_mac_table_manager", "vlan_devices"] {
             let is_there = |report: &Value| report["name"] == feature && report["support"] == "SUPPORT_PRESENT";

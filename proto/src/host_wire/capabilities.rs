@@ -9,6 +9,7 @@ mod daemons;
 mod devices;
 mod dhcp;
 mod domains;
+mod filters;
 mod foreign_mac;
 mod keeping;
 mod lldp;

@@ -9,10 +9,10 @@ use proptest::sample::select;
 use trestle_model::{
     Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
     Domain, DomainInterface, DomainPersistence, DomainState, DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature,
-    FeatureSet, FeatureState, FilterReference, ForeignMac, FunctionLink, FunctionSettings, FunctionTag, FunctionVlan,
-    GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport, Management,
-    NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner, PortFlags,
-    PortReport, PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism,
+    FeatureSet, FeatureState, FilterEffects, FilterReference, ForeignMac, FunctionLink, FunctionSettings, FunctionTag,
+    FunctionVlan, GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport,
+    Management, NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner,
+    PortFlags, PortReport, PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism,
     ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction,
     VirtualFunctions, VlanId, VlanRange, VlanReport,
 };
@@ -448,6 +448,14 @@ fn domain_interface() -> impl Strategy<Value = DomainInterface> {
     )
 }
 
+fn filter_effects() -> impl Strategy<Value = FilterEffects> {
+    any::<[bool; 3]>().prop_map(|[stops_mac_spoofing, stops_guest_tags, lets_guest_send]| FilterEffects {
+        stops_mac_spoofing,
+        stops_guest_tags,
+        lets_guest_send,
+    })
+}
+
 pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     let lists = (
         proptest::collection::vec(network(), 0..3),
@@ -459,6 +467,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
             proptest::collection::vec(vlan_device(), 0..3),
             proptest::collection::vec(bond_report(), 0..3),
             proptest::collection::vec(domain(), 0..3),
+            proptest::collection::btree_map("[a-z-]{1,8}", filter_effects(), 0..3),
         ),
     );
     let change = select(vec![UncommittedChange::Added, UncommittedChange::Edited, UncommittedChange::Removed]);
@@ -469,7 +478,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
     (lists, texts).prop_map(
         |(
             (
-                (networks, nics, routes, features, (bridges, vlans, bonds, domains)),
+                (networks, nics, routes, features, (bridges, vlans, bonds, domains, filters)),
                 (uncommitted, uncommitted_bonds, uncommitted_nics),
             ),
             ([dirty, connected], [generation, repaired, failed], texts),
@@ -484,7 +493,7 @@ pub(crate) fn capabilities() -> impl Strategy<Value = Capabilities> {
                 domains,
                 routes,
                 kernel: KernelInfo { release: text(0) },
-                libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3) },
+                libvirt: LibvirtInfo { uri: text(1), connected, version: text(2), fault: text(3), filters },
                 features,
                 agent_version: text(4),
                 boot_id: text(5),

@@ -88,6 +88,13 @@ fn table(capabilities: &Capabilities) -> Result<(), Failure> {
 
 fn facts(capabilities: &Capabilities) -> Result<(), Failure> {
     let kernel = capabilities.kernel.clone().unwrap_or_default().release;
+    let filters = capabilities.libvirt.iter().flat_map(|libvirt| &libvirt.filters);
+    let stopping: Vec<_> =
+        filters.filter(|filter| filter.stops_mac_spoofing).map(|filter| filter.name.as_str()).collect();
+    let filters = match stopping.as_slice() {
+        [] => String::new(),
+        names => format!("MAC spoofing is stopped by {}", names.join(", ")),
+    };
     let libvirt = match &capabilities.libvirt {
         Some(libvirt) if libvirt.connected => libvirt.version.clone(),
         Some(libvirt) if !libvirt.fault.is_empty() => format!("not connected: {}", libvirt.fault),
@@ -109,6 +116,7 @@ fn facts(capabilities: &Capabilities) -> Result<(), Failure> {
         ("agent", capabilities.agent_version.clone()),
         ("kernel", kernel),
         ("libvirt", libvirt),
+        ("filters", filters),
         ("persistent", persistent),
         ("repairs", repairs),
     ];

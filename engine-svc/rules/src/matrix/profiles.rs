@@ -1,12 +1,15 @@
 //! Rows 2, 5 and 7 to 11: what profiles let guests do. And the life cycle: when a profile may be weakened.
 
+use std::collections::BTreeSet;
+
 use trestle_model::fleet::{
-    Cluster, EntityId, Fleet, GuestTagging, MacConflictPolicy, Network, Vnic, VnicAttachment, VnicProfile,
+    Cluster, EntityId, Fleet, GuestTagging, MacConflictPolicy, Network, NetworkFilter, Vnic, VnicAttachment,
+    VnicProfile,
 };
-use trestle_model::{Code, Finding, Severity};
+use trestle_model::{Code, Finding, HostName, Severity};
 
 use super::{Step, is_live};
-use crate::filter::stops_mac_spoofing;
+use crate::filter::{filter_name, lets_spoof_on, stops_mac_spoofing};
 use crate::spot::{Named, Spot, enumerate, profile_name};
 
 /// A freedom of guests that a managed MAC table cannot live with.
@@ -30,13 +33,13 @@ pub enum Fix {
 impl Risk {
     const ALL: [Self; 2] = [Self::Spoofing, Self::Tagging];
 
-    pub(crate) fn is_in(self, profile: &VnicProfile) -> bool {
+    pub(crate) fn is_in(self, fleet: &Fleet, profile: &VnicProfile) -> bool {
         // What goes past the bridge meets no MAC table.
         if profile.is_passthrough() {
             return false;
         }
         match self {
-            Self::Spoofing => !stops_mac_spoofing(&profile.filter),
+            Self::Spoofing => !stops_mac_spoofing(fleet, &profile.network, &profile.filter),
             Self::Tagging => profile.guest_tagging == GuestTagging::Any,
         }
     }
@@ -90,8 +93,8 @@ impl Risk {
 }
 
 /// Returns what guests of `profile` may do that a managed MAC table cannot live with.
-pub(crate) fn risks(profile: &VnicProfile) -> impl Iterator<Item = Risk> {
-    Risk::ALL.into_iter().filter(move |risk| risk.is_in(profile))
+pub(crate) fn risks(fleet: &Fleet, profile: &VnicProfile) -> impl Iterator<Item = Risk> {
+    Risk::ALL.into_iter().filter(move |risk| risk.is_in(fleet, profile))
 }
 
 /// How much a guest that may spoof weighs on a managed `network`, by the policies of the clusters that have it, `joining`
@@ -122,7 +125,7 @@ pub(crate) fn unsafe_profiles(
             return None;
         }
         let profiles: Vec<&VnicProfile> =
-            fleet.profiles_of(&network.id).filter(|profile| risk.is_in(profile)).collect();
+            fleet.profiles_of(&network.id).filter(|profile| risk.is_in(fleet, profile)).collect();
         let names: Vec<String> = profiles.iter().map(|profile| profile_name(profile)).collect();
         let severity = risk.severity(fleet, network, joining);
         let live = severity == Severity::Warning && profiles.iter().any(|profile| is_used_live(fleet, profile));
@@ -137,6 +140,47 @@ pub(crate) fn unsafe_profiles(
         Some(finding.related(names.into_iter().chain(users.names)).remedy(risk.remedy()))
     };
     Risk::ALL.into_iter().filter_map(finding).collect()
+}
+
+/// Returns the filters in front of the vNICs on a network's bridges, as they are after `fix`.
+pub(crate) fn filters_of<'a>(
+    fleet: &'a Fleet,
+    network: &'a Network,
+    fix: Fix,
+) -> impl Iterator<Item = &'a NetworkFilter> {
+    let over_bridge = fleet.profiles_of(&network.id).filter(|profile| !profile.is_passthrough());
+    over_bridge.map(move |profile| match fix {
+        Fix::Profiles if Risk::Spoofing.is_in(fleet, profile) => &NetworkFilter::Default,
+        Fix::Profiles | Fix::Leave => &profile.filter,
+    })
+}
+
+/// Row 2 once more, by what hosts report: `filters` that let guests of a managed network spoof on one of `hosts`, where somebody
+/// has changed them.
+pub(crate) fn weak_filters<'a>(
+    fleet: &Fleet,
+    filters: impl Iterator<Item = &'a NetworkFilter>,
+    hosts: impl Iterator<Item = &'a HostName>,
+    spot: &Spot,
+    field: &str,
+) -> Option<Finding> {
+    let filters: BTreeSet<&str> = filters.filter_map(filter_name).collect();
+    let mut weak: BTreeSet<&str> = BTreeSet::new();
+    let mut names = Vec::new();
+    for host in hosts {
+        let on_host: Vec<&str> = filters.iter().copied().filter(|name| lets_spoof_on(fleet, host, name)).collect();
+        if !on_host.is_empty() {
+            names.push(EntityId::Host(host.clone()).to_string());
+            weak.extend(on_host);
+        }
+    }
+    let weak: Vec<String> = weak.into_iter().map(str::to_owned).collect();
+    (!names.is_empty()).then(|| {
+        let message =
+            format!("filter {} lets guests send with a foreign MAC, as {} report", enumerate(&weak), enumerate(&names));
+        let finding = spot.error(Code::MacSpoofConflict, field, message).related(names);
+        finding.remedy("restore the filter's rules on the hosts: see `virsh nwfilter-dumpxml`")
+    })
 }
 
 /// Row 7 for a `network` that becomes managed, or a managed one that gets to a cluster.
@@ -188,7 +232,8 @@ pub(crate) fn failover(fleet: &Fleet, profile: &VnicProfile, spot: &Spot, field:
 
 /// Row 10 for a `network` that becomes managed, or a managed one that gets to a cluster.
 pub(crate) fn mirroring(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
-    let names = profile_names(fleet, network, |profile| profile.port_mirroring && !Risk::Spoofing.is_in(profile));
+    let names =
+        profile_names(fleet, network, |profile| profile.port_mirroring && !Risk::Spoofing.is_in(fleet, profile));
     let message = format!("vNICs of {} will see only frames that reach the bridge's ports", enumerate(&names));
     (!names.is_empty()).then(|| {
         spot.warning(Code::MirrorReducedView, field, message)

@@ -4,11 +4,11 @@
 //! As with all that hosts report, it is about the step into the state: what comes later is told in the status of hosts and
 //! vNICs, and is in the way of no write.
 
-use trestle_model::fleet::{EntityId, Fleet, Network, NetworkFilter, Sighting, Vnic};
+use trestle_model::fleet::{EntityId, Fleet, Network, Sighting, Vnic};
 use trestle_model::{Code, Finding, HostName, MacAddr, NetworkName, Severity, VmId};
 
 use super::{Fix, Risk};
-use crate::filter::stops_mac_spoofing;
+use crate::filter::stops_mac_spoofing_on;
 use crate::spot::{Named, Spot, vnic_name};
 
 /// How many interfaces a message spells out, and how many names a finding relates to.
@@ -19,7 +19,7 @@ const NAMED: usize = 100;
 /// is declared so, or its profile is mended by `fix`.
 pub(crate) fn may_spoof_unknown(fleet: &Fleet, sighting: &Sighting<'_>, fix: Fix) -> bool {
     let filter = sighting.interface.filter.as_ref();
-    let stops = filter.is_some_and(|filter| stops_mac_spoofing(&NetworkFilter::Named(filter.name.clone())));
+    let stops = filter.is_some_and(|filter| stops_mac_spoofing_on(fleet, sighting.host, &filter.name));
     let is_declared = || fleet.vnic_of(sighting).is_some_and(|vnic| is_declared(fleet, vnic, sighting));
     !stops && (fix == Fix::Profiles || !is_declared())
 }
@@ -30,7 +30,7 @@ fn is_declared(fleet: &Fleet, vnic: &Vnic, sighting: &Sighting<'_>) -> bool {
     let (Some(profile), Some(vm)) = (profile.and_then(|id| fleet.profiles().get(id)), fleet.vms().get(&vnic.vm)) else {
         return false;
     };
-    let is_free = vnic.bypasses_filter || vm.bypasses_filters || Risk::Spoofing.is_in(profile);
+    let is_free = vnic.bypasses_filter || vm.bypasses_filters || Risk::Spoofing.is_in(fleet, profile);
     let runs_as_declared = vm.host.is_some() || !sighting.domain.state.is_live();
     vnic.plugged && is_free && runs_as_declared
 }

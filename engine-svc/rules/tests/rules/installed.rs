@@ -5,7 +5,8 @@ use std::path::Path;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use trestle_rules::{Entry, StockFilter};
+use trestle_model::{FilterEntry, NwFilter};
+use trestle_rules::stock_filters;
 
 const INSTALLED: &str = "/etc/libvirt/nwfilter";
 
@@ -16,7 +17,7 @@ fn the_catalogue_is_what_libvirt_installs() {
         return;
     }
     let mut checked = 0;
-    for filter in StockFilter::all() {
+    for filter in stock_filters() {
         let path = format!("{INSTALLED}/{}.xml", filter.name);
         // libvirt installs a file for each; whoever removed one has nothing to be held against.
         let Ok(text) = std::fs::read_to_string(&path) else {
@@ -30,10 +31,10 @@ fn the_catalogue_is_what_libvirt_installs() {
 }
 
 /// Writes a filter of the catalogue as lines.
-fn written(filter: &StockFilter) -> Vec<String> {
-    let entry = |entry: &Entry| match entry {
-        Entry::Rule(rule) => rule.to_string(),
-        Entry::Refers(other) => format!("refers to {other}"),
+fn written(filter: &NwFilter) -> Vec<String> {
+    let entry = |entry: &FilterEntry| match entry {
+        FilterEntry::Rule(rule) => rule.to_string(),
+        FilterEntry::Refers(other) => format!("refers to {other}"),
     };
     let head = format!("{} {} {}", filter.name, filter.chain, filter.priority);
     [head].into_iter().chain(filter.entries.iter().map(entry)).collect()

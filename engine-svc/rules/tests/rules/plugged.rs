@@ -3,7 +3,7 @@
 use trestle_model::fleet::{
     Cluster, Entity, Fleet, MacConflictPolicy, MacPool, Mutation, Network, NetworkFilter, Vm, Vnic, VnicProfile,
 };
-use trestle_model::{Code, Domain, DomainInterface, DomainState, Finding, Severity};
+use trestle_model::{Code, Domain, DomainInterface, DomainState, FilterEffects, Finding, Severity};
 use trestle_rules::Fix;
 
 use crate::fixture::{
@@ -11,6 +11,8 @@ use crate::fixture::{
     network, pool, profile, put, vm, vnic, warning,
 };
 
+const FILTER: &str = "vnic_profile.spec.network_filter";
+const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
 const MAC: &str = "vnic.spec.mac";
 const VNIC: &str = "vms/00000000-0000-0000-0000-000000000001/vnics/eth0";
 
@@ -201,4 +203,85 @@ fn a_network_full_of_guests_names_a_hundred_hosts_at_most_and_tells_how_many_gue
     let finding = findings.0.iter().find(|finding| finding.code == Code::MacSpoofConflict).unwrap();
     assert_eq!(finding.related.len(), 100);
     assert!(finding.message.contains(" and 147 more"), "{}", finding.message);
+}
+
+/// `h1` reports what its filters do.
+fn filtering(fleet: &mut Fleet, filters: &[(&str, bool)]) {
+    let mut record = fleet.observed(&host_name("h1")).cloned().unwrap();
+    let effects =
+        |stops_mac_spoofing| FilterEffects { stops_mac_spoofing, stops_guest_tags: false, lets_guest_send: true };
+    let filters = filters.iter().map(|(name, stops)| ((*name).to_owned(), effects(*stops)));
+    record.capabilities.as_mut().unwrap().libvirt.filters = filters.collect();
+    fleet.observe(host_name("h1"), record);
+}
+
+fn conflicts(findings: &[Finding]) -> Vec<(&str, Vec<String>)> {
+    let of_code = findings.iter().filter(|finding| finding.code == Code::MacSpoofConflict);
+    of_code.map(|finding| (finding.field.as_str(), finding.related.clone())).collect()
+}
+
+#[test]
+fn a_filter_that_a_host_has_changed_counts_as_the_host_has_it() {
+    let mut fleet = reporting(network("blue"), Vec::new());
+    let on = || Mutation::Put(Entity::Network(managed("blue")));
+    filtering(&mut fleet, &[("no-mac-spoofing", true)]);
+    assert_eq!(conflicts(&trestle_rules::evaluate(&on(), &fleet).0), []);
+    // Somebody has taken its rules away on the host.
+    filtering(&mut fleet, &[("no-mac-spoofing", false)]);
+    let findings = trestle_rules::evaluate(&on(), &fleet).0;
+    let weak_there = |field| vec![(field, vec!["hosts/h1".to_owned()])];
+    assert_eq!(conflicts(&findings), weak_there(MANAGED));
+    // The default filter mends nothing there.
+    let open = VnicProfile { filter: NetworkFilter::None, ..profile("blue", "guests") };
+    fleet.apply(Mutation::Put(Entity::VnicProfile(open)));
+    let proposal = trestle_rules::propose(on(), Fix::Profiles, &fleet);
+    assert_eq!(conflicts(&proposal.findings.0), weak_there(MANAGED));
+    // Of a network that is managed already, what comes is judged, and nothing else.
+    let mut fleet = reporting(managed("blue"), Vec::new());
+    filtering(&mut fleet, &[("no-mac-spoofing", false)]);
+    let evaluated = |entity| trestle_rules::evaluate(&Mutation::Put(entity), &fleet).0;
+    assert_eq!(conflicts(&evaluated(Entity::VnicProfile(profile("blue", "more")))), weak_there(FILTER));
+    assert_eq!(conflicts(&evaluated(Entity::VnicProfile(profile("blue", "guests")))), []);
+    let second = Vnic { id: id("eth1"), mac: Some(mac(2)), ..vnic(1, "blue", "guests") };
+    assert_eq!(conflicts(&evaluated(Entity::Vnic(second))), weak_there("vnic.spec.profile"));
+    assert_eq!(conflicts(&evaluated(Entity::Vnic(vnic(1, "blue", "guests")))), []);
+    assert_eq!(conflicts(&evaluated(Entity::Network(managed("blue")))), []);
+    // What is plugged is told.
+    let weak = domain(1, "blue", mac(1), Some("no-mac-spoofing"));
+    let mut fleet = reporting(managed("blue"), vec![weak]);
+    assert_eq!(broken(&fleet), []);
+    filtering(&mut fleet, &[("no-mac-spoofing", false)]);
+    assert_eq!(broken(&fleet), [breaks(Severity::Error, Code::MacSpoofConflict, VNIC, "networks/blue")]);
+}
+
+#[test]
+fn a_filter_of_ones_own_stops_spoofing_where_every_host_says_so() {
+    let ours = VnicProfile { filter: NetworkFilter::Named("ours".to_owned()), ..profile("blue", "guests") };
+    let mut fleet = reporting(managed("blue"), Vec::new());
+    let weakened = |fleet: &Fleet| {
+        conflicts(&trestle_rules::evaluate(&Mutation::Put(Entity::VnicProfile(ours.clone())), fleet).0).len()
+    };
+    assert_eq!(weakened(&fleet), 1, "nobody knows what it does");
+    filtering(&mut fleet, &[("ours", true)]);
+    assert_eq!(weakened(&fleet), 0);
+    fleet.apply(Mutation::Put(Entity::Host(host("h2", "main"))));
+    fleet.apply(Mutation::Put(Entity::NetworkAttachment(attachment("h2", "blue", "eth0"))));
+    assert_eq!(weakened(&fleet), 0, "the other has not told");
+    let mut record = fleet.observed(&host_name("h1")).cloned().unwrap();
+    record.capabilities.as_mut().unwrap().libvirt.filters.values_mut().for_each(|it| it.stops_mac_spoofing = false);
+    fleet.observe(host_name("h2"), record);
+    assert_eq!(weakened(&fleet), 1, "the other says otherwise");
+}
+
+#[test]
+fn a_managed_network_does_not_come_to_a_host_whose_filter_lets_spoof() {
+    let mut fleet = reporting(managed("blue"), Vec::new());
+    filtering(&mut fleet, &[("no-mac-spoofing", false)]);
+    fleet.apply(Mutation::Delete(trestle_model::fleet::EntityId::NetworkAttachment(
+        host_name("h1"),
+        network("blue").id,
+    )));
+    let joins = Mutation::Put(Entity::NetworkAttachment(attachment("h1", "blue", "eth0")));
+    let findings = trestle_rules::evaluate(&joins, &fleet).0;
+    assert_eq!(conflicts(&findings), [("network_attachment.name", vec!["hosts/h1".to_owned()])]);
 }

@@ -6,6 +6,7 @@ use trestle_plan::{DomainSide, GuestStep, InterfaceChange, InterfaceDefinition, 
 use uuid::Uuid;
 use virt::connect::Connect;
 use virt::domain::Domain;
+use virt::nwfilter::NWFilter;
 
 use crate::daemon::{Daemon, LONG};
 use crate::{define, handle, perform, start};
@@ -111,4 +112,25 @@ async fn guard_of_macs_is_defined_once() {
     assert!(!libvirt.filters().await.unwrap().contains(GuestStep::MAC_GUARD));
     twice(&libvirt, &GuestStep::DefineMacGuard).await;
     assert!(libvirt.filters().await.unwrap().contains(GuestStep::MAC_GUARD));
+}
+
+#[tokio::test]
+async fn filters_are_told_by_what_their_rules_do() {
+    let Some(daemon) = Daemon::start().await else { return };
+    let libvirt = handle(&daemon, LONG);
+    twice(&libvirt, &GuestStep::DefineMacGuard).await;
+    let connect = Connect::open(Some(&daemon.uri())).unwrap();
+    let ours = "<filter name='ours' chain='root'><filterref filter='no-mac-spoofing'/></filter>";
+    NWFilter::define_xml(&connect, ours).unwrap();
+    let stopping = async || {
+        let filters = libvirt.info().await.filters;
+        filters.into_iter().map(|(name, effects)| (name, effects.stops_mac_spoofing)).collect::<Vec<_>>()
+    };
+    let both = |stops| vec![(GuestStep::MAC_GUARD.to_owned(), stops), ("ours".to_owned(), stops)];
+    assert_eq!(stopping().await, both(true));
+    // Whoever weakens it weakens what refers to it.
+    let guard = NWFilter::lookup_by_name(&connect, GuestStep::MAC_GUARD).unwrap().get_xml_desc(0).unwrap();
+    assert!(guard.contains("action='drop'"), "{guard}");
+    NWFilter::define_xml(&connect, &guard.replace("action='drop'", "action='accept'")).unwrap();
+    assert_eq!(stopping().await, both(false));
 }

@@ -13,7 +13,7 @@ use super::bond;
 use super::dhcp::build_client;
 use super::domains::build_domain;
 use super::lldp::build_neighbor;
-use super::{daemons, foreign_mac, keeping, uplink};
+use super::{daemons, filters, foreign_mac, keeping, uplink};
 use crate::host::v1 as wire;
 
 /// Builds the wire's form of a report.
@@ -79,6 +79,7 @@ pub(in crate::host_wire) fn build_libvirt(libvirt: &LibvirtInfo) -> wire::Libvir
         connected: libvirt.connected,
         version: libvirt.version.clone(),
         fault: libvirt.fault.clone(),
+        filters: filters::build(&libvirt.filters),
     }
 }
 

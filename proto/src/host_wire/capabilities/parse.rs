@@ -16,7 +16,7 @@ use super::super::network::read_network;
 use super::bond;
 use super::devices::{read_bridge_device, read_nic, read_vlan_device};
 use super::dhcp::read_client;
-use super::{daemons, domains, foreign_mac, keeping, uplink};
+use super::{daemons, domains, filters, foreign_mac, keeping, uplink};
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
@@ -40,6 +40,7 @@ pub fn parse_capabilities(report: &wire::Capabilities) -> Result<Capabilities, F
             connected: libvirt.connected,
             version: libvirt.version,
             fault: libvirt.fault,
+            filters: filters::read(&mut form, "libvirt.filters", &libvirt.filters),
         },
         features: read_features(&mut form, &report.features),
         agent_version: report.agent_version.clone(),
