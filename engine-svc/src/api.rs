@@ -7,6 +7,7 @@ mod events;
 mod filters;
 mod hosts;
 mod kinds;
+mod placements;
 mod plugging;
 mod resources;
 mod resume;

@@ -101,8 +101,8 @@ impl Engine {
             listeners.push(Listener::bind(listen, tls).await.map_err(EngineError::Bind)?);
         }
         let (board, wake, sessions) = (Arc::new(Board::default()), Arc::new(Wake::default()), TaskTracker::new());
-        let writer = Writer::new(store.clone(), Arc::clone(&board), Arc::clone(&wake));
         let states = Arc::new(HostStates::new(store.clone(), Arc::clone(&board), config.hosts.silence_grace.0));
+        let writer = Writer::new(store.clone(), Arc::clone(&board), Arc::clone(&wake), Arc::clone(&states));
         let api = Api::new(store.clone(), writer.clone(), Arc::clone(&board), Arc::clone(&states));
         let agent_sessions = AgentSessions::new(
             store.clone(),

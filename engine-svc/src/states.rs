@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use trestle_model::fleet::Fleet;
 use trestle_model::{Finding, HostName, NetworkChange, NetworkName};
-use trestle_rules::{Contact, HostState, HostVerdict, Standing, host_verdict};
+use trestle_rules::{Contact, Guest, HostState, HostVerdict, Standing, host_verdict};
 use trestle_store::Store;
 
 use crate::clock;
@@ -60,6 +60,12 @@ impl HostStates {
     pub fn look(&self, host: &HostName) -> Option<HostLook> {
         let HostVerdict { state, reasons } = self.store.read(|fleet| self.verdict(fleet, host))?;
         Some(HostLook { state, reasons, since_ms: self.note(host, state) })
+    }
+
+    /// Finds what is in the way of a virtual machine on a host; nothing of a host that `fleet`, the store's, does not have.
+    pub fn obstacles(&self, guest: &Guest, host: &HostName, fleet: &Fleet) -> Option<Vec<Finding>> {
+        let standing = self.standing(fleet, host);
+        Some(trestle_rules::obstacles(guest, fleet.hosts().get(host)?, fleet, &standing))
     }
 
     /// Returns what is known of a host's agent beside its last report.

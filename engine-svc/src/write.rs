@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::reconcile::Wake;
 use crate::session::Board;
+use crate::states::HostStates;
 
 pub(crate) use check::{Checked, Decide};
 
@@ -27,6 +28,7 @@ pub struct Writer {
     store: Store,
     board: Arc<Board>,
     wake: Arc<Wake>,
+    states: Arc<HostStates>,
 }
 
 /// How a client wants its write carried out.
@@ -55,8 +57,8 @@ pub(crate) struct Written {
 
 impl Writer {
     /// Makes a writer over `store` that wakes the reconciler for the hosts that a write touches.
-    pub const fn new(store: Store, board: Arc<Board>, wake: Arc<Wake>) -> Self {
-        Self { store, board, wake }
+    pub const fn new(store: Store, board: Arc<Board>, wake: Arc<Wake>, states: Arc<HostStates>) -> Self {
+        Self { store, board, wake, states }
     }
 
     /// Carries out what `decide` makes of the fleet, if the rules allow it.
@@ -80,8 +82,8 @@ impl Writer {
     ///
     /// *Errors*: only where a rule died, which is a bug. *Cancel safety*: nothing is ever changed.
     pub(crate) async fn check(&self, changes: Vec<Decide>, acknowledged: Vec<Code>) -> Result<Vec<Checked>, Refusal> {
-        let (store, span) = (self.store.clone(), tracing::Span::current());
-        let work = move || span.in_scope(|| check::check(&store, changes, &acknowledged));
+        let (writer, span) = (self.clone(), tracing::Span::current());
+        let work = move || span.in_scope(|| check::check(&writer, changes, &acknowledged));
         tokio::task::spawn_blocking(work).await.map_err(|failed| {
             error!(error = %chain(&failed), "check died");
             Finding::error(Code::StoreFailed, "", "the check died; why is in the log").into()
@@ -95,7 +97,7 @@ impl Writer {
     ) -> Result<Written, Refusal> {
         if wish.validate_only {
             return self.store.read(|fleet| {
-                let Proposal { mutations, findings } = trestle_rules::propose(decide(fleet)?, wish.fix, fleet);
+                let Proposal { mutations, findings } = self.propose(decide(fleet)?, wish.fix, fleet);
                 let entity = mutations.into_iter().next().and_then(|mutation| preview(fleet, mutation));
                 Ok(Written { entity, findings })
             });
@@ -104,7 +106,7 @@ impl Writer {
         let write =
             Write { request: wish.request, now_ms: clock::now_ms(), uid: Uuid::now_v7(), actor: wish.actor.clone() };
         let committed = self.store.transact(write, |fleet| {
-            let Proposal { mutations, findings } = trestle_rules::propose(decide(fleet)?, wish.fix, fleet);
+            let Proposal { mutations, findings } = self.propose(decide(fleet)?, wish.fix, fleet);
             if findings.refuses(&wish.acknowledge) {
                 return Err(Refusal::refused(findings));
             }
@@ -124,6 +126,15 @@ impl Writer {
             }
         }
         Ok(Written { entity: entities.into_iter().next(), findings })
+    }
+
+    /// Completes and evaluates a change, also by what is known of hosts beside their reports.
+    fn propose(&self, mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
+        let Proposal { mutations, mut findings } = trestle_rules::propose(mutation, fix, fleet);
+        if let Some(Mutation::Put(Entity::Vm(vm))) = mutations.first() {
+            findings.0.extend(trestle_rules::not_offered(vm, fleet, |host| self.states.standing(fleet, host)));
+        }
+        Proposal { mutations, findings: findings.sorted() }
     }
 }
 

@@ -13,6 +13,7 @@ mod engine {
     #[path = "../../../serve/tests/server/pki.rs"]
     #[expect(dead_code, reason = "the authority of the server's own tests, of which these need a part")]
     pub(crate) mod pki;
+    pub(crate) mod placements;
     pub(crate) mod plugging;
     pub(crate) mod plugs;
     pub(crate) mod races;

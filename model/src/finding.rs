@@ -366,6 +366,12 @@ codes! {
     UplinkDown = "UPLINK_DOWN", ovirt None;
     /// A host's agent is silent.
     HostSilent = "HOST_SILENT", ovirt None;
+    /// A host is not up, so that no virtual machine is placed there.
+    HostNotUp = "HOST_NOT_UP", ovirt None;
+    /// A host has too few free virtual functions for passthrough vNICs.
+    NoFreeVf = "NO_FREE_VF", ovirt None;
+    /// A virtual machine gets to a host that placement would not offer.
+    HostNotOffered = "HOST_NOT_OFFERED", ovirt None;
     /// The caller may not do this.
     PermissionDenied = "PERMISSION_DENIED", ovirt None;
 

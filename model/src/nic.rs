@@ -300,6 +300,11 @@ impl VirtualFunction {
     pub const fn is_passed_on(&self) -> bool {
         self.driver.is_some() && self.device.is_none()
     }
+
+    /// Tells whether nobody is seen to use it: it can be given to a guest.
+    pub const fn is_free(&self) -> bool {
+        !self.is_passed_on() && self.uppers.is_empty()
+    }
 }
 
 impl NicValues {

@@ -11,6 +11,7 @@ mod host;
 mod mac_pool;
 mod mask;
 mod network;
+mod placement;
 mod plugging;
 mod resource;
 mod resource_name;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use any::{build_any, changed_fields, view_any};
 pub use cluster::build_cluster_status;
+pub use placement::{PlacementQuestion, PlacementSubject, parse_placements};
 pub use plugging::{build_seen_domain, build_seen_interface};
 pub use resource::{Resource, etag, timestamp};
 pub use resource_name::{parse_name, parse_name_of, parse_parent_of};

@@ -74,6 +74,8 @@ pub enum Command {
     Status(Status),
     /// Show the interfaces of guests that are no vNIC's, as hosts report them, and what they break
     Unmanaged(Unmanaged),
+    /// Show which hosts a virtual machine could be on, as far as its vNICs are concerned, and why not on the others
+    Placement(Placement),
     /// Show who changed what
     Events(Events),
     /// Talk to one host's agent, without the engine
@@ -223,6 +225,26 @@ pub struct Status {
 pub struct Unmanaged {
     /// A host, e.g. hosts/host-a or just host-a; all without one
     pub host: Option<String>,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Options of placement.
+#[derive(Debug, Args)]
+pub struct Placement {
+    /// The virtual machine, e.g. vms/UUID or just the UUID; without one, a new one of --cluster
+    #[arg(required_unless_present = "cluster")]
+    pub vm: Option<String>,
+    /// The cluster of one that does not exist yet, e.g. clusters/lab or just lab
+    #[arg(long, conflicts_with = "vm")]
+    pub cluster: Option<String>,
+    /// The profile of a vNIC of one that does not exist yet, networks/NETWORK/vnicProfiles/PROFILE; may be repeated
+    #[arg(long, requires = "cluster", value_name = "PROFILE")]
+    pub profile: Vec<String>,
+    /// A host to look at, e.g. hosts/host-a or just host-a; may be repeated; all of the cluster without one
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,

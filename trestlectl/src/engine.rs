@@ -3,6 +3,7 @@
 mod checks;
 mod codec;
 mod events;
+mod placements;
 pub(crate) mod retry;
 mod watches;
 

@@ -19,6 +19,7 @@ mod events;
 mod get;
 mod host;
 mod pki;
+mod placement;
 mod preview;
 mod status;
 mod unmanaged;
@@ -43,6 +44,7 @@ pub async fn run(command: Command, context: &Context, now: Timestamp) -> Result<
         Command::Get(arguments) => Box::pin(get::get(context, arguments)).await,
         Command::Status(arguments) => Box::pin(status::status(context, arguments)).await,
         Command::Unmanaged(arguments) => Box::pin(unmanaged::unmanaged(context, arguments)).await,
+        Command::Placement(arguments) => Box::pin(placement::placement(context, arguments)).await,
         Command::Events(arguments) => Box::pin(events::events(context, arguments, now)).await,
         Command::Host(command) => Box::pin(host::run(context, command)).await,
         Command::Pki(command) => pki::run(command, now),
@@ -65,6 +67,7 @@ impl Command {
             Self::Get(_) => "trestlectl get",
             Self::Status(_) => "trestlectl status",
             Self::Unmanaged(_) => "trestlectl unmanaged",
+            Self::Placement(_) => "trestlectl placement",
             Self::Events(_) => "trestlectl events",
             Self::Host(_) => "trestlectl host",
             Self::Pki(_) => "trestlectl pki",

@@ -4,7 +4,8 @@
 //! a stable order. The cost grows with what the change touches: the profiles, clusters, hosts and attachments that the
 //! fleet's indexes lead to from the changed entity, never the whole fleet.
 //!
-//! [`violations`] judges no change, but a guest as a host reports it, whoever plugged it; [`host_verdict`] judges a host.
+//! [`violations`] judges no change, but a guest as a host reports it, whoever plugged it; [`host_verdict`] judges a host,
+//! and [`obstacles`] a host for a virtual machine.
 //!
 //! Two kinds of rules stand side by side. Rules of every fleet live in the module of the entity that changes; the rows
 //! of the matrix for managed MAC tables live in `matrix`, one function a row, called from every direction.
@@ -22,6 +23,7 @@ mod mac_pool;
 mod matrix;
 mod network;
 mod network_attachment;
+mod offer;
 mod placement;
 mod plugged;
 mod roles;
@@ -36,6 +38,7 @@ use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
 pub use filter::{stock_effects, stock_filters, stops_mac_spoofing_on};
 pub use matrix::Fix;
+pub use offer::{Guest, not_offered, obstacles};
 pub use plugged::violations;
 pub use state::{Contact, HostState, HostVerdict, Standing, host_verdict};
 

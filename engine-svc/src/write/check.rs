@@ -4,7 +4,9 @@ use trestle_model::fleet::{Fleet, Mutation};
 use trestle_model::{Code, Findings, Severity};
 use trestle_proto::status::Refusal;
 use trestle_rules::{Fix, Proposal};
-use trestle_store::{Change, Store};
+use trestle_store::Change;
+
+use super::Writer;
 
 /// What makes a change of the fleet as it is then.
 pub(crate) type Decide = Box<dyn FnOnce(&Fleet) -> Result<Mutation, Refusal> + Send>;
@@ -21,12 +23,12 @@ pub(crate) struct Checked {
 }
 
 /// Judges changes in their order, each on the fleet with those before it, but for those that an error refuses.
-pub(super) fn check(store: &Store, changes: Vec<Decide>, acknowledged: &[Code]) -> Vec<Checked> {
-    store.rehearse(|rehearsal| {
+pub(super) fn check(writer: &Writer, changes: Vec<Decide>, acknowledged: &[Code]) -> Vec<Checked> {
+    writer.store.rehearse(|rehearsal| {
         let mut checked = Vec::with_capacity(changes.len());
         for decide in changes {
             let Proposal { mutations, findings } = match decide(rehearsal.fleet()) {
-                Ok(mutation) => trestle_rules::propose(mutation, Fix::Leave, rehearsal.fleet()),
+                Ok(mutation) => writer.propose(mutation, Fix::Leave, rehearsal.fleet()),
                 Err(Refusal { findings, .. }) => {
                     checked.push(Checked { change: None, refused: true, findings });
                     continue;

@@ -95,6 +95,9 @@ pub const fn canonical(code: Code) -> Status {
         | Code::NetworkOutOfSync
         | Code::UplinkDown
         | Code::HostSilent
+        | Code::HostNotUp
+        | Code::NoFreeVf
+        | Code::HostNotOffered
         | Code::RoleWithoutAddress
         | Code::DefaultRouteElsewhere
         | Code::MacSpoofConflict

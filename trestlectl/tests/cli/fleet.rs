@@ -21,6 +21,7 @@ use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine::v1::watch_response::News;
 use trestle_proto::engine::v1::watch_service_server::WatchServiceServer;
+use trestle_proto::finding_wire;
 use trestle_proto::host::v1::setup_networks_response::Event as Step;
 use trestle_proto::host::v1::{Outcome, SetupNetworksResponse, SetupNetworksResult, StepDone, TransactionAccepted};
 use trestle_proto::schema;
@@ -169,6 +170,8 @@ impl Fleet {
         let mut answer = DynamicMessage::new(schema::message(&format!("trestle.engine.v1.{method}Response")));
         if method == "ListUnmanagedInterfaces" {
             return Ok(self.list_unmanaged(request));
+        } else if method == "ListPlacements" {
+            return Ok(self.list_placements(request));
         } else if method.starts_with("List") {
             self.list(kind, request, &mut answer);
         } else if method.starts_with("Get") {
@@ -210,6 +213,29 @@ impl Fleet {
         let next_page_token = rest.next().map(|_| (start + 1).to_string()).unwrap_or_default();
         let answer = wire::ListUnmanagedInterfacesResponse { unmanaged_interfaces, next_page_token };
         schema::dynamic("trestle.engine.v1.ListUnmanagedInterfacesResponse", &answer)
+    }
+
+    /// Every host there is, one a page, with as many findings as vNICs were asked for.
+    fn list_placements(&self, request: &DynamicMessage) -> DynamicMessage {
+        let wish: wire::ListPlacementsRequest = schema::typed(request);
+        let state = self.lock();
+        let is_wanted = |name: &&String| wish.hosts.is_empty() || wish.hosts.contains(name);
+        let hosts = state.resources.keys().filter(|name| Kind::of_name(name) == Some(Kind::Host));
+        let mut rest = hosts.filter(is_wanted).filter(|name| **name > wish.page_token);
+        let subject = format!("{}{}", wish.vm, wish.cluster);
+        let finding = |vnic: &wire::VnicSpec| {
+            let message = format!("{subject}: nothing for {}", vnic.profile);
+            finding_wire::build(&Finding::error(Code::NetworkOutOfSync, "", message))
+        };
+        let place = |host: &String| wire::Placement {
+            host: host.clone(),
+            eligible: wish.vnics.is_empty(),
+            findings: wish.vnics.iter().map(finding).collect(),
+        };
+        let placements: Vec<_> = rest.next().map(place).into_iter().collect();
+        let next_page_token = rest.next().and_then(|_| placements.last()).map(|last| last.host.clone());
+        let answer = wire::ListPlacementsResponse { placements, next_page_token: next_page_token.unwrap_or_default() };
+        schema::dynamic("trestle.engine.v1.ListPlacementsResponse", &answer)
     }
 
     fn get(&self, kind: Kind, name: &str) -> Result<DynamicMessage, Status> {

@@ -283,3 +283,27 @@ async fn roles_are_shown_with_who_stands_in() {
     assert_eq!(cells(&shown)[1], ["clusters/lab/clusterNetworks/blue", "yes", "management, display"]);
     assert_eq!(cells(&shown)[2][1..], ["no", "-"]);
 }
+
+#[tokio::test]
+async fn placements_are_shown_of_a_vm_and_of_one_that_does_not_exist_yet() {
+    let fleet = Fleet::new();
+    let (_engine, server) = applied(&fleet).await;
+    let heads = vec!["HOST", "VERDICT", "REASONS"];
+    let eligible = |host| vec![host, "eligible", "-"];
+    let all = run(&server, &["placement", VM], "").await.stdout;
+    assert_eq!(cells(&all)[..3], [heads.clone(), eligible("host-a"), eligible("host-b")]);
+    assert_eq!(cells(&all).len(), 7, "one a page, and all pages: {all}");
+    let some = run(&server, &["placement", VM, "--host", "host-c", "--host", "hosts/host-a"], "").await.stdout;
+    assert_eq!(cells(&some), [heads.clone(), eligible("host-a"), eligible("host-c")]);
+
+    let profile = "networks/blue/vnicProfiles/default";
+    let words = ["placement", "--cluster", "lab", "--profile", profile, "--host", "host-b"];
+    let new = run(&server, &words, "").await.stdout;
+    let reason = format!("NETWORK_OUT_OF_SYNC: clusters/lab: nothing for {profile}");
+    assert_eq!(cells(&new), [heads, vec!["host-b", "not eligible", &reason]]);
+    let json = run(&server, &["placement", VM, "-o", "json"], "").await.stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json.as_array().unwrap().len(), &json[2]["host"]), (6, &"hosts/host-c".into()));
+    assert_eq!(run(&server, &["placement"], "").await.code, 2);
+    assert_eq!(run(&server, &["placement", VM, "--cluster", "lab"], "").await.code, 2);
+}

@@ -6,6 +6,7 @@ mod every_fleet;
 mod fixture;
 mod installed;
 mod matrix;
+mod offer;
 mod plugged;
 mod reachable;
 mod roles;

@@ -9,9 +9,9 @@ use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::vm_service_server::VmService;
 use trestle_proto::engine_wire::{Resource as _, parse_name_of};
 
-use crate::api::plugging;
 use crate::api::standard::standard_service;
 use crate::api::{Api, Collection};
+use crate::api::{placements, plugging};
 
 /// Serves `VmService`.
 #[derive(Debug, Clone)]
@@ -37,5 +37,13 @@ standard_service! {
     create_vm CreateVmRequest CreateVmResponse;
     update_vm UpdateVmRequest UpdateVmResponse;
     delete_vm DeleteVmRequest DeleteVmResponse;
-    and {}
+    and {
+        async fn list_placements(
+            &self,
+            request: Request<wire::ListPlacementsRequest>,
+        ) -> Result<Response<wire::ListPlacementsResponse>, Status> {
+            crate::api::require_user(&request)?;
+            Ok(Response::new(placements::list(&self.0, request.get_ref())?))
+        }
+    }
 }
