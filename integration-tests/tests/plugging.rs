@@ -130,6 +130,13 @@ async fn a_stopped_domain_changes_in_its_definition(host: &Alone) -> Result<()> 
 async fn a_running_guest_gets_an_interface(host: &Alone) -> Result<()> {
     answers_on(host, "blue").await?;
     plug_twice(host, &format!("{SECOND} blue"), "PLUGGED").await?;
+    let disciplines = async || host.machine.run("tc qdisc show").await;
+    plug_twice(host, &format!("{SECOND} blue --inbound 1000,2000,512 --outbound 500"), "UPDATED").await?;
+    let limited = disciplines().await?;
+    ensure!(limited.contains("htb") && limited.contains("ingress"), "{limited}");
+    plug_twice(host, &format!("{SECOND} blue"), "UPDATED").await?;
+    let free = disciplines().await?;
+    ensure!(!free.contains("htb") && !free.contains("ingress"), "{free}");
     let taps = host.machine.virsh(&format!("domiflist {GUEST}")).await?;
     let line = taps.lines().find(|line| line.contains(SECOND)).context("no second interface")?;
     let tap = line.split_whitespace().next().context("no tap")?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{IfName, MacAddr};
+use crate::{Bandwidth, IfName, MacAddr};
 
 /// A libvirt domain, as far as networking is concerned with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +81,9 @@ pub struct DomainInterface {
     pub alias: Option<String>,
     /// Whether libvirt isolates its port from other isolated ones.
     pub isolated: bool,
+    /// How fast it may receive and send.
+    #[serde(default)]
+    pub bandwidth: Bandwidth,
 }
 
 /// A reference to a libvirt network filter.

@@ -12,6 +12,7 @@ mod guest_port;
 mod address;
 mod advertisement;
 mod autoconf;
+mod bandwidth;
 mod bond;
 mod bridge;
 mod capabilities;
@@ -45,6 +46,7 @@ mod statistics;
 pub use address::{BadIpConfig, Ipv4Config, Ipv6Config, StaticIpv4, StaticIpv6};
 pub use advertisement::{Advertised, RouterPreference};
 pub use autoconf::{AcceptRa, AddrGenMode, Ipv6Autoconf};
+pub use bandwidth::{Bandwidth, BandwidthRate};
 pub use bond::{
     BadBondOption, Bond, BondMode, BondOption, BondOptions, BondPort, BondPortLink, BondSpec, Lacp, Settable,
 };

@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::{Domain, DomainInterface, DomainPersistence, DomainState, FilterReference, Finding, MacAddr, Mtu};
+use crate::{
+    Bandwidth, Domain, DomainInterface, DomainPersistence, DomainState, FilterReference, Finding, MacAddr, Mtu,
+};
 
 /// A wish for interfaces of one domain; those that it does not name stay untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct WantedInterface {
     pub linked: bool,
     /// Whether libvirt isolates its port from other isolated ones.
     pub isolated: bool,
+    /// How fast it may receive and send.
+    pub bandwidth: Bandwidth,
     /// The filter in front of it.
     pub filter: Option<FilterReference>,
 }

@@ -4,7 +4,7 @@ use trestle_model::fleet::{
     Entity, EntityId, Fleet, GuestTagging, Mutation, Network, NetworkFilter, Passthrough, ProfileId, Vnic,
     VnicAttachment, VnicProfile,
 };
-use trestle_model::{Code, Finding, NetworkName, ResourceId, Severity};
+use trestle_model::{Bandwidth, Code, Finding, NetworkName, ResourceId, Severity};
 
 use crate::matrix::{self, Risk};
 use crate::spot::{Named, Spot, profile_name};
@@ -77,6 +77,11 @@ fn passes_by(profile: &VnicProfile, id: &ProfileId, fleet: &Fleet, spot: &Spot) 
     let excluded = [
         (matches!(profile.filter, NetworkFilter::Named(_)), FILTER, "no filter can be in front of it"),
         (profile.port_mirroring, MIRRORING, "it has no port that could mirror"),
+        (
+            profile.bandwidth != Bandwidth::default(),
+            "vnic_profile.spec.bandwidth",
+            "it has no tap that could be limited",
+        ),
     ];
     for (_, field, why) in excluded.into_iter().filter(|(given, ..)| *given) {
         let finding = spot.error(Code::FieldConflict, field, format!("a passthrough vNIC is past the bridge: {why}"));

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Fleet, NetworkFilter, Sighting, Vm, Vnic, VnicModel, VnicProfile};
-use trestle_model::{DomainInterface, FilterReference, HostName, Mtu, WantedInterface, same_filter};
+use trestle_model::{
+    Bandwidth, BandwidthRate, DomainInterface, FilterReference, HostName, Mtu, WantedInterface, same_filter,
+};
 use trestle_rules::stops_mac_spoofing_on;
 
 /// Trestle's default filter, which stops MAC spoofing.
@@ -39,6 +41,7 @@ pub(super) fn wanted(
         mtu,
         linked: vnic.linked,
         isolated: seen.is_some_and(|seen| seen.isolated),
+        bandwidth: profile.bandwidth,
         filter: filter(fleet, (vnic, vm, host), profile, seen),
     })
 }
@@ -55,6 +58,7 @@ pub(super) fn cut_off(sighting: &Sighting<'_>) -> Option<WantedInterface> {
         mtu: seen.mtu.and_then(|mtu| Mtu::try_from(mtu).ok()),
         linked: false,
         isolated: seen.isolated,
+        bandwidth: seen.bandwidth,
         filter: seen.filter.clone(),
     })
 }
@@ -100,6 +104,9 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
         let name = |filter: Option<&FilterReference>| filter.map(|filter| filter.name.clone()).unwrap_or_default();
         compare("filter", name(filter.as_ref()), name(interface.filter.as_ref()));
         compare("filter_parameters", parameters(filter.as_ref()), parameters(interface.filter.as_ref()));
+    }
+    if profile.bandwidth != interface.bandwidth {
+        compare("bandwidth", limits(&profile.bandwidth), limits(&interface.bandwidth));
     }
     if let Some(actual) = &interface.model
         && actual != model(vnic.model)
@@ -151,6 +158,13 @@ fn parameters(filter: Option<&FilterReference>) -> String {
     let mut ordered: Vec<&(String, String)> = filter.into_iter().flat_map(|filter| &filter.parameters).collect();
     ordered.sort_by(|(a, _), (b, _)| a.cmp(b));
     ordered.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes limits as `inbound 1000,2000 outbound 500`.
+fn limits(bandwidth: &Bandwidth) -> String {
+    let limit = |(which, rate): (&str, Option<BandwidthRate>)| Some(format!("{which} {}", rate?));
+    let limits = [("inbound", bandwidth.inbound), ("outbound", bandwidth.outbound)].into_iter().filter_map(limit);
+    limits.collect::<Vec<_>>().join(" ")
 }
 
 /// Says what an interface is wired to.

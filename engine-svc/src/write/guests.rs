@@ -24,7 +24,8 @@ fn changed(fleet: &Fleet, id: &ProfileId, after: &VnicProfile) -> BTreeSet<HostN
     let is_as_before = before.guest_tagging == after.guest_tagging
         && before.attachment == after.attachment
         && before.filter == after.filter
-        && before.filter_parameters == after.filter_parameters;
+        && before.filter_parameters == after.filter_parameters
+        && before.bandwidth == after.bandwidth;
     if is_as_before {
         return BTreeSet::new();
     }

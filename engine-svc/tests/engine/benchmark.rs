@@ -13,9 +13,9 @@ use trestle_model::fleet::{
     VnicPolicy, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Domain, DomainInterface, DomainPersistence, DomainState, HostName, IfName,
-    Ipv4Config, Ipv6Config, MacAddr, MacRange, MacTableManager, Mtu, NetworkEntry, NetworkName, NetworkReport,
-    NetworkSpec, Origin, ResourceId, SourceMacs, Topology, VmId,
+    Bandwidth, BridgeOptions, BridgeSpec, Capabilities, Domain, DomainInterface, DomainPersistence, DomainState,
+    HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange, MacTableManager, Mtu, NetworkEntry, NetworkName,
+    NetworkReport, NetworkSpec, Origin, ResourceId, SourceMacs, Topology, VmId,
 };
 use trestle_proto::engine::v1 as wire;
 use trestle_rules::{Fix, Proposal};
@@ -100,6 +100,7 @@ fn profile(network: usize, number: usize, description: &str) -> VnicProfile {
         description: description.to_owned(),
         filter: NetworkFilter::Default,
         filter_parameters: Vec::new(),
+        bandwidth: Bandwidth::default(),
         guest_tagging: GuestTagging::None,
         extra_macs_allowed: 0,
         attachment: VnicAttachment::Bridge,
@@ -148,6 +149,7 @@ fn report(size: Size, host: usize, edition: usize) -> HostRecord {
             linked: edition % DOMAINS_A_HOST != number,
             alias: Some(format!("net{port}")),
             isolated: false,
+            bandwidth: Bandwidth::default(),
         };
         Domain {
             name: format!("vm-{vm}"),

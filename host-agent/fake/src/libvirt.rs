@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
-    Domain, DomainInterface, DomainPersistence, DomainState, Feature, FeatureSet, GuestInterface, IfName,
+    Bandwidth, Domain, DomainInterface, DomainPersistence, DomainState, Feature, FeatureSet, GuestInterface, IfName,
     LibvirtNetwork, LibvirtState, LinkKind, MacTableManager,
 };
 use trestle_plan::{BridgeChange, LibvirtStep, NetworkDefinition};
@@ -93,6 +93,7 @@ fn interface(guest: &GuestInterface) -> DomainInterface {
         linked: true,
         alias: None,
         isolated: false,
+        bandwidth: Bandwidth::default(),
     }
 }
 

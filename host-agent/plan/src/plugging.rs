@@ -222,6 +222,7 @@ fn definition(wanted: &WantedInterface, network: &str, base: Option<String>) -> 
         mtu: wanted.mtu,
         linked: wanted.linked,
         isolated: wanted.isolated,
+        bandwidth: wanted.bandwidth,
         filter: wanted.filter.clone(),
         base,
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::ProfileId;
 use crate::{
-    BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs,
-    VlanId,
+    Bandwidth, BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId,
+    SourceMacs, VlanId,
 };
 
 /// What every entity has beside its own fields. The store sets it; clients never do.
@@ -156,6 +156,9 @@ pub struct VnicProfile {
     /// Parameters of the filter, by name in libvirt's order: a name comes more than once where a parameter is a list.
     #[serde(default)]
     pub filter_parameters: Vec<(String, String)>,
+    /// How fast a vNIC may receive and send.
+    #[serde(default)]
+    pub bandwidth: Bandwidth,
     /// Whether the guest may tag its own traffic.
     pub guest_tagging: GuestTagging,
     /// How many MACs beside its own a vNIC may list.

@@ -11,7 +11,7 @@ use super::vnic::{build_profile, read_profile};
 use crate::engine::v1 as wire;
 use crate::engine::v1::network_filter::Choice;
 use crate::form::Form;
-use crate::host_wire::{build_parameters, read_custom, read_parameters};
+use crate::host_wire::{build_bandwidth, build_parameters, read_bandwidth, read_custom, read_parameters};
 
 const PARAMETERS: &str = "vnic_profile.spec.filter_parameters";
 
@@ -45,6 +45,7 @@ impl Resource for wire::VnicProfile {
             description: spec.description,
             filter: filter?,
             filter_parameters,
+            bandwidth: read_bandwidth(form, "vnic_profile.spec.bandwidth", spec.bandwidth.as_ref()),
             guest_tagging: guest_tagging?,
             extra_macs_allowed: read_limit(form, spec.extra_macs_allowed),
             attachment: read_attachment(form, spec.passthrough),
@@ -159,5 +160,6 @@ fn build_spec(profile: &VnicProfile) -> wire::VnicProfileSpec {
         virtual_macs: profile.virtual_macs,
         custom: profile.custom.clone(),
         filter_parameters: build_parameters(&profile.filter_parameters),
+        bandwidth: build_bandwidth(&profile.bandwidth),
     }
 }

@@ -7,6 +7,7 @@ use trestle_model::{
     WantedInterface,
 };
 
+use super::bandwidth::{build_bandwidth, read_bandwidth};
 use super::capabilities::build_domain;
 use crate::finding_wire;
 use crate::form::{Form, quoted};
@@ -67,6 +68,7 @@ pub fn build_plug(request: &PlugRequest) -> wire::SetDomainInterfacesRequest {
         linked: Some(wanted.linked),
         isolated: wanted.isolated,
         filter: wanted.filter.as_ref().map(build_filter),
+        bandwidth: build_bandwidth(&wanted.bandwidth),
     };
     let replug = match request.replug {
         Replug::Refuse => wire::Replug::Refuse,
@@ -138,6 +140,7 @@ fn read_wanted(
         Some(filter) => Some(read_filter(form, &format!("{path}.filter"), filter)?),
         None => None,
     };
+    let bandwidth = read_bandwidth(form, &format!("{path}.bandwidth"), wanted.bandwidth.as_ref());
     Some(WantedInterface {
         mac: mac?,
         network: network?,
@@ -145,6 +148,7 @@ fn read_wanted(
         mtu,
         linked: wanted.linked.unwrap_or(true),
         isolated: wanted.isolated,
+        bandwidth,
         filter,
     })
 }

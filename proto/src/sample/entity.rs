@@ -9,6 +9,7 @@ use trestle_model::fleet::{
 use trestle_model::{HostName, MacAddr, MacRange, ResourceId, VmId};
 use uuid::Uuid;
 
+use super::report::bandwidth;
 use super::spec::{bridge_name, if_name, manager, mtu, network_name, source_macs, vlan};
 use super::{ipv4, ipv6, options};
 
@@ -105,10 +106,11 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
         .prop_map(|(migratable, failover)| VnicAttachment::Passthrough(Passthrough { migratable, failover }));
     let attachment = prop_oneof![Just(VnicAttachment::Bridge), passthrough];
     let custom = proptest::collection::btree_map("[a-z]{1,8}", ".{0,8}", 0..3);
-    let more = (0..=1000_u32, attachment, any::<bool>(), any::<bool>(), custom, filter_parameters());
+    let more = (0..=1000_u32, attachment, any::<bool>(), any::<bool>(), custom, (filter_parameters(), bandwidth()));
     (id(), network_name(), meta(), ".{0,20}", filter, tagging, more).prop_map(
         |(id, network, meta, description, filter, guest_tagging, more)| {
-            let (extra_macs_allowed, attachment, port_mirroring, virtual_macs, custom, filter_parameters) = more;
+            let (extra_macs_allowed, attachment, port_mirroring, virtual_macs, custom, (filter_parameters, bandwidth)) =
+                more;
             let filter_parameters = if filter == NetworkFilter::None { Vec::new() } else { filter_parameters };
             VnicProfile {
                 id,
@@ -117,6 +119,7 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
                 description,
                 filter,
                 filter_parameters,
+                bandwidth,
                 guest_tagging,
                 extra_macs_allowed,
                 attachment,

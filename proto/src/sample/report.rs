@@ -7,14 +7,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use trestle_model::{
-    Address, AddressOrigin, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient, DhcpClientSpec, DhcpState,
-    Domain, DomainInterface, DomainPersistence, DomainState, DriftKind, Duplex, Egress, FdbEntry, FdbState, Feature,
-    FeatureSet, FeatureState, FilterEffects, FilterReference, ForeignMac, FunctionLink, FunctionSettings, FunctionTag,
-    FunctionVlan, GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute, LibvirtInfo, MacAddr, MacTableReport,
-    Management, NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport, NicState, NicValues, Origin, Owner,
-    PortFlags, PortReport, PortVlans, Presence, PromiscuityCause, Repair, RepairState, RepairTally, ResolverMechanism,
-    ResolverReport, Rings, Route, Shaping, Support, TrafficClass, UncommittedChange, UplinkReport, VirtualFunction,
-    VirtualFunctions, VlanId, VlanRange, VlanReport,
+    Address, AddressOrigin, Bandwidth, BandwidthRate, Bridge, BridgeReport, Capabilities, DeviceManager, DhcpClient,
+    DhcpClientSpec, DhcpState, Domain, DomainInterface, DomainPersistence, DomainState, DriftKind, Duplex, Egress,
+    FdbEntry, FdbState, Feature, FeatureSet, FeatureState, FilterEffects, FilterReference, ForeignMac, FunctionLink,
+    FunctionSettings, FunctionTag, FunctionVlan, GuestPort, IfName, IpFamily, KernelInfo, Lease, LeaseRoute,
+    LibvirtInfo, MacAddr, MacTableReport, Management, NetworkEntry, NetworkReport, NicEntry, NicHardware, NicReport,
+    NicState, NicValues, Origin, Owner, PortFlags, PortReport, PortVlans, Presence, PromiscuityCause, Repair,
+    RepairState, RepairTally, ResolverMechanism, ResolverReport, Rings, Route, Shaping, Support, TrafficClass,
+    UncommittedChange, UplinkReport, VirtualFunction, VirtualFunctions, VlanId, VlanRange, VlanReport,
 };
 
 use super::bond::bond_report;
@@ -426,24 +426,39 @@ fn domain() -> impl Strategy<Value = Domain> {
     )
 }
 
+pub(super) fn bandwidth() -> impl Strategy<Value = Bandwidth> {
+    let rate = || {
+        let numbers = (1..u32::MAX, option::of(any::<u32>()), option::of(1..u32::MAX));
+        option::of(numbers.prop_map(|(average, peak, burst)| BandwidthRate {
+            average,
+            peak: peak.map(|peak| peak.max(average)),
+            burst,
+        }))
+    };
+    (rate(), rate()).prop_map(|(inbound, outbound)| Bandwidth { inbound, outbound })
+}
+
 fn domain_interface() -> impl Strategy<Value = DomainInterface> {
     let text = || option::of(".{1,20}");
     let parameters = proptest::collection::vec((".{0,9}", ".{0,9}"), 0..3);
     let filter = (".{0,20}", parameters).prop_map(|(name, parameters)| FilterReference { name, parameters });
     let wiring = (".{0,9}", text(), text(), option::of(if_name()), option::of(filter));
-    (mac(), wiring, text(), option::of(any::<u32>()), text(), any::<[bool; 2]>()).prop_map(
-        |(mac, (attachment, network, bridge, tap, filter), model, mtu, alias, [linked, isolated])| DomainInterface {
-            mac,
-            attachment,
-            network,
-            bridge,
-            tap,
-            filter,
-            model,
-            mtu,
-            linked,
-            alias,
-            isolated,
+    (mac(), wiring, text(), option::of(any::<u32>()), text(), any::<[bool; 2]>(), bandwidth()).prop_map(
+        |(mac, (attachment, network, bridge, tap, filter), model, mtu, alias, [linked, isolated], bandwidth)| {
+            DomainInterface {
+                mac,
+                attachment,
+                network,
+                bridge,
+                tap,
+                filter,
+                model,
+                mtu,
+                linked,
+                alias,
+                isolated,
+                bandwidth,
+            }
         },
     )
 }

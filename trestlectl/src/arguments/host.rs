@@ -187,6 +187,12 @@ pub struct Plug {
     /// A parameter of the filter; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub parameter: Vec<String>,
+    /// What may go to the guest, in kB/s, kB/s and KiB; only the average is needed [default: not limited]
+    #[arg(long, value_name = "AVERAGE[,PEAK[,BURST]]")]
+    pub inbound: Option<String>,
+    /// What the guest may send, in the same form [default: not limited]
+    #[arg(long, value_name = "AVERAGE[,PEAK[,BURST]]")]
+    pub outbound: Option<String>,
     /// Unplug it from a running guest and plug it again, where it cannot be changed in place
     #[arg(long)]
     pub replug: bool,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::Request;
 use trestle_proto::host::v1::{
-    FilterParameter, FilterReference, InterfaceAction, Replug, SetDomainInterfacesRequest, SetDomainInterfacesResponse,
-    WantedInterface,
+    Bandwidth, BandwidthRate, FilterParameter, FilterReference, InterfaceAction, Replug, SetDomainInterfacesRequest,
+    SetDomainInterfacesResponse, WantedInterface,
 };
 use trestle_proto::schema;
 
@@ -26,6 +26,8 @@ pub(super) async fn plug(context: &Context, arguments: Plug) -> Result<(), Failu
         (None, parameters) if parameters.is_empty() => None,
         (None, _) => return Err(Failure::Usage("--parameter is of a --filter".to_owned())),
     };
+    let (inbound, outbound) = (read_rate(arguments.inbound.as_deref())?, read_rate(arguments.outbound.as_deref())?);
+    let bandwidth = (inbound.is_some() || outbound.is_some()).then_some(Bandwidth { inbound, outbound });
     let wanted = WantedInterface {
         mac: arguments.mac,
         network: arguments.network,
@@ -34,6 +36,7 @@ pub(super) async fn plug(context: &Context, arguments: Plug) -> Result<(), Failu
         linked: Some(arguments.link == Linked::Up),
         isolated: arguments.isolated,
         filter,
+        bandwidth,
     };
     let request = SetDomainInterfacesRequest {
         domain: arguments.domain,
@@ -54,6 +57,22 @@ pub(super) async fn unplug(context: &Context, arguments: Unplug) -> Result<(), F
         ..SetDomainInterfacesRequest::default()
     };
     ask(context, &arguments.agent.agent, request, arguments.output).await
+}
+
+/// Reads a limit as virsh writes it, `1000,2000,512`; the peak may be empty.
+fn read_rate(text: Option<&str>) -> Result<Option<BandwidthRate>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let bad = || Failure::Usage(format!("{text:?} is no limit: write AVERAGE[,PEAK[,BURST]], numbers all"));
+    let mut numbers = text.split(',').map(|number| match number {
+        "" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| bad()),
+    });
+    let mut next = || numbers.next().transpose().map(Option::flatten);
+    let (average, peak, burst) = (next()?, next()?, next()?);
+    if numbers.next().is_some() {
+        return Err(bad());
+    }
+    Ok(Some(BandwidthRate { average: average.ok_or_else(bad)?, peak, burst }))
 }
 
 async fn ask(

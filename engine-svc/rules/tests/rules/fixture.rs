@@ -8,9 +8,9 @@ use trestle_model::fleet::{
     VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState, Egress,
-    Feature, FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange,
-    MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware,
+    Bandwidth, BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState,
+    Egress, Feature, FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
+    MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware,
     NicReport, NicState, Origin, Presence, ResourceId, Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology,
     VlanId, VmId,
 };
@@ -93,6 +93,7 @@ pub(crate) fn profile(network: &str, name: &str) -> VnicProfile {
         description: String::new(),
         filter: NetworkFilter::Default,
         filter_parameters: Vec::new(),
+        bandwidth: Bandwidth::default(),
         guest_tagging: GuestTagging::None,
         extra_macs_allowed: 0,
         attachment: VnicAttachment::Bridge,
@@ -242,6 +243,7 @@ pub(crate) fn domain(number: u128, network: &str, mac: MacAddr, filter: Option<&
         linked: true,
         alias: Some("net0".to_owned()),
         isolated: false,
+        bandwidth: Bandwidth::default(),
     };
     Domain {
         name: format!("guest-{number}"),

@@ -1,7 +1,7 @@
 use trestle_model::fleet::{
     Entity, HostRecord, Mutation, Network, NetworkFilter, Passthrough, VnicAttachment, VnicProfile,
 };
-use trestle_model::{DomainInterface, GuestPort, MacTableManager, Mtu, PortFlags, PortReport};
+use trestle_model::{BandwidthRate, DomainInterface, GuestPort, MacTableManager, Mtu, PortFlags, PortReport};
 
 use super::*;
 
@@ -163,7 +163,10 @@ fn different(lines: &[&str]) -> (PlugSync, Vec<String>) {
 #[test]
 fn each_attribute_of_an_interface_is_compared() {
     let same = |_: &mut Vnic| {};
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
+        ("bandwidth:  is outbound 1000,,64", |it| {
+            it.bandwidth.outbound = Some(BandwidthRate { average: 1000, peak: None, burst: Some(64) });
+        }),
         ("link: up is down", |it| it.linked = false),
         ("network: networks/blue is networks/red", |it| it.bridge = Some("red".to_owned())),
         ("network: networks/blue is bridge br0", |it| it.bridge = Some("br0".to_owned())),

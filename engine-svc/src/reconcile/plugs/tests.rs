@@ -3,7 +3,7 @@
 use trestle_model::fleet::{
     Cluster, Entity, Host, Mutation, Network, NetworkFilter, Passthrough, VnicAttachment, VnicModel, VnicProfile,
 };
-use trestle_model::{DomainInterface, FilterReference, HostName, MacTableManager};
+use trestle_model::{Bandwidth, BandwidthRate, DomainInterface, FilterReference, HostName, MacTableManager};
 
 use super::*;
 use crate::fixture::{
@@ -78,6 +78,7 @@ fn as_set(wanted: &WantedInterface) -> DomainInterface {
     interface.model = Some(wanted.model.clone());
     interface.linked = wanted.linked;
     interface.mtu = wanted.mtu.map(u32::from);
+    interface.bandwidth = wanted.bandwidth;
     interface
 }
 
@@ -100,6 +101,7 @@ fn a_missing_interface_is_asked_for_whole_and_nothing_more_once_it_is_there() {
         mtu: None,
         linked: false,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: Some(guard),
     };
     assert_eq!(asked, expected);
@@ -142,6 +144,20 @@ fn a_filter_has_the_vnic_s_parameters_instead_of_the_profile_s() {
     assert_eq!(filter.parameters, pairs(&[("DHCPSERVER", "192.0.2.1"), ("IP", "192.0.2.7"), ("IP", "192.0.2.8")]));
     report(&mut fleet, Domain { interfaces: vec![as_set(&asked)], ..web() });
     assert_eq!(owed(&fleet), None);
+}
+
+#[test]
+fn a_profiles_limits_are_asked_for_and_taken_away() {
+    let limit = BandwidthRate { average: 1000, peak: Some(2000), burst: None };
+    let bandwidth = Bandwidth { inbound: None, outbound: Some(limit) };
+    let mut fleet = world(web());
+    put(&mut fleet, Entity::VnicProfile(VnicProfile { bandwidth, ..profile("blue", "guests") }));
+    let asked = wanted(&fleet);
+    assert_eq!(asked.bandwidth, bandwidth);
+    report(&mut fleet, Domain { interfaces: vec![as_set(&asked)], ..web() });
+    assert_eq!(owed(&fleet), None);
+    put(&mut fleet, Entity::VnicProfile(profile("blue", "guests")));
+    assert_eq!(wanted(&fleet).bandwidth, Bandwidth::default());
 }
 
 #[test]

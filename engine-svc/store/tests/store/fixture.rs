@@ -9,8 +9,8 @@ use trestle_model::fleet::{
     VnicProfile,
 };
 use trestle_model::{
-    BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo, MacAddr,
-    MacRange, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs, VlanId, VmId,
+    Bandwidth, BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
+    MacAddr, MacRange, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs, VlanId, VmId,
 };
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use uuid::Uuid;
@@ -89,6 +89,7 @@ pub(crate) fn profile(network: &str, name: &str) -> Entity {
         description: String::new(),
         filter: trestle_model::fleet::NetworkFilter::Named("clean-traffic".to_owned()),
         filter_parameters: Vec::new(),
+        bandwidth: Bandwidth::default(),
         guest_tagging: trestle_model::fleet::GuestTagging::List(vec![VlanId::try_from(7).unwrap()]),
         extra_macs_allowed: 2,
         attachment: VnicAttachment::Passthrough(Passthrough { migratable: true, failover: None }),

@@ -210,7 +210,16 @@ impl Libvirt {
                 let known = number.ok().and_then(|number| self.texts.get(number));
                 known.cloned().ok_or_else(|| format!("XML error: {xml}"))
             }
-            InterfaceText::Wanted(InterfaceDefinition { network, model, mtu, linked, isolated, filter, base: _ }) => {
+            InterfaceText::Wanted(InterfaceDefinition {
+                network,
+                model,
+                mtu,
+                linked,
+                isolated,
+                bandwidth,
+                filter,
+                base: _,
+            }) => {
                 if let Some(unknown) = filter.as_ref().filter(|filter| !self.filters.contains(&filter.name)) {
                     return Err(format!("referenced filter '{}' is missing", unknown.name));
                 }
@@ -226,6 +235,7 @@ impl Libvirt {
                     linked: *linked,
                     alias: None,
                     isolated: *isolated,
+                    bandwidth: *bandwidth,
                 })
             }
         }

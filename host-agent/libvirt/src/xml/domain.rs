@@ -3,7 +3,9 @@
 //! *Source*: libvirt, "Domain XML format", network interfaces.
 
 use tracing::warn;
-use trestle_model::{DomainInterface, FilterReference, MacTableManager, PortVlans, VlanRange};
+use trestle_model::{
+    Bandwidth, BandwidthRate, DomainInterface, FilterReference, MacTableManager, PortVlans, VlanRange,
+};
 
 use super::{BadXml, Element, visit};
 
@@ -34,6 +36,7 @@ struct Draft {
     is_unlinked: bool,
     alias: Option<String>,
     is_isolated: bool,
+    bandwidth: Bandwidth,
     mac: Option<String>,
     network: Option<String>,
     bridge: Option<String>,
@@ -102,6 +105,10 @@ impl Draft {
             self.alias = element.attribute("name")?;
         } else if element.is_at(&["domain", "devices", "interface", "port"]) {
             self.is_isolated = element.attribute("isolated")?.as_deref() == Some("yes");
+        } else if element.is_at(&["domain", "devices", "interface", "bandwidth", "inbound"]) {
+            self.bandwidth.inbound = rate(element)?;
+        } else if element.is_at(&["domain", "devices", "interface", "bandwidth", "outbound"]) {
+            self.bandwidth.outbound = rate(element)?;
         }
         Ok(())
     }
@@ -140,6 +147,7 @@ impl Draft {
             linked: !self.is_unlinked,
             alias: self.alias,
             isolated: self.is_isolated,
+            bandwidth: self.bandwidth,
         };
         Some(Interface { told, mac_table_manager, vlans })
     }
@@ -162,6 +170,13 @@ impl Draft {
         };
         self.tags.iter().filter_map(range).collect()
     }
+}
+
+/// Reads a limit; one without an average, which only reserves, limits nothing.
+fn rate(element: &Element<'_>) -> Result<Option<BandwidthRate>, BadXml> {
+    let number = |name| Ok(element.attribute(name)?.and_then(|text| text.parse().ok()));
+    let (average, peak, burst) = (number("average")?, number("peak")?, number("burst")?);
+    Ok(average.map(|average| BandwidthRate { average, peak, burst }))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One `<interface>` of a domain's XML: taken out in the form in which libvirt takes it back, and made as it is wanted.
 //!
-//! What Trestle does not know of an interface (its place on the bus, queues, bandwidth, boot order) goes through untouched.
+//! What Trestle does not know of an interface (its place on the bus, queues, boot order) goes through untouched.
 //!
 //! *Source*: libvirt, "Domain XML format", network interfaces.
 
 mod element;
 
-use trestle_model::{DomainInterface, FilterReference, MacAddr, WiredInterface};
+use trestle_model::{Bandwidth, BandwidthRate, DomainInterface, FilterReference, MacAddr, WiredInterface};
 use trestle_plan::{InterfaceDefinition, InterfaceText};
 
 use self::element::Element;
@@ -79,7 +79,7 @@ fn made(mac: MacAddr, definition: &InterfaceDefinition) -> Result<Element, BadXm
     element.set("type", "network");
     let same = element.child("source").filter(|source| source.attribute("network") == Some(&definition.network));
     let source = same.map_or_else(|| Element::new("source").having("network", &definition.network), wish);
-    element.remove(&["source", "model", "mtu", "link", "port", "filterref"]);
+    element.remove(&["source", "model", "mtu", "link", "port", "bandwidth", "filterref"]);
     element.add(source);
     element.add(Element::new("model").having("type", &definition.model));
     if let Some(mtu) = definition.mtu {
@@ -90,8 +90,26 @@ fn made(mac: MacAddr, definition: &InterfaceDefinition) -> Result<Element, BadXm
     if definition.isolated {
         element.add(Element::new("port").having("isolated", "yes"));
     }
+    element.add_some(bandwidth(&definition.bandwidth));
     element.add_some(definition.filter.as_ref().map(filterref));
     Ok(element)
+}
+
+/// Writes limits; none where nothing is limited.
+fn bandwidth(bandwidth: &Bandwidth) -> Option<Element> {
+    let rate = |(name, rate): (&str, Option<BandwidthRate>)| {
+        let BandwidthRate { average, peak, burst } = rate?;
+        let mut element = Element::new(name).having("average", &average.to_string());
+        for (name, number) in [("peak", peak), ("burst", burst)] {
+            if let Some(number) = number {
+                element.set(name, &number.to_string());
+            }
+        }
+        Some(element)
+    };
+    let rates: Vec<Element> =
+        [("inbound", bandwidth.inbound), ("outbound", bandwidth.outbound)].into_iter().filter_map(rate).collect();
+    (!rates.is_empty()).then(|| rates.into_iter().fold(Element::new("bandwidth"), Element::with))
 }
 
 fn filterref(filter: &FilterReference) -> Element {

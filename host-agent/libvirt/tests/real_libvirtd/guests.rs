@@ -1,7 +1,9 @@
 //! Steps on guests' interfaces, each of them twice: whose effect is there already, it succeeds and changes nothing.
 
 use trestle_libvirt::{Fault, Libvirt};
-use trestle_model::{DomainKey, DomainState, DomainWiring, FilterReference, MacAddr, MacTableManager, WiredInterface};
+use trestle_model::{
+    Bandwidth, DomainKey, DomainState, DomainWiring, FilterReference, MacAddr, MacTableManager, WiredInterface,
+};
 use trestle_plan::{DomainSide, GuestStep, InterfaceChange, InterfaceDefinition, InterfaceStep, InterfaceText};
 use uuid::Uuid;
 use virt::connect::Connect;
@@ -26,6 +28,7 @@ fn wanted(network: &str, base: Option<&WiredInterface>) -> InterfaceText {
         mtu: None,
         linked: true,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: None,
         base: base.map(|interface| interface.xml.clone()),
     })
@@ -91,6 +94,7 @@ async fn interface_is_plugged_changed_and_put_back_on_both_sides() {
         mtu: None,
         linked: true,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: Some(FilterReference { name: "nobodys".to_owned(), parameters: Vec::new() }),
         base: Some(live.xml),
     });

@@ -14,6 +14,7 @@ pub(super) enum Aspect {
     Mtu,
     Link,
     Isolation,
+    Bandwidth,
     Filter,
 }
 
@@ -23,7 +24,7 @@ impl Aspect {
     /// *Source*: `qemuDomainChangeNet` in libvirt's `src/qemu/qemu_hotplug.c`.
     pub(super) const fn is_live(&self) -> bool {
         match self {
-            Self::Network | Self::Link | Self::Isolation | Self::Filter => true,
+            Self::Network | Self::Link | Self::Isolation | Self::Bandwidth | Self::Filter => true,
             Self::Attachment | Self::Model | Self::Mtu => false,
         }
     }
@@ -36,6 +37,7 @@ impl Aspect {
             Self::Mtu => "mtu",
             Self::Link => "linked",
             Self::Isolation => "isolated",
+            Self::Bandwidth => "bandwidth",
             Self::Filter => "filter",
         }
     }
@@ -48,6 +50,7 @@ impl Aspect {
             Self::Mtu => "the MTU",
             Self::Link => "the link",
             Self::Isolation => "the isolation",
+            Self::Bandwidth => "the bandwidth",
             Self::Filter => "the filter",
         }
     }
@@ -68,6 +71,7 @@ pub(super) fn differences(has: &DomainInterface, wanted: &WantedInterface, netwo
     note(has.mtu != wanted.mtu.map(u32::from), Aspect::Mtu);
     note(has.linked != wanted.linked, Aspect::Link);
     note(has.isolated != wanted.isolated, Aspect::Isolation);
+    note(has.bandwidth != wanted.bandwidth, Aspect::Bandwidth);
     note(!same_filter(has.filter.as_ref(), wanted.filter.as_ref()), Aspect::Filter);
     aspects
 }
@@ -91,6 +95,7 @@ pub(super) fn differs(was: &DomainInterface, is: &DomainInterface) -> BTreeSet<A
     note(was.mtu != is.mtu, Aspect::Mtu);
     note(was.linked != is.linked, Aspect::Link);
     note(was.isolated != is.isolated, Aspect::Isolation);
+    note(was.bandwidth != is.bandwidth, Aspect::Bandwidth);
     note(!same_filter(was.filter.as_ref(), is.filter.as_ref()), Aspect::Filter);
     aspects
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use trestle_model::{FilterReference, MacAddr, Mtu};
+use trestle_model::{Bandwidth, FilterReference, MacAddr, Mtu};
 use uuid::Uuid;
 
 use super::Step;
@@ -11,6 +11,7 @@ use super::Step;
 /// A change of libvirt's domains, or of what their interfaces refer to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "almost every step is of the larger kind")]
 pub enum GuestStep {
     /// Defines the filter [`GuestStep::MAC_GUARD`], which lets a guest send from its own MAC alone; one of that name that is
     /// there stays as it is.
@@ -85,6 +86,9 @@ pub struct InterfaceDefinition {
     pub linked: bool,
     /// Whether libvirt isolates its port from other isolated ones.
     pub isolated: bool,
+    /// How fast it may receive and send.
+    #[serde(default)]
+    pub bandwidth: Bandwidth,
     /// The filter in front of it.
     pub filter: Option<FilterReference>,
     /// The element of the interface that it is made of; what is not said above stays as it is there.
@@ -146,6 +150,11 @@ impl fmt::Display for InterfaceDefinition {
         }
         if self.isolated {
             f.write_str(", isolated")?;
+        }
+        for (rate, which) in [(self.bandwidth.inbound, "inbound"), (self.bandwidth.outbound, "outbound")] {
+            if let Some(rate) = rate {
+                write!(f, ", {which} {rate}")?;
+            }
         }
         match &self.filter {
             Some(filter) => write!(f, ", filter {}", filter.name),

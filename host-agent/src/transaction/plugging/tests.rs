@@ -1,7 +1,9 @@
 //! Interfaces of domains over the life of an agent: plugged, changed, refused, and put back.
 
 use trestle_fake_host::{FakeHost, Fault, World};
-use trestle_model::{DomainState, FilterReference, MacTableManager, Mtu, Outcome, WantedInterface};
+use trestle_model::{
+    Bandwidth, BandwidthRate, DomainState, FilterReference, MacTableManager, Mtu, Outcome, WantedInterface,
+};
 use trestle_plan::Host as _;
 
 use super::*;
@@ -29,6 +31,7 @@ fn wanted(mac: &str) -> WantedInterface {
         mtu: None,
         linked: true,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: None,
     }
 }
@@ -77,6 +80,11 @@ fn told(host: &FakeHost, domain: &str) -> (Option<Vec<String>>, Option<Vec<Strin
     (wiring.live.map(lines), wiring.defined.map(lines))
 }
 
+fn limited() -> Bandwidth {
+    let rate = BandwidthRate { average: 1000, peak: Some(2000), burst: None };
+    Bandwidth { inbound: Some(rate), outbound: Some(rate) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interface_comes_to_what_runs_and_to_the_definition_and_goes_again() {
     let (host, bench) = bench().await;
@@ -106,6 +114,7 @@ async fn asking_again_writes_nothing() {
             mtu: Some(Mtu::try_from(1400).unwrap()),
             linked: false,
             isolated: true,
+            bandwidth: limited(),
             ..wanted(MACS[1])
         };
         [wanted(MACS[0]), odd, filtered(MACS[2], "ours")]
@@ -133,7 +142,12 @@ async fn what_differs_is_changed_where_it_differs() {
         (WantedInterface { linked: false, ..wanted(MACS[0]) }, PlugAction::Updated, vec!["definition", "running"]),
         (filtered(MACS[0], "ours"), PlugAction::Updated, vec!["definition", "running"]),
         (
-            WantedInterface { network: "trestle-red".to_owned(), isolated: true, ..wanted(MACS[0]) },
+            WantedInterface {
+                network: "trestle-red".to_owned(),
+                bandwidth: limited(),
+                isolated: true,
+                ..wanted(MACS[0])
+            },
             PlugAction::Rewired,
             vec!["definition", "running"],
         ),

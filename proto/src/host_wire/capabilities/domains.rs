@@ -9,6 +9,7 @@ use super::parse::{read_all, read_required, read_text, unsaid};
 use crate::form::Form;
 use crate::host::v1 as wire;
 use crate::host_wire::plugging::build_filter;
+use crate::host_wire::{build_bandwidth, reported_bandwidth};
 
 /// Bytes that a domain's name takes at most; libvirt's own are far shorter.
 const NAME_LIMIT: usize = 1024;
@@ -51,6 +52,7 @@ pub(crate) fn build_interface(interface: &DomainInterface) -> wire::DomainInterf
         linked: interface.linked,
         alias: text(&interface.alias),
         isolated: interface.isolated,
+        bandwidth: build_bandwidth(&interface.bandwidth),
     }
 }
 
@@ -116,6 +118,7 @@ fn read_interface(form: &mut Form, path: &str, interface: &wire::DomainInterface
         linked: interface.linked,
         alias: text(&interface.alias),
         isolated: interface.isolated,
+        bandwidth: reported_bandwidth(interface.bandwidth.as_ref()),
         mac: mac?,
     })
 }

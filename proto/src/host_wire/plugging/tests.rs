@@ -1,5 +1,7 @@
 //! What a request for interfaces is read as, and what is refused of it.
 
+use trestle_model::Bandwidth;
+
 use super::*;
 
 fn wanted(mac: &str) -> wire::WantedInterface {
@@ -24,6 +26,7 @@ fn what_is_not_given_has_its_default() {
         mtu: None,
         linked: true,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: None,
     };
     assert_eq!((read.set, read.replug, read.validate_only), (vec![expected], Replug::Refuse, false));
@@ -42,6 +45,23 @@ fn a_uuid_is_a_domain_s_uuid() {
     let bare = uuid.replace('-', "");
     let asked = wire::SetDomainInterfacesRequest { domain: bare.clone(), ..asked };
     assert_eq!(parse_plug(&asked).unwrap().domain, DomainKey::Name(bare), "a name, as libvirt takes it");
+}
+
+#[test]
+fn limits_have_an_average_and_nothing_below_it() {
+    let limited = |inbound| wire::WantedInterface {
+        bandwidth: Some(wire::Bandwidth { inbound: Some(inbound), outbound: None }),
+        ..wanted("52:54:00:00:00:01")
+    };
+    let rate = |average, peak, burst| wire::BandwidthRate { average, peak, burst };
+    let read = parse_plug(&request(vec![limited(rate(1000, Some(1000), Some(1)))])).unwrap();
+    assert_eq!(read.set[0].bandwidth.inbound.unwrap().to_string(), "1000,1000,1");
+    for (bad, field) in
+        [(rate(0, None, None), "average"), (rate(1000, Some(999), None), "peak"), (rate(1000, None, Some(0)), "burst")]
+    {
+        let field = format!("set[0].bandwidth.inbound.{field}");
+        assert_eq!(refused(&request(vec![limited(bad)])), [(Code::QosInvalid, field)]);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn interface(attachment: &str, mac: &str, network: Option<&str>, bridge: Option<
         linked: true,
         alias: None,
         isolated: false,
+        bandwidth: Bandwidth::default(),
     };
     Interface { told, mac_table_manager: MacTableManager::Kernel, vlans: PortVlans::default() }
 }
@@ -166,6 +167,7 @@ fn reads_what_is_reported_of_an_interface() {
         linked: false,
         alias: Some("net0".to_owned()),
         isolated: true,
+        bandwidth: Bandwidth::default(),
         ..plain
     };
     let told: Vec<_> = parse(&xml).unwrap().interfaces.into_iter().map(|interface| interface.told).collect();

@@ -11,6 +11,7 @@ fn wanted(base: Option<&str>) -> InterfaceDefinition {
         mtu: None,
         linked: true,
         isolated: false,
+        bandwidth: Bandwidth::default(),
         filter: None,
         base: base.map(str::to_owned),
     }
@@ -52,6 +53,10 @@ fn a_new_interface_says_all_that_is_wanted() {
         mtu: Some(Mtu::try_from(9000).unwrap()),
         linked: false,
         isolated: true,
+        bandwidth: Bandwidth {
+            inbound: Some(BandwidthRate { average: 1000, peak: Some(2000), burst: Some(512) }),
+            outbound: Some(BandwidthRate { average: 500, peak: None, burst: None }),
+        },
         filter: Some(filter),
         ..wanted(None)
     };
@@ -59,6 +64,7 @@ fn a_new_interface_says_all_that_is_wanted() {
         written(definition),
         "<interface type=\"network\"><mac address=\"52:54:00:00:00:01\"/><source network=\"trestle-blue\"/>\
          <model type=\"virtio\"/><mtu size=\"9000\"/><link state=\"down\"/><port isolated=\"yes\"/>\
+         <bandwidth><inbound average=\"1000\" peak=\"2000\" burst=\"512\"/><outbound average=\"500\"/></bandwidth>\
          <filterref filter=\"of &lt;ours&gt;\"><parameter name=\"IP\" value=\"192.0.2.1\"/></filterref></interface>"
     );
 }
@@ -67,20 +73,20 @@ fn a_new_interface_says_all_that_is_wanted() {
 fn what_is_not_ours_stays_in_what_changes() {
     let base = format!(
         "<interface type='network'><mac address='{MAC}'/><source network='trestle-blue' portgroup='g'/>\
-         <bandwidth><inbound average='1000'/></bandwidth><target dev='vnet0'/><model type='virtio'/>\
+         <bandwidth><inbound average='1000'/></bandwidth><boot order='1'/><target dev='vnet0'/><model type='virtio'/>\
          <driver queues='2'/><filterref filter='old'/><link state='down'/><alias name='net0'/>\
          <address type='pci' slot='0x03'/></interface>"
     );
-    let stays = "<bandwidth><inbound average=\"1000\"/></bandwidth><target dev=\"vnet0\"/>";
+    let stays = "<boot order=\"1\"/><target dev=\"vnet0\"/>";
     let same = written(wanted(Some(&base)));
     assert!(same.contains(stays) && same.contains("<driver queues=\"2\"/>") && same.contains("slot="), "{same}");
     assert!(same.contains("portgroup=\"g\"") && same.contains("<link state=\"up\"/>"), "{same}");
-    assert!(!same.contains("filterref"), "{same}");
+    assert!(!same.contains("filterref") && !same.contains("bandwidth"), "{same}");
     let elsewhere = written(InterfaceDefinition { network: "red".to_owned(), ..wanted(Some(&base)) });
     assert!(elsewhere.contains("<source network=\"red\"/>") && !elsewhere.contains("portgroup"), "{elsewhere}");
     // Another device may need another place.
     let other = written(InterfaceDefinition { model: "e1000".to_owned(), ..wanted(Some(&base)) });
-    assert!(!other.contains("slot=") && !other.contains("queues") && other.contains("<bandwidth>"), "{other}");
+    assert!(!other.contains("slot=") && !other.contains("queues") && other.contains("<boot "), "{other}");
 }
 
 #[test]

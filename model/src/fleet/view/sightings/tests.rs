@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::*;
 use crate::fleet::{Entity, EntityId, Host, Meta, Mutation};
 use crate::{
-    BridgeSpec, Capabilities, DomainPersistence, DomainState, IfName, NetworkEntry, NetworkReport, NetworkSpec, Origin,
-    ResourceId, Topology,
+    Bandwidth, BridgeSpec, Capabilities, DomainPersistence, DomainState, IfName, NetworkEntry, NetworkReport,
+    NetworkSpec, Origin, ResourceId, Topology,
 };
 
 /// SplitMix64: a seed makes the same fleet every time.
@@ -69,6 +69,7 @@ fn interface(number: u64) -> DomainInterface {
         linked: true,
         alias: None,
         isolated: false,
+        bandwidth: Bandwidth::default(),
     }
 }
 
