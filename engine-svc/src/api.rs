@@ -4,6 +4,7 @@
 
 mod checks;
 mod events;
+mod filtered;
 mod filters;
 mod hosts;
 mod kinds;
@@ -26,6 +27,7 @@ use tonic::{Request, Status};
 use trestle_model::Findings;
 use trestle_model::fleet::{EntityId, Fleet, Meta, Mutation};
 use trestle_proto::engine_wire::{self, Resource};
+use trestle_proto::filter::Filter;
 use trestle_proto::finding::v1::Finding as WireFinding;
 use trestle_proto::page::Page;
 use trestle_proto::status::Refusal;
@@ -37,6 +39,8 @@ use uuid::Uuid;
 use crate::session::Board;
 use crate::states::HostStates;
 use crate::write::{Wish, Writer, Written};
+
+use filtered::Filtered;
 
 pub use checks::Checks;
 pub use events::Events;
@@ -96,25 +100,35 @@ impl Api {
         Ok(R::build(&entity).fill(self))
     }
 
-    fn list<R: Collection>(&self, parent: &str, size: i32, token: &str) -> Result<(Vec<R>, String), Status> {
+    async fn list<R: Collection + Send + 'static>(
+        &self,
+        parent: &str,
+        size: i32,
+        token: &str,
+        filter: &str,
+    ) -> Result<(Vec<R>, String), Status> {
         let parent_id = match parent {
             "" => None,
             parent => Some(engine_wire::parse_parent_of::<R>(parent).map_err(Refusal::malformed)?),
         };
-        let query = format!("{parent}/{}", R::FIELD);
+        let query = format!("{parent}/{}{filter}", R::FIELD);
         let page = Page::parse(size, token, &query).map_err(Refusal::malformed)?;
+        let filter = Filter::parse(filter, R::FULL_NAME).map_err(Refusal::malformed)?;
         let after = page.after.as_deref().map(|name| engine_wire::parse_name_of::<R>(name, "page_token"));
         let after = after.transpose().map_err(Refusal::malformed)?;
+        if let Some(id) = &parent_id
+            && self.store.read(|fleet| fleet.entity(id).is_none())
+        {
+            return Err(Refusal::from(engine_wire::missing(id, "parent")).into());
+        }
+        if let Some(filter) = filter {
+            return self.list_filtered(Filtered { parent: parent_id, page, query, filter }).await;
+        }
         let (found, next) = self.store.read(|fleet| {
-            if let Some(id) = &parent_id
-                && fleet.entity(id).is_none()
-            {
-                return Err(Refusal::from(engine_wire::missing(id, "parent")));
-            }
             let rest = rest::<R>(fleet, parent_id.as_ref(), after.as_ref());
             let (found, next) = page.cut(&query, rest, |entity| key::<R>(entity).to_string());
-            Ok((found.into_iter().map(R::build).collect::<Vec<_>>(), next))
-        })?;
+            (found.into_iter().map(R::build).collect::<Vec<_>>(), next)
+        });
         let (mut shown, mut bytes) = (Vec::<R>::new(), 0);
         for wire in found {
             let wire = wire.fill(self);

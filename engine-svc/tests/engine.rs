@@ -6,6 +6,7 @@ mod engine {
     pub(crate) mod benchmark;
     pub(crate) mod checks;
     pub(crate) mod events;
+    pub(crate) mod filtered;
     pub(crate) mod guest_ports;
     pub(crate) mod harness;
     pub(crate) mod hostile;

@@ -182,6 +182,8 @@ codes! {
     Immutable = "IMMUTABLE", ovirt None;
     /// A page size or page token is not legal.
     PageInvalid = "PAGE_INVALID", ovirt None;
+    /// A filter of a list cannot be read.
+    FilterInvalid = "FILTER_INVALID", ovirt None;
     /// A resource is larger than one may be.
     TooLong = "TOO_LONG", ovirt None;
     /// A MAC address, or a range of them, is not legal.

@@ -30,6 +30,7 @@ mod generated {
 }
 
 pub mod engine_wire;
+pub mod filter;
 pub mod finding_wire;
 pub mod host_wire;
 pub mod page;

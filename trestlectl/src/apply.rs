@@ -34,7 +34,7 @@ pub(crate) async fn apply(context: &Context, arguments: Apply) -> Result<(), Fai
         return preview(&engine, &documents, &arguments.writing.acknowledge).await;
     }
     let follower = follower(context, &engine, &arguments.waiting).await?;
-    let write = Write { validate_only: false, acknowledge: arguments.writing.acknowledge };
+    let write = Write { acknowledge: arguments.writing.acknowledge };
     for (position, document) in documents.iter().enumerate() {
         if let Err(failure) = put(&engine, document, &write).await {
             let unsent: Vec<_> = documents.iter().skip(position + 1).map(|document| document.name.as_str()).collect();

@@ -183,6 +183,9 @@ pub struct Get {
     /// Go on with each that changes, until Ctrl-C or the timeout; as json, all that the engine's watch tells
     #[arg(long)]
     pub watch: bool,
+    /// Only what meets a condition, e.g. 'spec.mtu > 1500 AND labels.rack = a1' (docs/filters.md)
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "watch")]
+    pub filter: Option<String>,
 }
 
 /// How resources are printed.

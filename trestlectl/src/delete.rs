@@ -24,7 +24,7 @@ pub(crate) async fn delete(context: &Context, arguments: Delete) -> Result<(), F
     }
     let follower = follower(context, &engine, &arguments.waiting).await?;
     let touched = touched(&engine, targets.iter().map(|(_, name)| name.as_str())).await?;
-    let write = Write { validate_only: false, acknowledge: arguments.writing.acknowledge };
+    let write = Write { acknowledge: arguments.writing.acknowledge };
     for (kind, name) in &targets {
         match engine.delete(*kind, name, &write).await? {
             Some(written) => {

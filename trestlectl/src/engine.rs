@@ -40,8 +40,6 @@ pub struct Engine {
 /// How a write is meant.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// Whether only findings are wanted.
-    pub validate_only: bool,
     /// Warnings that do not stop it.
     pub acknowledge: Vec<String>,
 }
@@ -49,9 +47,9 @@ pub struct Write {
 /// What became of a write.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// The resource afterwards; as it would be, if only findings were wanted; none after a removal.
+    /// The resource afterwards; none after a removal.
     pub resource: Option<DynamicMessage>,
-    /// Findings that did not refuse it, or all.
+    /// Findings that did not refuse it.
     pub findings: Vec<Finding>,
 }
 
@@ -81,16 +79,17 @@ impl Engine {
         }
     }
 
-    /// Returns all resources of a kind, or those in `parent`, in the order of their names, page by page.
+    /// Returns all resources of a kind, or those in `parent`, that meet a filter, in the order of their names, page by page.
     ///
     /// # Errors
     /// When the engine is not reached or refuses.
-    pub async fn list(&self, kind: Kind, parent: Option<&str>) -> Result<Vec<DynamicMessage>, Failure> {
+    pub async fn list(&self, kind: Kind, parent: Option<&str>, filter: &str) -> Result<Vec<DynamicMessage>, Failure> {
         let method = format!("List{kind}s");
         let mut request = request(&method);
         if let Some(parent) = parent {
             request.set_field_by_name("parent", Value::String(parent.to_owned()));
         }
+        request.set_field_by_name("filter", Value::String(filter.to_owned()));
         let mut found = Vec::new();
         loop {
             let answer = self.call(kind, &method, &request).await;
@@ -228,7 +227,6 @@ impl Engine {
     ) -> Result<DynamicMessage, Failure> {
         let codes = write.acknowledge.iter().cloned().map(Value::String).collect();
         request.set_field_by_name("request_id", Value::String(Uuid::now_v7().to_string()));
-        request.set_field_by_name("validate_only", Value::Bool(write.validate_only));
         request.set_field_by_name("acknowledge_warnings", Value::List(codes));
         self.call(kind, method, &request).await.map_err(|status| Failure::of_call(name, status))
     }

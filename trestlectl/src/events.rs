@@ -122,11 +122,12 @@ fn start(arguments: &Events, now: Timestamp) -> Option<prost_types::Timestamp> {
 fn print(format: EventFormat, event: &wire::Event) -> Result<(), Failure> {
     match format {
         EventFormat::Table => {
-            let [time, revision, actor, what, codes] = row(event);
-            let codes = if codes == "-" { codes } else { format!("acknowledged {codes}") };
-            output::data(
-                format_args!("{time}  {revision}  {actor}  {what}  {codes}").to_string().trim_end_matches("  -"),
-            )
+            let [time, revision, actor, what, _] = row(event);
+            let mut line = format!("{time}  {revision}  {actor}  {what}");
+            if !event.acknowledged_codes.is_empty() {
+                line.push_str(&format!("  acknowledged {}", event.acknowledged_codes.join(",")));
+            }
+            output::data(line)
         }
         EventFormat::Json => output::data(schema::to_json(EVENT, event)),
         EventFormat::Yaml => {

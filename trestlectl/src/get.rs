@@ -53,9 +53,10 @@ pub(crate) async fn get(context: &Context, arguments: Get) -> Result<(), Failure
 
 async fn show(engine: &Engine, arguments: &Get) -> Result<(), Failure> {
     let kind = arguments.kind;
+    let filter = arguments.filter.as_deref().unwrap_or_default();
     let found = match &arguments.name {
-        None => Found::Many(all(engine, kind).await?),
-        Some(name) => named(engine, kind, name).await?,
+        None => Found::Many(all(engine, kind, filter).await?),
+        Some(name) => named(engine, kind, name, filter).await?,
     };
     match (arguments.output, found) {
         (Format::Json, Found::One(resource)) => output::json(&resource),
@@ -104,21 +105,24 @@ fn document(kind: Kind, resource: &DynamicMessage) -> Result<Document, serde_jso
     Ok(Document { kind: kind.as_str(), name: name_of(resource).to_owned(), labels, spec })
 }
 
-async fn all(engine: &Engine, kind: Kind) -> Result<Vec<DynamicMessage>, Failure> {
-    let Some(parent) = kind.parent() else { return engine.list(kind, None).await };
+async fn all(engine: &Engine, kind: Kind, filter: &str) -> Result<Vec<DynamicMessage>, Failure> {
+    let Some(parent) = kind.parent() else { return engine.list(kind, None, filter).await };
     let mut found = Vec::new();
-    for parent in engine.list(parent, None).await? {
-        found.extend(engine.list(kind, Some(name_of(&parent))).await?);
+    for parent in engine.list(parent, None, "").await? {
+        found.extend(engine.list(kind, Some(name_of(&parent)), filter).await?);
     }
     Ok(found)
 }
 
 /// Takes a whole name, an id where that is enough, or the name of what the resources are parts of.
-async fn named(engine: &Engine, kind: Kind, name: &str) -> Result<Found, Failure> {
+async fn named(engine: &Engine, kind: Kind, name: &str, filter: &str) -> Result<Found, Failure> {
     if let Some(parent) = kind.parent().filter(|parent| parent.names(name)) {
         // A list in nothing is empty; that nothing is there is worth saying.
         engine.get(parent, name).await?.ok_or_else(|| missing(name))?;
-        return Ok(Found::Many(engine.list(kind, Some(name)).await?));
+        return Ok(Found::Many(engine.list(kind, Some(name), filter).await?));
+    }
+    if !filter.is_empty() {
+        return Err(Failure::Usage("a filter is for lists, and not for one resource".to_owned()));
     }
     let name = if kind.names(name) { name.to_owned() } else { whole(kind, name)? };
     engine.get(kind, &name).await?.map(Found::One).ok_or_else(|| missing(&name))

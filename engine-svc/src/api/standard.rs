@@ -27,7 +27,7 @@ macro_rules! standard_service {
             let wish = request.into_inner();
             let parent: &str = standard_service!(@parent wish $($parent)?);
             let ($fields, next_page_token) =
-                self.0.list::<wire::$resource>(parent, wish.page_size, &wish.page_token)?;
+                self.0.list::<wire::$resource>(parent, wish.page_size, &wish.page_token, &wish.filter).await?;
             Ok(Response::new(wire::$list_response { $fields, next_page_token }))
         }
 

@@ -131,7 +131,7 @@ async fn pages_through_a_collection_without_gap_or_double() {
     }
     let (mut found, mut token) = (Vec::new(), String::new());
     loop {
-        let request = wire::ListNetworksRequest { page_size: 3, page_token: token };
+        let request = wire::ListNetworksRequest { page_size: 3, page_token: token, ..Default::default() };
         let page = engine.networks().list_networks(request).await.unwrap().into_inner();
         found.extend(page.networks.into_iter().map(|network| network.name));
         token = page.next_page_token;
@@ -140,7 +140,7 @@ async fn pages_through_a_collection_without_gap_or_double() {
         }
     }
     assert_eq!(found, names.iter().map(|name| format!("networks/{name}")).collect::<Vec<_>>());
-    let bad = wire::ListNetworksRequest { page_size: -1, page_token: String::new() };
+    let bad = wire::ListNetworksRequest { page_size: -1, ..Default::default() };
     assert_eq!(engine.networks().list_networks(bad).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
@@ -188,7 +188,12 @@ async fn pages_through_all_parents_without_gap_or_double() {
     for (parent, expected) in [("", 6), ("networks/a", 2), ("networks/a-b", 2)] {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {
-            let request = wire::ListVnicProfilesRequest { parent: parent.to_owned(), page_size: 1, page_token: token };
+            let request = wire::ListVnicProfilesRequest {
+                parent: parent.to_owned(),
+                page_size: 1,
+                page_token: token,
+                ..Default::default()
+            };
             let page = engine.profiles().list_vnic_profiles(request).await.unwrap().into_inner();
             found.extend(page.vnic_profiles.into_iter().map(|profile| profile.name));
             token = page.next_page_token;
@@ -210,7 +215,7 @@ async fn a_page_of_large_resources_is_shorter_and_still_fits_a_message() {
     }
     let (mut found, mut pages, mut token) = (0, 0, String::new());
     loop {
-        let request = wire::ListNetworksRequest { page_size: 1000, page_token: token };
+        let request = wire::ListNetworksRequest { page_size: 1000, page_token: token, ..Default::default() };
         let page = engine.networks().list_networks(request).await.unwrap().into_inner();
         (found, pages, token) = (found + page.networks.len(), pages + 1, page.next_page_token);
         if token.is_empty() {

@@ -454,7 +454,7 @@ async fn pages(folder: tempfile::TempDir, vnics: usize) -> Duration {
     let mut times = Times::default();
     let mut token = String::new();
     for _ in 0..WRITES {
-        let request = wire::ListVnicsRequest { page_size: 50, page_token: token, parent: String::new() };
+        let request = wire::ListVnicsRequest { page_size: 50, page_token: token, ..Default::default() };
         let start = now();
         let page = engine.vnics().list_vnics(request).await.unwrap().into_inner();
         times.0.push(start.elapsed());

@@ -114,6 +114,12 @@ impl Dice {
         let fitting = match field {
             "request_id" | "page_token" | "etag" | "bridge_name" => "",
             "acknowledge_warnings" => "NO_EFFECT_NOT_BRIDGED",
+            "filter" => [
+                "",
+                "name = *a OR NOT (labels:rack AND spec:*)",
+                "spec.description:x AND create_time < 2026-01-01T00:00:00Z",
+                "status:*",
+            ][self.roll(4)],
             "paths" => ["spec", "labels", "spec.description"][self.roll(3)],
             "cluster" => "clusters/lab",
             "mac_pool" => "macPools/lab",

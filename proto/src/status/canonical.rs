@@ -20,6 +20,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::FieldMaskInvalid
         | Code::Immutable
         | Code::PageInvalid
+        | Code::FilterInvalid
         | Code::TooLong
         | Code::MacInvalid
         | Code::BridgelessWithoutSouthbound

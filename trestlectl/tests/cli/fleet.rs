@@ -21,6 +21,7 @@ use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::watch_hosts_response::Event;
 use trestle_proto::engine::v1::watch_response::News;
 use trestle_proto::engine::v1::watch_service_server::WatchServiceServer;
+use trestle_proto::filter::Filter;
 use trestle_proto::finding_wire;
 use trestle_proto::host::v1::setup_networks_response::Event as Step;
 use trestle_proto::host::v1::{Outcome, SetupNetworksResponse, SetupNetworksResult, StepDone, TransactionAccepted};
@@ -173,22 +174,27 @@ impl Fleet {
         } else if method == "ListPlacements" {
             return Ok(self.list_placements(request));
         } else if method.starts_with("List") {
-            self.list(kind, request, &mut answer);
+            self.list(kind, request, &mut answer)?;
         } else if method.starts_with("Get") {
             answer.set_field_by_name(kind.field(), Value::Message(self.get(kind, &text(request, "name"))?));
         } else if method.starts_with("Update") {
             self.update(kind, method, request, &mut answer)?;
         } else {
-            self.delete(kind, method, request, &mut answer)?;
+            self.delete(kind, method, request)?;
         }
         Ok(answer)
     }
 
-    fn list(&self, kind: Kind, request: &DynamicMessage, answer: &mut DynamicMessage) {
+    fn list(&self, kind: Kind, request: &DynamicMessage, answer: &mut DynamicMessage) -> Result<(), Status> {
+        let filter = Filter::parse(&text(request, "filter"), &format!("trestle.engine.v1.{kind}"));
+        let filter = filter.map_err(Refusal::malformed)?;
         let (parent, token) = (text(request, "parent"), text(request, "page_token"));
         let state = self.lock();
-        let listed = state.resources.iter().filter(|(name, _)| {
-            Kind::of_name(name) == Some(kind) && parent_of(name).unwrap_or_default() == parent && **name > token
+        let listed = state.resources.iter().filter(|(name, resource)| {
+            Kind::of_name(name) == Some(kind)
+                && parent_of(name).unwrap_or_default() == parent
+                && **name > token
+                && filter.as_ref().is_none_or(|filter| filter.matches(resource))
         });
         let mut page: Vec<_> = listed.take(PAGE + 1).map(|(_, resource)| resource.clone()).collect();
         if page.len() > PAGE {
@@ -198,6 +204,7 @@ impl Fleet {
         }
         let page = page.into_iter().map(Value::Message).collect();
         answer.set_field_by_name(&format!("{}s", kind.field()), Value::List(page));
+        Ok(())
     }
 
     /// One a page, with the position as the token.
@@ -258,10 +265,6 @@ impl Fleet {
         let mut resource = request.get_field_by_name(kind.field()).unwrap().as_message().unwrap().clone();
         let name = text(&resource, "name");
         self.rules(kind, &resource)?;
-        if request.get_field_by_name("validate_only").unwrap().as_bool() == Some(true) {
-            answer.set_field_by_name(kind.field(), Value::Message(resource));
-            return Ok(());
-        }
         let mut state = self.lock();
         state.log.push(format!("{method} {name}"));
         state.request_ids.push(text(request, "request_id"));
@@ -287,30 +290,16 @@ impl Fleet {
         Ok(())
     }
 
-    fn delete(
-        &self,
-        kind: Kind,
-        method: &str,
-        request: &DynamicMessage,
-        answer: &mut DynamicMessage,
-    ) -> Result<(), Status> {
+    fn delete(&self, kind: Kind, method: &str, request: &DynamicMessage) -> Result<(), Status> {
         let name = text(request, "name");
-        let validate_only = request.get_field_by_name("validate_only").unwrap().as_bool() == Some(true);
         self.get(kind, &name)?;
         let users: Vec<_> = self.lock().resources.keys().filter(|user| uses(user, &name)).cloned().collect();
         if !users.is_empty() {
-            let used = Finding::error(Code::InUse, "name", "is in use").about(&name).related(users);
-            if !validate_only {
-                return Err(refusal(used));
-            }
-            let used = schema::dynamic("trestle.finding.v1.Finding", &trestle_proto::finding_wire::build(&used));
-            answer.set_field_by_name("findings", Value::List(vec![Value::Message(used)]));
+            return Err(refusal(Finding::error(Code::InUse, "name", "is in use").about(&name).related(users)));
         }
-        if !validate_only {
-            let mut state = self.lock();
-            state.resources.remove(&name);
-            state.log.push(format!("{method} {name}"));
-        }
+        let mut state = self.lock();
+        state.resources.remove(&name);
+        state.log.push(format!("{method} {name}"));
         Ok(())
     }
 

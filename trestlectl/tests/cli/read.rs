@@ -47,6 +47,25 @@ networks/green  yes         untagged  default  no   no               Guests, unt
 }
 
 #[tokio::test]
+async fn a_filter_narrows_lists_and_is_refused_with_the_place_of_what_is_wrong() {
+    let (_engine, server) = applied(&Fleet::new()).await;
+    let check = async |words: &[&str], code: i32, stdout: &str, stderr: &str| {
+        let ran = run(&server, words, "").await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, stdout), "{words:?}");
+        assert!(ran.stderr.contains(stderr), "{}", ran.stderr);
+    };
+    let letters = "name = *a OR name = *c";
+    check(&["get", "hosts", "-o", "name", "--filter", letters], 0, "hosts/host-a\nhosts/host-c\n", "").await;
+    check(&["get", "networks", "-o", "name", "--filter", "spec.vlanId = 10"], 0, "networks/blue\n", "").await;
+    let profiles = ["get", "vnicprofiles", "networks/blue", "-o", "name", "--filter", "name:default"];
+    check(&profiles, 0, "networks/blue/vnicProfiles/default\n", "").await;
+    let wrong = "error FILTER_INVALID: at character 6: \"vlan\" is no field of NetworkSpec";
+    check(&["get", "networks", "--filter", "spec.vlan = 10"], 1, "", wrong).await;
+    check(&["get", "network", "blue", "--filter", "name:b"], 2, "", "a filter is for lists").await;
+    check(&["get", "networks", "--watch", "--filter", "name:b"], 2, "", "cannot be used with").await;
+}
+
+#[tokio::test]
 async fn json_is_protojson_and_yaml_is_what_apply_takes() {
     let (_engine, server) = applied(&Fleet::new()).await;
     let one = run(&server, &["get", "network", "blue", "-o", "json"], "").await;
