@@ -64,6 +64,14 @@ pub struct Contradiction {
 const KERNELS_AGEING_CS: u32 = 30_000;
 
 impl BridgeOptions {
+    /// Tells whether frames to multicast groups go only to ports that have reported members, and are not flooded: there is a
+    /// querier, the bridge's own, and nobody switched snooping off.
+    ///
+    /// *Source*: `br_multicast_querier_exists` and its use in `br_handle_frame_finish` of the kernel's `net/bridge`.
+    pub fn stops_multicast_flooding(&self) -> bool {
+        self.multicast_querier == Some(true) && self.multicast_snooping != Some(false)
+    }
+
     /// Finds the options that contradict a MAC table managed by libvirt, in the order of the fields.
     pub fn contradictions(&self) -> impl Iterator<Item = Contradiction> {
         let ageing = self.ageing_time_cs.is_some_and(|time| time != KERNELS_AGEING_CS);

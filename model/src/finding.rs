@@ -416,6 +416,8 @@ codes! {
     DuplicateMac = "DUPLICATE_MAC", ovirt None;
     /// The MAC pool allows duplicates, which a managed network does not (row 20).
     DuplicateMacPossible = "DUPLICATE_MAC_POSSIBLE", ovirt None;
+    /// Frames to multicast groups are not flooded on a managed network (row 25).
+    MulticastRisk = "MULTICAST_RISK", ovirt None;
     /// A guest is declared to use virtual MACs on a managed network (row 26).
     VirtualMac = "VIRTUAL_MAC", ovirt None;
     /// A vNIC's interface stays in the guest when the vNIC lets go of it.

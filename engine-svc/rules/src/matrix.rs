@@ -11,7 +11,7 @@ mod profiles;
 mod reported;
 mod vnics;
 
-pub(crate) use bridge::{contradicting_networks, contradicting_options, management, no_effect, switch_type};
+pub(crate) use bridge::{contradicting_networks, contradicting_options, management, multicast, no_effect, switch_type};
 pub(crate) use guest_ports::{extra_macs, guest_vlans, locked};
 pub(crate) use hosts::Incapable;
 pub use profiles::Fix;

@@ -16,6 +16,7 @@ const VLAN: &str = "network.spec.vlan_id";
 const MTU: &str = "network.spec.mtu";
 const STP: &str = "network.spec.stp";
 const BRIDGE_NAME: &str = "network.spec.bridge_name";
+const PORT_ISOLATION: &str = "network.spec.port_isolation";
 const BRIDGE_OPTIONS: &str = "network.spec.bridge_options";
 const LOCKED: &str = "network.spec.lock_source_macs";
 const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
@@ -30,6 +31,7 @@ pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
     findings.extend(profiles_without_bridge(network, fleet, &spot));
     findings.extend(on_hosts(network, fleet, &spot));
     findings.extend(matrix::no_effect(network, before, &spot, MANAGED));
+    findings.extend(matrix::multicast(network, before, &spot, MANAGED));
     if network.is_managed() {
         let step = if before.is_some_and(Network::is_managed) { Step::Within } else { Step::Into };
         findings.extend(managed(network, fleet, (step, fix), &spot));
@@ -59,6 +61,7 @@ fn bridge(network: &Network, spot: &Spot) -> Vec<Finding> {
             (network.stp, STP),
             (network.bridge_name.is_some(), BRIDGE_NAME),
             (network.bridge_options != BridgeOptions::default(), BRIDGE_OPTIONS),
+            (network.port_isolation, PORT_ISOLATION),
         ];
         for (_, field) in given.into_iter().filter(|(given, _)| *given) {
             findings.push(

@@ -183,6 +183,15 @@ fn on_managed(
         "set the profile's guest tagging to none once it is known that no guest tags",
     );
     tell(
+        newly(&|profile| !profile.is_passthrough()) && network.bridge_options.stops_multicast_flooding(),
+        spot.warning(
+            Code::MulticastRisk,
+            NAME,
+            format!("on managed network {} guests get only multicast groups that they report", network.id),
+        ),
+        "see that guests report their groups (IGMP, MLD), or change the network's multicast options",
+    );
+    tell(
         newly(&|profile| profile.is_passthrough() && profile.failover().is_none()),
         spot.info(
             Code::PassthroughNotManaged,

@@ -120,6 +120,7 @@ fn differences(desired: &NetworkSpec, report: &NetworkReport) -> Vec<String> {
         ("ipv4", desired.ipv4 == running.ipv4),
         ("ipv6", desired.ipv6 == running.ipv6),
         ("default_route", desired.default_route == running.default_route),
+        ("port_isolation", desired.port_isolation == running.port_isolation),
         ("guest_ports", desired.guest_ports == running.guest_ports),
         ("origin", report.configured.origin == Origin::Engine),
     ];

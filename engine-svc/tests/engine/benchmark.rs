@@ -125,6 +125,7 @@ fn network(number: usize, description: &str) -> Network {
         bridge_options: BridgeOptions::default(),
         mac_table_manager: manager,
         source_macs: SourceMacs::Any,
+        port_isolation: false,
     }
 }
 

@@ -107,6 +107,9 @@ pub struct Network {
     /// What becomes of frames that guests send from MACs that are not theirs; of effect while libvirt manages the MAC tables.
     #[serde(default)]
     pub source_macs: SourceMacs,
+    /// Whether guests' ports on its bridges are isolated from one another.
+    #[serde(default)]
+    pub port_isolation: bool,
 }
 
 impl Network {

@@ -506,7 +506,7 @@ fn desired_network(
         routes: Vec::new(),
         nameservers: Vec::new(),
         search_domains: Vec::new(),
-        port_isolation: false,
+        port_isolation: network.vm_network && network.port_isolation,
         guest_ports: GuestPorts { source_macs, nics, ..GuestPorts::default() },
         host_qos: None,
         custom: BTreeMap::new(),

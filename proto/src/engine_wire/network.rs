@@ -28,7 +28,13 @@ impl Resource for wire::Network {
         let bridge_options = read_options(form, "network.spec.bridge_options", spec.bridge_options.as_ref());
         if !vm_network {
             let has_options = spec.bridge_options.is_some_and(|options| options != Default::default());
-            check_no_bridge_attribute(form, "network.spec", &spec.bridge_name, spec.stp, has_options);
+            let given = [
+                ("bridge_name", !spec.bridge_name.is_empty()),
+                ("stp", spec.stp),
+                ("bridge_options", has_options),
+                ("port_isolation", spec.port_isolation),
+            ];
+            check_no_bridge_attribute(form, "network.spec", given);
         }
         Some(Network {
             id,
@@ -42,6 +48,7 @@ impl Resource for wire::Network {
             bridge_options,
             mac_table_manager: manager(spec.manage_macs_with_libvirt),
             source_macs: if spec.lock_source_macs { SourceMacs::Locked } else { SourceMacs::Any },
+            port_isolation: spec.port_isolation,
         })
     }
 }
@@ -57,5 +64,6 @@ fn build_spec(network: &Network) -> wire::NetworkSpec {
         bridge_options: build_options(&network.bridge_options),
         manage_macs_with_libvirt: network.mac_table_manager == MacTableManager::Libvirt,
         lock_source_macs: network.source_macs == SourceMacs::Locked,
+        port_isolation: network.port_isolation,
     }
 }

@@ -165,18 +165,17 @@ fn check_bridgeless(form: &mut Form, path: &str, network: &wire::Network, stands
         form.note(finding.remedy("name a NIC, or let the network be bridged"));
     }
     let has_options = network.bridge_options.is_some_and(|options| options != wire::BridgeOptions::default());
-    check_no_bridge_attribute(form, path, &network.bridge_name, network.stp, has_options);
-    if network.port_isolation {
-        let path = format!("{path}.port_isolation");
-        let message = "port_isolation is given for a network without a bridge";
-        let finding = Finding::error(Code::BridgeAttributeOnBridgeless, path, message);
-        form.note(finding.remedy("leave port_isolation out, or let the network be bridged"));
-    }
+    let given = [
+        ("bridge_name", !network.bridge_name.is_empty()),
+        ("stp", network.stp),
+        ("bridge_options", has_options),
+        ("port_isolation", network.port_isolation),
+    ];
+    check_no_bridge_attribute(form, path, given);
 }
 
 /// Notes each attribute of a bridge that is given where there is none.
-pub(crate) fn check_no_bridge_attribute(form: &mut Form, path: &str, name: &str, stp: bool, has_options: bool) {
-    let given = [("bridge_name", !name.is_empty()), ("stp", stp), ("bridge_options", has_options)];
+pub(crate) fn check_no_bridge_attribute(form: &mut Form, path: &str, given: [(&str, bool); 4]) {
     for (field, _) in given.iter().filter(|(_, given)| *given) {
         let message = format!("{field} is given for a network without a bridge");
         let finding = Finding::error(Code::BridgeAttributeOnBridgeless, format!("{path}.{field}"), message);

@@ -53,8 +53,9 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
 
 pub(crate) fn network() -> impl Strategy<Value = Network> {
     let bridge = option::of((any::<bool>(), option::of(bridge_name()), options()));
-    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, manager(), source_macs()).prop_map(
-        |(id, meta, description, vlan, mtu, bridge, mac_table_manager, source_macs)| {
+    let ports = (source_macs(), any::<bool>());
+    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, manager(), ports).prop_map(
+        |(id, meta, description, vlan, mtu, bridge, mac_table_manager, (source_macs, is_isolated))| {
             let vm_network = bridge.is_some();
             let (stp, bridge_name, bridge_options) = bridge.unwrap_or_default();
             Network {
@@ -69,6 +70,7 @@ pub(crate) fn network() -> impl Strategy<Value = Network> {
                 bridge_options,
                 mac_table_manager,
                 source_macs,
+                port_isolation: vm_network && is_isolated,
             }
         },
     )

@@ -96,6 +96,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::NetworkOutOfSync
         | Code::UplinkDown
         | Code::HostSilent
+        | Code::MulticastRisk
         | Code::HostNotUp
         | Code::NoFreeVf
         | Code::HostNotOffered

@@ -1,4 +1,4 @@
-//! Rows 13, 15, 22 and 23: the bridge below a managed network.
+//! Rows 13, 15, 22, 23 and 25: the bridge below a managed network.
 
 use trestle_model::fleet::{Cluster, EntityId, Network, SwitchType};
 use trestle_model::{Code, Contradiction, Finding, MacTableManager};
@@ -54,6 +54,16 @@ pub(crate) fn management(network: &Network, clusters: Vec<String>, spot: &Spot, 
         spot.warning(Code::MgmtBridgeChange, field, message)
             .related(clusters)
             .remedy("hosts that do not reach the engine afterwards undo it by themselves")
+    })
+}
+
+/// Row 25 for a network that becomes managed, or stops flooding multicast while it is.
+pub(crate) fn multicast(network: &Network, before: Option<&Network>, spot: &Spot, field: &str) -> Option<Finding> {
+    let is_at_risk = |network: &Network| network.is_managed() && network.bridge_options.stops_multicast_flooding();
+    (is_at_risk(network) && !before.is_some_and(is_at_risk)).then(|| {
+        let message = format!("the bridges of network {} flood neither unknown nor multicast frames: guests get only groups that they report", network.id);
+        spot.warning(Code::MulticastRisk, field, message)
+            .remedy("leave multicast_querier out, switch multicast_snooping off, or acknowledge it")
     })
 }
 

@@ -259,6 +259,7 @@ fn a_network_without_bridge_has_no_bridge_attributes() {
     let attributes = Network {
         vm_network: false,
         stp: true,
+        port_isolation: true,
         bridge_name: Some(device("br7")),
         bridge_options: BridgeOptions { priority: Some(1), ..BridgeOptions::default() },
         ..network("green")
@@ -266,7 +267,8 @@ fn a_network_without_bridge_has_no_bridge_attributes() {
     let refused = |field: &str| error(Code::BridgeAttributeOnBridgeless, field, &[]);
     check(
         Entity::Network(attributes),
-        &[refused("network.spec.bridge_name"), refused("network.spec.bridge_options"), refused("network.spec.stp")],
+        &["bridge_name", "bridge_options", "port_isolation", "stp"]
+            .map(|field| refused(&format!("network.spec.{field}"))),
     );
 }
 
@@ -387,4 +389,14 @@ fn an_attachment_without_addresses_is_ordinary() {
     let plain = attachment("h1", "red", "eth1");
     assert_eq!((&plain.ipv4, &plain.ipv6), (&Ipv4Config::None, &Ipv6Config::None));
     check(Entity::NetworkAttachment(plain), &[]);
+}
+
+#[test]
+fn a_host_isolates_ports_where_the_network_says_so() {
+    let isolated = |fleet: &Fleet| {
+        let networks = fleet.desired_networks(&host_name("h1")).into_iter();
+        networks.filter(|spec| spec.port_isolation).map(|spec| spec.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(isolated(&ordinary()), Vec::<String>::new());
+    assert_eq!(isolated(&with(Entity::Network(Network { port_isolation: true, ..network("red") }))), ["red"]);
 }

@@ -65,6 +65,7 @@ pub(crate) fn network(name: &str) -> Network {
         bridge_options: BridgeOptions::default(),
         mac_table_manager: MacTableManager::Kernel,
         source_macs: SourceMacs::Any,
+        port_isolation: false,
     }
 }
 

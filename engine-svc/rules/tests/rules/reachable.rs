@@ -222,6 +222,9 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
             fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster)).peekable();
         clusters.peek().is_none() || clusters.all(|cluster| cluster.mac_conflict_policy == MacConflictPolicy::Warn)
     };
+    for network in fleet.networks().values().filter(|network| network.port_isolation && !network.vm_network) {
+        found.push(format!("network {} isolates ports of no bridge", network.id));
+    }
     for profile in fleet.profiles().values() {
         let name = format!("profile {} of {}", profile.id, profile.network);
         match fleet.networks().get(&profile.network) {
@@ -342,9 +345,11 @@ fn a_network() -> impl Strategy<Value = Network> {
     ];
     let bridges = prop_oneof![4 => Just(None), 1 => Just(Some(device("br7")))];
     let vlans = prop_oneof![Just(None), Just(Some(vlan(7)))];
-    (one_of(&NETWORKS), prop::bool::weighted(0.8), vlans, bridges, options, managers).prop_map(
-        |(name, vm_network, vlan, bridge_name, bridge_options, mac_table_manager)| Network {
+    let isolation = prop::bool::weighted(0.2);
+    (one_of(&NETWORKS), prop::bool::weighted(0.8), vlans, bridges, options, managers, isolation).prop_map(
+        |(name, vm_network, vlan, bridge_name, bridge_options, mac_table_manager, port_isolation)| Network {
             vm_network,
+            port_isolation,
             vlan,
             bridge_name,
             bridge_options,

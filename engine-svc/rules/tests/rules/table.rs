@@ -265,6 +265,17 @@ fn case(name: &str) -> Case {
             case.others.push(Entity::MacPool(MacPool { allow_duplicates: true, ..pool("p", 0, 255) }));
         }
         "stp" => case.network.stp = true,
+        "port isolation" => case.network.port_isolation = true,
+        "multicast not flooded" => {
+            case.network = options(BridgeOptions { multicast_querier: Some(true), ..BridgeOptions::default() });
+        }
+        "querier without snooping" => {
+            case.network = options(BridgeOptions {
+                multicast_querier: Some(true),
+                multicast_snooping: Some(false),
+                ..BridgeOptions::default()
+            });
+        }
         "vlan" => case.network.vlan = Some(vlan(7)),
         "empty profile" => case.vnic = on_vnic(&|vnic| vnic.profile = None),
         "unlinked" => case.vnic = on_vnic(&|vnic| vnic.linked = false),

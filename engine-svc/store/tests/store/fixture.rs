@@ -65,6 +65,7 @@ pub(crate) fn network(name: &str, vlan: u32) -> Entity {
         bridge_options: BridgeOptions { priority: Some(7), ..BridgeOptions::default() },
         mac_table_manager: MacTableManager::Libvirt,
         source_macs: SourceMacs::Locked,
+        port_isolation: true,
     })
 }
 
