@@ -165,6 +165,10 @@ fn on_managed(
         }
         findings.extend(failing_over_here(&id, network, fleet, spot));
         findings.extend(bypassers(&id, network, fleet, spot));
+        if before.is_some_and(VnicProfile::is_passthrough) {
+            let vnics = fleet.vnics_with(&id);
+            findings.extend(matrix::extra_macs(fleet, vnics, fleet.hosts_with(&network.id), spot, PASSTHROUGH));
+        }
     }
     let newly = |is: &dyn Fn(&VnicProfile) -> bool| is(profile) && !before.is_some_and(is);
     let mut tell = |told: bool, finding: Finding, remedy: &str| {

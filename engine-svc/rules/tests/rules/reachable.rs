@@ -30,8 +30,8 @@ const VNICS: [&str; 2] = ["eth0", "eth1"];
 #[derive(Debug, Clone)]
 enum Happening {
     Change(Box<Mutation>),
-    /// A host reports: whether it is capable, and the networks that it finds managed.
-    Report(&'static str, bool, Vec<&'static str>),
+    /// A host reports: what it lacks, and the networks that it finds managed.
+    Report(&'static str, Option<Feature>, Vec<&'static str>),
 }
 
 /// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`.
@@ -58,12 +58,12 @@ fn accepted_changes_never_reach_a_contradiction() {
         for happening in happenings {
             // What hosts report may give guests a freedom that nobody asked for; no accepted change does.
             let before = match happening {
-                Happening::Report(host, capable, managed) => {
-                    observe(&mut fleet, host, capable, &managed);
-                    free_vnics(&fleet)
+                Happening::Report(host, lacks, managed) => {
+                    observe(&mut fleet, host, lacks, &managed);
+                    at_odds(&fleet)
                 }
                 Happening::Change(mutation) => {
-                    let before = free_vnics(&fleet);
+                    let before = at_odds(&fleet);
                     // Every warning is acknowledged.
                     let proposal = trestle_rules::propose(*mutation, Fix::Profiles, &fleet);
                     if !proposal.findings.refuses(Code::ALL) {
@@ -73,7 +73,7 @@ fn accepted_changes_never_reach_a_contradiction() {
                     before
                 }
             };
-            let grown: Vec<String> = free_vnics(&fleet).difference(&before).cloned().collect();
+            let grown: Vec<String> = at_odds(&fleet).difference(&before).cloned().collect();
             prop_assert_eq!(grown, Vec::<String>::new());
             prop_assert_eq!(contradictions(&fleet), Vec::<String>::new());
         }
@@ -101,6 +101,34 @@ fn furnished() -> Fleet {
         fleet.apply(Mutation::Put(entity));
     }
     fleet
+}
+
+/// What hosts' reports may bring about, and no accepted change.
+fn at_odds(fleet: &Fleet) -> BTreeSet<String> {
+    free_vnics(fleet).into_iter().chain(unheard_of(fleet)).collect()
+}
+
+/// What guests on managed networks are to have beside one MAC, on hosts that carry the networks and have reported that they
+/// cannot give it.
+fn unheard_of(fleet: &Fleet) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (host, network) in fleet.attachments().keys() {
+        let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
+        let is_unable = reported.is_some_and(|reported| !reported.features.has(Feature::GuestPorts));
+        let is_managed = fleet.networks().get(network).is_some_and(is_managed);
+        for vnic in fleet.vnics_on(network).filter(|_| is_unable && is_managed) {
+            let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
+            let Some(profile) = profile.filter(|profile| !profile.is_passthrough()) else { continue };
+            let lists = [
+                (!vnic.extra_macs.is_empty(), "extra MACs"),
+                (matches!(profile.guest_tagging, GuestTagging::List(_)), "VLANs"),
+            ];
+            for (_, what) in lists.into_iter().filter(|(lists, _)| *lists) {
+                found.insert(format!("{}/{} lists {what} on {host}", vnic.vm, vnic.id));
+            }
+        }
+    }
+    found
 }
 
 /// vNICs that could spoof or tag where a host reports, or the fleet wants, that libvirt manages the MAC table; those whose
@@ -172,8 +200,12 @@ fn contradictions_of_vms(fleet: &Fleet) -> Vec<String> {
                 found.push(format!("{name} has a MAC that is in its pool twice"));
             }
             let Some((network, profile)) = &vnic.profile else { continue };
-            if !fleet.profiles().contains_key(&(network.clone(), profile.clone())) {
-                found.push(format!("{name} has no profile"));
+            match fleet.profiles().get(&(network.clone(), profile.clone())) {
+                None => found.push(format!("{name} has no profile")),
+                Some(profile) if usize::try_from(profile.extra_macs_allowed).unwrap() < vnic.extra_macs.len() => {
+                    found.push(format!("{name} lists more MACs than its profile allows"));
+                }
+                Some(_) => {}
             }
             if !fleet.cluster_networks().contains_key(&(vm.cluster.clone(), network.clone())) {
                 found.push(format!("{name} is on a network of another cluster"));
@@ -206,9 +238,9 @@ fn contradictions_of_vms(fleet: &Fleet) -> Vec<String> {
     found
 }
 
-fn observe(fleet: &mut Fleet, name: &str, is_capable: bool, managed: &[&str]) {
+fn observe(fleet: &mut Fleet, name: &str, lacks: Option<Feature>, managed: &[&str]) {
     if fleet.hosts().contains_key(&host_name(name)) {
-        let features = if is_capable { capable() } else { without(Feature::LibvirtMacTableManager) };
+        let features = lacks.map_or_else(capable, without);
         let networks = managed.iter().map(|network| found(network, MacTableManager::Libvirt)).collect();
         fleet.observe(host_name(name), report(features, networks));
     }
@@ -222,8 +254,13 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
             fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster)).peekable();
         clusters.peek().is_none() || clusters.all(|cluster| cluster.mac_conflict_policy == MacConflictPolicy::Warn)
     };
-    for network in fleet.networks().values().filter(|network| network.port_isolation && !network.vm_network) {
-        found.push(format!("network {} isolates ports of no bridge", network.id));
+    for network in fleet.networks().values() {
+        if network.port_isolation && !network.vm_network {
+            found.push(format!("network {} isolates ports of no bridge", network.id));
+        }
+        if is_managed(network) && network.bridge_options.vlan_filtering == Some(false) {
+            found.push(format!("network {} is managed and does not filter", network.id));
+        }
     }
     for profile in fleet.profiles().values() {
         let name = format!("profile {} of {}", profile.id, profile.network);
@@ -236,6 +273,9 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
                 }
                 if profile.guest_tagging == GuestTagging::Any {
                     found.push(format!("{name} tags"));
+                }
+                if matches!(&profile.guest_tagging, GuestTagging::List(vlans) if vlans.contains(&vlan(1))) {
+                    found.push(format!("{name} tags with the bridge's own VLAN"));
                 }
             }
             Some(_) => {}
@@ -304,10 +344,15 @@ fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let reports = prop::sample::subsequence(NETWORKS.to_vec(), 0..=1);
+    let lacking = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(Feature::LibvirtMacTableManager)),
+        1 => Just(Some(Feature::GuestPorts)),
+    ];
     prop_oneof![
         6 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Put(entity)))),
         1 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Delete(entity.id())))),
-        1 => (one_of(&HOSTS), any::<bool>(), reports).prop_map(|(host, able, on)| Happening::Report(host, able, on)),
+        1 => (one_of(&HOSTS), lacking, reports).prop_map(|(host, lacks, on)| Happening::Report(host, lacks, on)),
     ]
 }
 
@@ -381,7 +426,7 @@ fn a_profile() -> impl Strategy<Value = VnicProfile> {
     ];
     let tagging = prop_oneof![
         3 => Just(GuestTagging::None),
-        1 => Just(GuestTagging::List(vec![vlan(7)])),
+        1 => (0..2_usize).prop_map(|more| GuestTagging::List([7, 1].map(vlan)[..=more].to_vec())),
         1 => Just(GuestTagging::Any),
         1 => Just(GuestTagging::Unspecified),
     ];

@@ -4,12 +4,13 @@ use trestle_model::fleet::{
     Cluster, Entity, EntityId, Fleet, MacConflictPolicy, MacPool, Mutation, Network, NetworkFilter, Passthrough, Vm,
     Vnic, VnicAttachment, VnicProfile,
 };
-use trestle_model::{Code, MacRange, MacTableManager};
+use trestle_model::{Code, Feature, MacRange, MacTableManager, Severity};
 use trestle_rules::Fix;
 
 use crate::fixture::{
     Told, attachment, capable, cluster, cluster_network, delete, error, fleet, found, host, host_name, id, info, mac,
     managed, network, network_name, passthrough, pool, profile, put, report, vm, vm_id, vm_name, vnic, warning,
+    without,
 };
 
 /// A cluster with a pool of four addresses, `blue` on its host, and a VM on the host with a vNIC from the pool; VM 2
@@ -390,4 +391,23 @@ fn a_network_keeps_its_bridge_while_vnics_are_on_it() {
     let bare = Network { vm_network: false, ..network("blue") };
     let profiles = ["networks/blue/vnicProfiles/guests"];
     check(Entity::Network(bare), &[error(Code::InUse, "network.spec.vm_network", &profiles)]);
+}
+
+#[test]
+fn a_profile_comes_to_a_managed_bridge_only_where_hosts_have_entries_for_its_vnics() {
+    let allows = |profile| VnicProfile { extra_macs_allowed: 1, ..profile };
+    let mut fleet = with([
+        Entity::Network(managed("blue")),
+        Entity::VnicProfile(allows(passthrough("blue", "guests", None))),
+        Entity::Vnic(Vnic { extra_macs: vec![mac(99)], ..vnic(1, "blue", "guests") }),
+    ]);
+    let change = Entity::VnicProfile(allows(profile("blue", "guests")));
+    let refused = |fleet: &Fleet| {
+        let told = put(fleet, change.clone()).into_iter();
+        told.filter(|told| told.severity == Severity::Error).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&fleet), []);
+    fleet.observe(host_name("h1"), report(without(Feature::GuestPorts), Vec::new()));
+    let names = ["hosts/h1", &format!("{}/vnics/eth0", vm_name(1))];
+    assert_eq!(refused(&fleet), [error(Code::ExtraMacsUnsupported, "vnic_profile.spec.passthrough", &names)]);
 }
