@@ -46,7 +46,9 @@ pub use checks::Checks;
 pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;
-pub use resources::{ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics};
+pub use resources::{
+    Bonds, ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics,
+};
 pub use watches::Watches;
 
 /// How many bytes of resources a page of a list has: less than a message, so that a page of large ones is only shorter.

@@ -28,7 +28,7 @@ use trestle_telemetry::names;
 use trestle_telemetry::trace_context::{self, TraceContext, set_parent};
 use uuid::Uuid;
 
-pub use owed::{HostSync, NetworkSync, Sync, owed, sync};
+pub use owed::{BondSync, Desired, HostSync, NetworkSync, Owed, Sync, owed, sync};
 pub use plugged::{PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
 pub use plugs::{Aim, OwedPlug, Place, owed_plugs, places_on};
 pub use wake::Wake;
@@ -124,7 +124,7 @@ impl Reconciler {
             return;
         }
         // From here on rules know what is about to be managed. What was decided just before is seen by a second look.
-        self.store.command(host, managed(&changes));
+        self.store.command(host, managed(&changes.networks));
         if self.owed(host) == changes {
             self.send(host, changes, fence);
         } else {
@@ -154,22 +154,22 @@ impl Reconciler {
         }
     }
 
-    fn owed(&self, host: &HostName) -> Vec<NetworkChange> {
+    fn owed(&self, host: &HostName) -> Owed {
         self.store.read(|fleet| {
             let wanted = fleet.hosts().get(host).is_some_and(|host| !host.maintenance);
             let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
             match reported {
-                Some(reported) if wanted => owed(&fleet.desired_networks(host), reported),
-                Some(_) | None => Vec::new(),
+                Some(reported) if wanted => owed(&Desired::of(fleet, host), reported),
+                Some(_) | None => Owed::default(),
             }
         })
     }
 
-    fn send(&self, host: &HostName, changes: Vec<NetworkChange>, fence: Fence) {
+    fn send(&self, host: &HostName, changes: Owed, fence: Fence) {
         let id = Uuid::now_v7();
         let request = SetupRequest {
-            changes: changes.clone(),
-            bonds: Vec::new(),
+            changes: changes.networks.clone(),
+            bonds: changes.bonds.clone(),
             nics: Vec::new(),
             options: SetupOptions {
                 transaction: TransactionId(id),
@@ -185,10 +185,10 @@ impl Reconciler {
             },
         };
         let message = command(id, None, CommandKind::SetupNetworks(trestle_proto::host_wire::build_setup(&request)));
-        let networks = changes.len();
+        let (networks, bonds) = (changes.networks.len(), changes.bonds.len());
         let patience = self.connectivity_timeout + PATIENCE;
         match self.board.command(host, message, id, changes, patience) {
-            Ok(()) => info!(trestle.host = %host, trestle.command_id = %id, networks, "command sent"),
+            Ok(()) => info!(trestle.host = %host, trestle.command_id = %id, networks, bonds, "command sent"),
             Err(error) => {
                 self.store.command(host, BTreeSet::new());
                 info!(trestle.host = %host, %error, "command not sent");

@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use trestle_proto::engine::v1::bond_service_server::BondServiceServer;
 use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkServiceServer;
 use trestle_proto::engine::v1::cluster_service_server::ClusterServiceServer;
@@ -37,8 +38,8 @@ use trestle_serve::{
 use trestle_store::{OpenError, Store};
 
 use crate::api::{
-    Api, Checks, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters, Vms,
-    VnicProfiles, Vnics, Watches,
+    Api, Bonds, Checks, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters,
+    Vms, VnicProfiles, Vnics, Watches,
 };
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
@@ -174,6 +175,7 @@ fn services(
             .with(limited!(VnicProfileServiceServer::new(VnicProfiles(api.clone()))))
             .with(limited!(HostServiceServer::new(Hosts(api.clone()))))
             .with(limited!(NetworkAttachmentServiceServer::new(NetworkAttachments(api.clone()))))
+            .with(limited!(BondServiceServer::new(Bonds(api.clone()))))
             .with(limited!(MacPoolServiceServer::new(MacPools(api.clone()))))
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))

@@ -18,7 +18,7 @@ use trestle_rules::{Contact, Guest, HostState, HostVerdict, Standing, host_verdi
 use trestle_store::Store;
 
 use crate::clock;
-use crate::reconcile::owed;
+use crate::reconcile::{Desired, owed};
 use crate::session::{Board, BoardEvent, HostNow};
 
 /// How often it is looked for hosts whose grace is over.
@@ -74,8 +74,8 @@ impl HostStates {
         let is_silent = self.board.is_silent(host, Instant::now(), self.grace);
         let contact = if is_silent { Contact::Silent } else { Contact::Heard };
         let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
-        let owed = reported.map(|reported| owed(&fleet.desired_networks(host), reported)).unwrap_or_default();
-        Standing { contact, pending: pending(&owed, &now) }
+        let owed = reported.map(|reported| owed(&Desired::of(fleet, host), reported)).unwrap_or_default();
+        Standing { contact, pending: pending(&owed.networks, &now) }
     }
 
     /// Notes states until `cancel` is cancelled. *Cancel safety*: safe; each look is one synchronous step.
@@ -143,8 +143,8 @@ impl HostStates {
 /// Returns the networks of which it is not known yet what becomes of them: those of the command under way, or of what is
 /// owed and will be sent. What has failed before is known, also while it is tried again.
 fn pending(owed: &[NetworkChange], now: &HostNow) -> BTreeSet<NetworkName> {
-    let changes = now.in_flight.as_ref().map_or(owed, |commanded| &commanded.changes);
-    let failed = now.last.as_ref().filter(|last| !last.succeeded).map_or(&[][..], |last| &last.changes);
+    let changes = now.in_flight.as_ref().map_or(owed, |commanded| &commanded.changes.networks);
+    let failed = now.last.as_ref().filter(|last| !last.succeeded).map_or(&[][..], |last| &last.changes.networks);
     let untried = changes.iter().filter(|change| !failed.contains(change));
     untried.map(|change| change.network().clone()).collect()
 }

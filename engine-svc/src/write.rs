@@ -142,7 +142,7 @@ impl Writer {
 fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
     match mutation.id() {
         EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
-        EntityId::Host(host) | EntityId::NetworkAttachment(host, _) => BTreeSet::from([host]),
+        EntityId::Host(host) | EntityId::NetworkAttachment(host, _) | EntityId::Bond(host, _) => BTreeSet::from([host]),
         EntityId::Vm(_) | EntityId::Vnic(..) | EntityId::VnicProfile(..) => guests::hosts_touched(fleet, mutation),
         EntityId::Cluster(cluster) => match (mutation, fleet.clusters().get(&cluster)) {
             (Mutation::Put(Entity::Cluster(after)), Some(before)) if after.vnic_policy != before.vnic_policy => {

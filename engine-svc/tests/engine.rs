@@ -4,6 +4,7 @@
 mod engine {
     pub(crate) mod api;
     pub(crate) mod benchmark;
+    pub(crate) mod bonds;
     pub(crate) mod checks;
     pub(crate) mod events;
     pub(crate) mod filtered;

@@ -10,10 +10,10 @@ mod view;
 mod vm;
 
 pub use entity::{
-    Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment, NetworkFilter,
-    Passthrough, SwitchType, VnicAttachment, VnicPolicy, VnicProfile,
+    Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment,
+    NetworkFilter, Passthrough, SwitchType, VnicAttachment, VnicPolicy, VnicProfile,
 };
-pub use kind::{AttachmentId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
+pub use kind::{AttachmentId, BondId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
 pub use mac_pool::MacPool;
 pub use role::{NetworkRole, RoleHolder};
 pub use view::{Fleet, HostRecord, Sighting};

@@ -5,8 +5,10 @@
 
 mod any;
 mod attachment;
+mod bond;
 mod cluster;
 mod cluster_network;
+mod dns;
 mod host;
 mod mac_pool;
 mod mask;

@@ -36,6 +36,7 @@ pub use watch::{WatchRequest, build_object, build_removed, parse_watch};
 
 pub(crate) use address::{build_ipv4, build_ipv6, read_ipv4, read_ipv6};
 pub(crate) use bandwidth::{build_bandwidth, read_bandwidth, reported_bandwidth};
+pub(crate) use bond::{build_bond, read_bond};
 pub(crate) use bridge::{build_options, read_options};
 pub(crate) use extras::{read_custom, read_nameservers, read_search_domains};
 pub(crate) use guest_ports::{build_guest_ports, read_guest_ports};

@@ -8,7 +8,7 @@ mod report;
 mod spec;
 
 pub(crate) use bond::bond_spec;
-pub(crate) use entity::{attachment, cluster, cluster_network, host, mac_pool, network, vm, vnic, vnic_profile};
+pub(crate) use entity::{attachment, bond, cluster, cluster_network, host, mac_pool, network, vm, vnic, vnic_profile};
 pub(crate) use message::{any_message, dice};
 pub(crate) use report::capabilities;
 pub(crate) use spec::{ipv4, ipv6, network_spec, nic_spec, options};

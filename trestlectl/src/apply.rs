@@ -117,7 +117,7 @@ pub(crate) async fn touched(engine: &Engine, names: impl Iterator<Item = &str>) 
     for name in names {
         match Kind::of_name(name) {
             Some(Kind::Host) => drop(hosts.insert(name.to_owned())),
-            Some(Kind::NetworkAttachment) => hosts.extend(parent_of(name).map(str::to_owned)),
+            Some(Kind::NetworkAttachment | Kind::Bond) => hosts.extend(parent_of(name).map(str::to_owned)),
             Some(Kind::Network) => drop(networks.insert(name.to_owned())),
             // Hosts run no network for vNICs, and for what is about them.
             Some(Kind::Cluster | Kind::ClusterNetwork | Kind::VnicProfile | Kind::MacPool | Kind::Vm | Kind::Vnic)

@@ -1,7 +1,7 @@
 //! `host`: talks to one host's agent, without the engine.
 
 mod adopt;
-mod capabilities;
+pub(crate) mod capabilities;
 pub(crate) mod domain;
 mod drift;
 mod history;

@@ -18,6 +18,8 @@ pub enum Kind {
     VnicProfile,
     /// `hosts/{host}`
     Host,
+    /// `hosts/{host}/bonds/{bond}`
+    Bond,
     /// `hosts/{host}/networkAttachments/{network}`
     NetworkAttachment,
     /// `vms/{vm}`
@@ -33,13 +35,14 @@ pub struct KindError(String);
 
 impl Kind {
     /// Every kind, in the order in which resources are applied: each before those that refer to it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MacPool,
         Self::Cluster,
         Self::Network,
         Self::ClusterNetwork,
         Self::VnicProfile,
         Self::Host,
+        Self::Bond,
         Self::NetworkAttachment,
         Self::Vm,
         Self::Vnic,
@@ -55,6 +58,7 @@ impl Kind {
             Self::ClusterNetwork => "ClusterNetwork",
             Self::VnicProfile => "VnicProfile",
             Self::Host => "Host",
+            Self::Bond => "Bond",
             Self::NetworkAttachment => "NetworkAttachment",
             Self::Vm => "Vm",
             Self::Vnic => "Vnic",
@@ -71,6 +75,7 @@ impl Kind {
             Self::ClusterNetwork => "cluster_network",
             Self::VnicProfile => "vnic_profile",
             Self::Host => "host",
+            Self::Bond => "bond",
             Self::NetworkAttachment => "network_attachment",
             Self::Vm => "vm",
             Self::Vnic => "vnic",
@@ -87,6 +92,7 @@ impl Kind {
             Self::ClusterNetwork => "clusterNetworks",
             Self::VnicProfile => "vnicProfiles",
             Self::Host => "hosts",
+            Self::Bond => "bonds",
             Self::NetworkAttachment => "networkAttachments",
             Self::Vm => "vms",
             Self::Vnic => "vnics",
@@ -99,7 +105,7 @@ impl Kind {
         match self {
             Self::ClusterNetwork => Some(Self::Cluster),
             Self::VnicProfile => Some(Self::Network),
-            Self::NetworkAttachment => Some(Self::Host),
+            Self::NetworkAttachment | Self::Bond => Some(Self::Host),
             Self::Vnic => Some(Self::Vm),
             Self::MacPool | Self::Cluster | Self::Network | Self::Host | Self::Vm => None,
         }
@@ -115,6 +121,7 @@ impl Kind {
             Self::ClusterNetwork => "clusters/{cluster}/clusterNetworks/{network}",
             Self::VnicProfile => "networks/{network}/vnicProfiles/{profile}",
             Self::Host => "hosts/{host}",
+            Self::Bond => "hosts/{host}/bonds/{bond}",
             Self::NetworkAttachment => "hosts/{host}/networkAttachments/{network}",
             Self::Vm => "vms/{vm}",
             Self::Vnic => "vms/{vm}/vnics/{vnic}",
@@ -189,6 +196,7 @@ mod tests {
         check("networks/blue/vnicProfiles/default", Some(Kind::VnicProfile));
         check("hosts/host-a", Some(Kind::Host));
         check("hosts/host-a/networkAttachments/blue", Some(Kind::NetworkAttachment));
+        check("hosts/host-a/bonds/bond0", Some(Kind::Bond));
         check("macPools/lab", Some(Kind::MacPool));
         check("vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f", Some(Kind::Vm));
         check("vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0", Some(Kind::Vnic));
@@ -202,7 +210,7 @@ mod tests {
         for text in ["VnicProfile", "vnicprofiles", "vnicProfiles", "vnic_profile", "vnic-profiles"] {
             assert_eq!(text.parse(), Ok(Kind::VnicProfile), "{text}");
         }
-        assert_eq!("bond".parse::<Kind>(), Err(KindError("bond".to_owned())));
+        assert_eq!("nic".parse::<Kind>(), Err(KindError("nic".to_owned())));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::failure::{Failure, findings_text};
 use crate::follow;
 use crate::get::whole;
 use crate::kind::{Kind, id_of};
-use crate::output;
+use crate::output::{self, or_dash};
 use crate::progress::{result_text, text};
 
 /// Runs `status`.
@@ -68,7 +68,7 @@ fn table(hosts: &[Host]) -> Result<(), Failure> {
     let rows: Vec<_> = hosts.iter().flat_map(network_rows).collect();
     if !rows.is_empty() {
         output::data("")?;
-        output::table(["HOST", "NETWORK", "SYNC", "DIFFERENCES"], rows)?;
+        output::table(["HOST", "NETWORK OR BOND", "SYNC", "DIFFERENCES"], rows)?;
     }
     let rows: Vec<_> = hosts.iter().flat_map(violation_rows).collect();
     if !rows.is_empty() {
@@ -128,16 +128,16 @@ fn reason_rows(host: &Host) -> Vec<[String; 3]> {
 }
 
 fn network_rows(host: &Host) -> Vec<[String; 4]> {
-    let networks = host.status.iter().flat_map(|status| &status.networks);
-    let row = |network: &trestle_proto::engine::v1::NetworkSync| {
-        let differences = match network.differences.as_slice() {
-            [] => "-".to_owned(),
-            differences => differences.join("; "),
-        };
-        let network_id = id_of(&network.network).to_owned();
-        [id_of(&host.name).to_owned(), network_id, sync_text(network.sync()).to_owned(), differences]
+    let row = |(what, sync, differences): (String, Sync, &[String])| {
+        [id_of(&host.name).to_owned(), what, sync_text(sync).to_owned(), or_dash(differences.join("; "))]
     };
-    networks.map(row).collect()
+    let status = host.status.iter();
+    let bonds = status.clone().flat_map(|status| &status.bonds);
+    let bonds = bonds.map(|bond| (format!("bond {}", id_of(&bond.bond)), bond.sync(), bond.differences.as_slice()));
+    let networks = status.flat_map(|status| &status.networks);
+    let networks =
+        networks.map(|network| (id_of(&network.network).to_owned(), network.sync(), network.differences.as_slice()));
+    bonds.chain(networks).map(row).collect()
 }
 
 fn violation_rows(host: &Host) -> Vec<[String; 4]> {

@@ -3,9 +3,10 @@
 use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Host, Network};
 use trestle_model::{Code, Finding, HostName, Severity};
 
+use crate::layout::Layout;
 use crate::matrix::{self, Incapable};
+use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
-use crate::{placement, roles};
 
 const CLUSTER: &str = "host.spec.cluster";
 const MAINTENANCE: &str = "host.spec.maintenance";
@@ -30,13 +31,14 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
     findings
 }
 
-/// Evaluates the removal of a host: refused while networks are attached to it, or VMs run on it.
+/// Evaluates the removal of a host: refused while networks are attached to it, it has bonds, or VMs run on it.
 pub(crate) fn delete(host: &HostName, fleet: &Fleet) -> Vec<Finding> {
     let attachments = fleet
         .attachments_of(host)
         .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()));
+    let bonds = fleet.bonds_of(host).map(|bond| EntityId::Bond(host.clone(), bond.id.clone()));
     let vms = fleet.vms_on(host).map(|vm| EntityId::Vm(*vm));
-    let users: Vec<String> = attachments.chain(vms).map(|user| user.to_string()).collect();
+    let users: Vec<String> = attachments.chain(bonds).chain(vms).map(|user| user.to_string()).collect();
     Spot::new(EntityId::Host(host.clone())).in_use("name", users).into_iter().collect()
 }
 
@@ -89,7 +91,7 @@ fn joins(host: &Host, cluster: &Cluster, fleet: &Fleet, spot: &Spot) -> Vec<Find
 }
 
 fn leaves_maintenance(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
-    let carried = placement::of_host(fleet, &host.id).map(|placement| placement.network);
+    let carried = Layout::of(fleet, &host.id).placements.into_iter().map(|placement| placement.network);
     let managed: Vec<&Network> = carried.filter(|network| network.is_managed()).collect();
     if managed.is_empty() {
         return None;

@@ -13,18 +13,19 @@
 //! This crate never does I/O, never waits, and never reads a clock or a random number. Existence, etags and
 //! acknowledgements are the use case's business.
 
+mod bond;
 mod carried;
 mod cluster;
 mod cluster_network;
 mod filter;
 mod host;
+mod layout;
 mod mac;
 mod mac_pool;
 mod matrix;
 mod network;
 mod network_attachment;
 mod offer;
-mod placement;
 mod plugged;
 mod roles;
 mod spot;
@@ -61,6 +62,8 @@ pub fn evaluate(mutation: &Mutation, fleet: &Fleet) -> Findings {
             cluster_network::delete(cluster, network, fleet)
         }
         Mutation::Delete(EntityId::Host(host)) => host::delete(host, fleet),
+        Mutation::Put(Entity::Bond(bond)) => bond::put(bond, fleet),
+        Mutation::Delete(EntityId::Bond(host, bond)) => bond::delete(host, bond, fleet),
         Mutation::Put(Entity::MacPool(pool)) => mac_pool::put(pool, fleet),
         Mutation::Put(Entity::Vm(vm)) => vm::put(vm, fleet),
         Mutation::Put(Entity::Vnic(vnic)) => vnic::put(vnic, fleet),
@@ -84,8 +87,9 @@ pub struct Proposal {
     pub findings: Findings,
 }
 
-/// Completes a change and evaluates it: a vNIC gets its address, and with [`Fix::Profiles`] a managed network brings its
-/// profiles that let guests spoof along, mended. A network that is given a role takes it from the one that has it.
+/// Completes a change and evaluates it: a vNIC gets its address, a bond the networks that stand on its NICs, and with
+/// [`Fix::Profiles`] a managed network brings its profiles that let guests spoof along, mended. A network that is given a
+/// role takes it from the one that has it.
 pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
     match (mutation, fix) {
         (Mutation::Put(Entity::Vnic(vnic)), Fix::Leave | Fix::Profiles) => {
@@ -102,6 +106,12 @@ pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
             let mutation = Mutation::Put(Entity::ClusterNetwork(attachment));
             let findings = evaluate(&mutation, fleet);
             Proposal { mutations: [mutation].into_iter().chain(taken).collect(), findings }
+        }
+        (Mutation::Put(Entity::Bond(bond)), Fix::Leave | Fix::Profiles) => {
+            let findings = Findings(bond::put(&bond, fleet)).sorted();
+            let networks = bond::moved(&bond, fleet).into_iter().map(Entity::NetworkAttachment);
+            let mutations = [Entity::Bond(bond)].into_iter().chain(networks).map(Mutation::Put).collect();
+            Proposal { mutations, findings }
         }
         (mutation, Fix::Leave | Fix::Profiles) => alone(mutation, fleet),
     }

@@ -7,8 +7,9 @@ use trestle_model::{
     BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, ResourceId, Severity,
 };
 
+use crate::layout::{Layout, Placement, bond_name, names};
 use crate::matrix::{self, Fix, Incapable, Step};
-use crate::placement::Placement;
+use crate::network_attachment::overcommitted;
 use crate::spot::{Spot, enumerate};
 
 const VM_NETWORK: &str = "network.spec.vm_network";
@@ -18,6 +19,7 @@ const STP: &str = "network.spec.stp";
 const BRIDGE_NAME: &str = "network.spec.bridge_name";
 const PORT_ISOLATION: &str = "network.spec.port_isolation";
 const BRIDGE_OPTIONS: &str = "network.spec.bridge_options";
+const HOST_QOS: &str = "network.spec.host_qos";
 const LOCKED: &str = "network.spec.lock_source_macs";
 const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
 
@@ -30,6 +32,7 @@ pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
     let mut findings = bridge(network, &spot);
     findings.extend(profiles_without_bridge(network, fleet, &spot));
     findings.extend(on_hosts(network, fleet, &spot));
+    findings.extend(network.host_qos.and_then(|qos| overcommitted(qos, HOST_QOS, &spot)));
     findings.extend(matrix::no_effect(network, before, &spot, MANAGED));
     findings.extend(matrix::multicast(network, before, &spot, MANAGED));
     if network.is_managed() {
@@ -111,13 +114,17 @@ fn profiles_without_bridge(network: &Network, fleet: &Fleet, spot: &Spot) -> Opt
 
 /// What the network would be on the hosts that carry it: one error a rule, naming every attachment in the way.
 fn on_hosts(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
-    let placements: Vec<Placement<'_>> = fleet
+    let carried = |host| Some((fleet.attachments().get(&(HostName::clone(host), network.id.clone()))?, host));
+    let placements: Vec<(Placement<'_>, Layout<'_>)> = fleet
         .hosts_with(&network.id)
-        .filter_map(|host| fleet.attachments().get(&(host.clone(), network.id.clone())))
-        .map(|attachment| Placement { network, attachment })
+        .filter_map(carried)
+        .map(|(attachment, host)| (Placement { network, attachment }, Layout::of(fleet, host)))
         .collect();
-    let names = |which: &dyn Fn(&Placement<'_>) -> bool| -> Vec<String> {
-        placements.iter().filter(|placement| which(placement)).map(Placement::name).collect()
+    let which = |fits: &dyn Fn(&Placement<'_>) -> bool| -> Vec<String> {
+        names(placements.iter().map(|(placement, _)| *placement).filter(|placement| fits(placement)))
+    };
+    let among = |others: fn(&Layout<'_>, Placement<'_>) -> Vec<String>| -> Vec<String> {
+        placements.iter().flat_map(|(placement, layout)| others(layout, *placement)).collect()
     };
     let mut findings = Vec::new();
     let mut report = |code: Code, field: &str, names: Vec<String>, what: &str| {
@@ -126,23 +133,28 @@ fn on_hosts(network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
         }
     };
 
-    let without_nic = names(&|placement| placement.attachment.nic.is_none());
+    let without_nic = which(&|placement| placement.attachment.southbound.is_none());
     if network.vlan.is_some() {
-        report(Code::VlanWithoutSouthbound, VLAN, without_nic.clone(), "a VLAN needs a NIC, there is none in");
+        report(Code::VlanWithoutSouthbound, VLAN, without_nic.clone(), "a VLAN needs a NIC or bond, there is none in");
     }
     if !network.vm_network {
-        let what = "a network without a bridge needs a NIC, there is none in";
+        let what = "a network without a bridge needs a NIC or bond, there is none in";
         report(Code::BridgelessWithoutSouthbound, VM_NETWORK, without_nic, what);
     }
     if network.mtu < Mtu::IPV6_LEAST {
-        let with_ipv6 = names(&|placement| placement.attachment.ipv6 != Ipv6Config::None);
+        let with_ipv6 = which(&|placement| placement.attachment.ipv6 != Ipv6Config::None);
         let what = format!("IPv6 needs an MTU of {}, and is configured in", Mtu::IPV6_LEAST);
         report(Code::MtuOutOfRange, MTU, with_ipv6, &what);
     }
-    let uplinks = placements.iter().flat_map(|placement| placement.sharing_uplink(fleet)).collect();
-    report(Code::SouthboundTaken, VLAN, uplinks, "on the same NIC, in the same VLAN or untagged too, is");
-    let bridges = placements.iter().flat_map(|placement| placement.sharing_bridge_name(fleet)).collect();
+    let uplinks = among(|layout, placement| layout.sharing_uplink(placement));
+    report(Code::SouthboundTaken, VLAN, uplinks, "on the same device, in the same VLAN or untagged too, is");
+    let bridges = among(|layout, placement| layout.sharing_bridge_name(placement));
     report(Code::BridgeNameTaken, BRIDGE_NAME, bridges, "the bridge would have the name of another device of");
+    let outgrowing = among(|layout, placement| layout.outgrowing(placement));
+    let what = "of the networks on a device, one without VLAN and bridge has the largest MTU; that does not go with";
+    report(Code::MtuOutOfRange, MTU, outgrowing, what);
+    let unsafe_bonds = among(|layout, placement| layout.unsafe_bond(placement).map(bond_name).into_iter().collect());
+    report(Code::BondModeUnsafe, VM_NETWORK, unsafe_bonds, "guests' traffic breaks on the mode of");
     findings
 }
 

@@ -1,15 +1,21 @@
-//! Rules for a network on a host's NIC.
+//! Rules for a network on a host.
+
+mod devices;
+mod wish;
 
 use trestle_model::fleet::{EntityId, Fleet, Host, Network, NetworkAttachment};
-use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, Mtu, NetworkName, Severity};
+use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, NetworkName, Severity, Southbound};
 
+pub(crate) use self::devices::devices;
+pub(crate) use self::wish::overcommitted;
+use crate::layout::{Layout, Placement};
 use crate::matrix::{self, Fix, Incapable};
-use crate::placement::Placement;
 use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
 
 const NAME: &str = "network_attachment.name";
 const NIC: &str = "network_attachment.spec.nic";
+const BOND: &str = "network_attachment.spec.bond";
 pub(crate) const IPV4: &str = "network_attachment.spec.ipv4";
 const IPV6: &str = "network_attachment.spec.ipv6";
 const IPV4_GATEWAY: &str = "network_attachment.spec.ipv4.static.gateway";
@@ -29,8 +35,13 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
         findings.push(spot.missing(NAME, &EntityId::Network(attachment.network.clone())));
     }
     if let Some(network) = network {
-        findings.extend(devices(Placement { network, attachment }, fleet, &spot));
+        let (placement, layout) = (Placement { network, attachment }, Layout::of(fleet, &attachment.host));
+        findings.extend(devices(placement, &layout, southbound_field(attachment), &spot));
+        findings.extend(devices::addresses(placement, &layout, &spot));
+        findings.extend(wish::routes(placement, &layout, &spot));
     }
+    findings.extend(wish::dns(attachment, &spot));
+    findings.extend(wish::rates(attachment, &spot));
     if let (Some(host), Some(network)) = (host, network) {
         findings.extend(in_cluster(host, network, fleet, &spot));
         findings.extend(roles::on_host(attachment, host, fleet, &spot));
@@ -47,6 +58,14 @@ pub(crate) fn delete(host: &HostName, network: &NetworkName, fleet: &Fleet) -> V
     let on_network = vnics.filter(|vnic| vnic.plugged && vnic.profile.as_ref().is_some_and(|(n, _)| n == network));
     let spot = Spot::new(EntityId::NetworkAttachment(host.clone(), network.clone()));
     spot.in_use("name", Named::vnics(on_network)).into_iter().collect()
+}
+
+/// Returns the field that says what an attachment stands on.
+const fn southbound_field(attachment: &NetworkAttachment) -> &'static str {
+    match attachment.southbound {
+        None | Some(Southbound::Nic(_)) => NIC,
+        Some(Southbound::Bond(_)) => BOND,
+    }
 }
 
 fn in_cluster(host: &Host, network: &Network, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
@@ -109,60 +128,6 @@ fn gateway_fields(attachment: &NetworkAttachment) -> Vec<&'static str> {
 /// Tells whether a DHCP server or a router may give the gateway.
 fn leases_gateway(attachment: &NetworkAttachment) -> bool {
     attachment.ipv4 == Ipv4Config::Dhcp || attachment.ipv6.hears_routers()
-}
-
-fn devices(placement: Placement<'_>, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
-    let Placement { network, attachment } = placement;
-    let mut findings = Vec::new();
-    if attachment.nic.is_none() {
-        findings.extend(without_nic(network, spot));
-    }
-    let sharing = placement.sharing_uplink(fleet);
-    if !sharing.is_empty() {
-        let message = format!("the NIC carries {} in the same VLAN, or untagged like this one", enumerate(&sharing));
-        findings.push(
-            spot.error(Code::SouthboundTaken, NIC, message)
-                .related(sharing)
-                .remedy("use another NIC, or give the networks different VLANs"),
-        );
-    }
-    let sharing = placement.sharing_bridge_name(fleet);
-    if !sharing.is_empty() {
-        let message = format!("a bridge would have the name of another device of {}", enumerate(&sharing));
-        findings.push(
-            spot.error(Code::BridgeNameTaken, NIC, message)
-                .related(sharing)
-                .remedy("give the network a bridge_name of its own"),
-        );
-    }
-    let sharing = placement.sharing_address(fleet);
-    if !sharing.is_empty() {
-        let field = if attachment.ipv4 == Ipv4Config::None { IPV6 } else { IPV4 };
-        let message = format!("an address is also configured on {}", enumerate(&sharing));
-        findings.push(spot.error(Code::AddressTaken, field, message).related(sharing));
-    }
-    if attachment.ipv6 != Ipv6Config::None && network.mtu < Mtu::IPV6_LEAST {
-        let message = format!("IPv6 needs an MTU of {}, network {} has {}", Mtu::IPV6_LEAST, network.id, network.mtu);
-        findings.push(
-            spot.error(Code::MtuOutOfRange, IPV6, message)
-                .related([EntityId::Network(network.id.clone()).to_string()])
-                .remedy("raise the network's MTU, or leave IPv6 out"),
-        );
-    }
-    findings
-}
-
-fn without_nic(network: &Network, spot: &Spot) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if !network.vm_network {
-        let message = format!("network {} has no bridge and so needs a NIC to stand on", network.id);
-        findings.push(spot.error(Code::BridgelessWithoutSouthbound, NIC, message).remedy("name a NIC of the host"));
-    }
-    if let Some(vlan) = network.vlan {
-        let message = format!("network {} has VLAN {vlan}, which needs a NIC", network.id);
-        findings.push(spot.error(Code::VlanWithoutSouthbound, NIC, message).remedy("name a NIC of the host"));
-    }
-    findings
 }
 
 fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {

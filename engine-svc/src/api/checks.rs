@@ -74,6 +74,7 @@ fn putting(resource: Any, mask: Option<FieldMask>) -> (String, Decide) {
         Any::VnicProfile(resource) => put(resource, mask),
         Any::Host(resource) => put(resource, mask),
         Any::NetworkAttachment(resource) => put(resource, mask),
+        Any::Bond(resource) => put(resource, mask),
         Any::MacPool(resource) => put(resource, mask),
         Any::Vm(resource) => put(resource, mask),
         Any::Vnic(resource) => put(resource, mask),

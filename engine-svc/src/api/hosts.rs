@@ -14,7 +14,7 @@ use trestle_store::Store;
 use super::standard::standard_service;
 use super::watch::{self, HostEvents};
 use super::{Api, Collection, plugging, unmanaged};
-use crate::reconcile::{self, Sync};
+use crate::reconcile::{self, Desired, Sync};
 use crate::session::Board;
 use crate::states::{HostLook, HostStates};
 
@@ -85,7 +85,7 @@ pub(super) fn status(
     let (sync, reported_ms, capabilities, guests) = store.read(|fleet| {
         let record = fleet.observed(host);
         let reported = record.and_then(|record| record.capabilities.as_ref());
-        let sync = reconcile::sync(&fleet.desired_networks(host), reported, &now);
+        let sync = reconcile::sync(&Desired::of(fleet, host), reported, &now);
         let capabilities = match shown {
             Shown::Whole => reported.map(host_wire::build_capabilities),
             Shown::WithoutCapabilities => None,
@@ -99,11 +99,17 @@ pub(super) fn status(
         sync: wire_sync(network.sync).into(),
         differences: network.differences,
     });
+    let bonds = sync.bonds.into_iter().map(|bond| wire::BondSync {
+        bond: EntityId::Bond(host.clone(), bond.bond).to_string(),
+        sync: wire_sync(bond.sync).into(),
+        differences: bond.differences,
+    });
     wire::HostStatus {
         connection: connection.into(),
         last_seen_time: (last_seen_ms > 0).then(|| trestle_proto::engine_wire::timestamp(last_seen_ms)),
         sync: wire_sync(sync.sync).into(),
         networks: networks.collect(),
+        bonds: bonds.collect(),
         capabilities,
         last_result: now.last.as_ref().and_then(|last| last.result.clone()),
         refusal: now.last.as_ref().map(|last| finding_wire::build_all(&last.refusal.0)).unwrap_or_default(),

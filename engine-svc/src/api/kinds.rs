@@ -50,7 +50,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! { MacPool Cluster Network ClusterNetwork VnicProfile Host NetworkAttachment Vm Vnic }
+kinds! { MacPool Cluster Network ClusterNetwork VnicProfile Host Bond NetworkAttachment Vm Vnic }
 
 fn page<R: Collection>(fleet: &Fleet, parent: Option<&EntityId>, after: Option<&EntityId>, most: usize) -> Vec<Entity> {
     let after = after.and_then(|after| R::id_of(after.clone()));

@@ -1,5 +1,6 @@
 //! The resources that have nothing but the standard methods.
 
+mod bond;
 mod cluster;
 mod cluster_network;
 mod mac_pool;
@@ -9,6 +10,7 @@ mod vm;
 mod vnic;
 mod vnic_profile;
 
+pub use bond::Bonds;
 pub use cluster::Clusters;
 pub use cluster_network::ClusterNetworks;
 pub use mac_pool::MacPools;

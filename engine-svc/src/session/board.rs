@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use trestle_model::{Findings, HostName, NetworkChange, PlugRequest};
+use trestle_model::{Findings, HostName, PlugRequest};
 use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::plugs::{PlugEnd, PlugStanding, Plugs};
 use super::rests::Rests;
 use super::seat::Seat;
-use crate::reconcile::OwedPlug;
+use crate::reconcile::{Owed, OwedPlug};
 
 /// Messages that wait for a slow agent; one more ends its session.
 pub(super) const OUTBOX: usize = 64;
@@ -66,7 +66,7 @@ pub struct Commanded {
     /// Its id, which is also the transaction's.
     pub id: Uuid,
     /// What it asks for.
-    pub changes: Vec<NetworkChange>,
+    pub changes: Owed,
     /// When it counts as lost.
     pub lost_at: Instant,
     /// What was sent; a new session hears it again, and the agent carries it out once.
@@ -77,7 +77,7 @@ pub struct Commanded {
 #[derive(Debug, Clone)]
 pub struct LastCommand {
     /// What it asked for.
-    pub changes: Vec<NetworkChange>,
+    pub changes: Owed,
     /// The agent's result; `None` where it refused or never answered.
     pub result: Option<SetupNetworksResult>,
     /// Why it was refused; empty where it was not.
@@ -195,7 +195,7 @@ impl Board {
         host: &HostName,
         message: EngineMessage,
         command: Uuid,
-        changes: Vec<NetworkChange>,
+        changes: Owed,
         patience: Duration,
     ) -> Result<(), NotSent> {
         let mut hosts = self.lock();

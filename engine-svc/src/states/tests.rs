@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::fixture::{cluster, host, host_name, network_name};
+use crate::reconcile::Owed;
 use crate::session::LastCommand;
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -16,7 +17,7 @@ fn remove(network: &str) -> NetworkChange {
 fn pending_after(owed: &[&str], failed: &[&str]) -> Vec<String> {
     let changes = |names: &[&str]| names.iter().map(|name| remove(name)).collect::<Vec<_>>();
     let last = LastCommand {
-        changes: changes(failed),
+        changes: Owed { networks: changes(failed), ..Owed::default() },
         result: None,
         refusal: Findings::default(),
         succeeded: failed.is_empty(),

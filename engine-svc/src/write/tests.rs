@@ -97,13 +97,14 @@ fn write(cell: &Cell, store: &Store, only: bool, acknowledge: &[Code]) -> Result
 fn state(store: &Store) -> (u64, usize, String) {
     let entities = store.read(|fleet| {
         format!(
-            "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
+            "{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
             fleet.clusters(),
             fleet.networks(),
             fleet.cluster_networks(),
             fleet.profiles(),
             fleet.hosts(),
             fleet.attachments(),
+            fleet.bonds(),
             fleet.mac_pools(),
             fleet.vms(),
             fleet.vnics()

@@ -81,6 +81,7 @@ impl Undo {
                 | EntityId::Network(_)
                 | EntityId::ClusterNetwork(..)
                 | EntityId::VnicProfile(..)
+                | EntityId::Bond(..)
                 | EntityId::NetworkAttachment(..)
                 | EntityId::MacPool(_)
                 | EntityId::Vm(_)

@@ -15,7 +15,7 @@ use trestle_model::fleet::{
 use trestle_model::{
     Bandwidth, BridgeOptions, BridgeSpec, Capabilities, Domain, DomainInterface, DomainPersistence, DomainState,
     HostName, IfName, Ipv4Config, Ipv6Config, MacAddr, MacRange, MacTableManager, Mtu, NetworkEntry, NetworkName,
-    NetworkReport, NetworkSpec, Origin, ResourceId, SourceMacs, Topology, VmId,
+    NetworkReport, NetworkSpec, Origin, ResolverNames, ResourceId, SourceMacs, Southbound, Topology, VmId,
 };
 use trestle_proto::engine::v1 as wire;
 use trestle_rules::{Fix, Proposal};
@@ -126,6 +126,8 @@ fn network(number: usize, description: &str) -> Network {
         mac_table_manager: manager,
         source_macs: SourceMacs::Any,
         port_isolation: false,
+        dns: ResolverNames::default(),
+        host_qos: None,
     }
 }
 
@@ -268,10 +270,14 @@ fn entities(size: Size) -> Vec<Entity> {
                 host: host_name(host),
                 network: network_name((host + port) % size.networks),
                 meta: Meta::default(),
-                nic: Some(IfName::parse("eth0").unwrap()),
+                southbound: Some(Southbound::Nic(IfName::parse("eth0").unwrap())),
                 ipv4: Ipv4Config::None,
                 ipv6: Ipv6Config::None,
                 default_route: false,
+                routes: Vec::new(),
+                dns: None,
+                host_qos: None,
+                custom: Default::default(),
             })
         }));
     }

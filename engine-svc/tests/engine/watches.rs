@@ -130,7 +130,7 @@ async fn tokens_of_the_future_of_other_stores_and_of_nobody_are_refused() {
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::OutOfRange, "RESUME_TOKEN_EXPIRED"), "{token}");
     }
     assert_eq!(reason(&watch(&other, wish(&[], "", &mine)).await.unwrap_err()), "RESUME_TOKEN_EXPIRED");
-    let refused = watch(&engine, wish(&["networks", "bonds"], "", "")).await.unwrap_err();
+    let refused = watch(&engine, wish(&["networks", "nics"], "", "")).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "NAME_INVALID"));
     let refused = watch(&engine, wish(&[], "hosts/none", "")).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::ProfileId;
 use crate::{
-    Bandwidth, BridgeOptions, HostName, IfName, Ipv4Config, Ipv6Config, MacTableManager, Mtu, NetworkName, ResourceId,
-    SourceMacs, VlanId,
+    Bandwidth, BondOptions, BondSpec, BridgeOptions, HostName, HostQos, IfName, Ipv4Config, Ipv6Config, MacAddr,
+    MacTableManager, Mtu, NetworkName, ResolverNames, ResourceId, SourceMacs, Southbound, StaticRoute, VlanId,
 };
 
 /// What every entity has beside its own fields. The store sets it; clients never do.
@@ -110,6 +110,12 @@ pub struct Network {
     /// Whether guests' ports on its bridges are isolated from one another.
     #[serde(default)]
     pub port_isolation: bool,
+    /// What hosts resolve names with whose default route it has; an attachment may say otherwise.
+    #[serde(default)]
+    pub dns: ResolverNames,
+    /// What it is given of the devices that it stands on; an attachment may say otherwise.
+    #[serde(default)]
+    pub host_qos: Option<HostQos>,
 }
 
 impl Network {
@@ -262,7 +268,32 @@ pub struct Host {
     pub maintenance: bool,
 }
 
-/// A network on a host's NIC.
+/// A bond of a host's NICs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bond {
+    /// The host.
+    pub host: HostName,
+    /// The device's name.
+    pub id: IfName,
+    /// Common part.
+    pub meta: Meta,
+    /// The NICs in it; the first gives the bond its MAC where none is given.
+    pub nics: Vec<IfName>,
+    /// Mode and options; what is not given takes its default.
+    pub options: BondOptions,
+    /// The bond's MAC; none takes that of the first NIC.
+    pub hwaddr: Option<MacAddr>,
+}
+
+impl Bond {
+    /// Returns the bond as its host is asked to have it.
+    pub fn spec(&self) -> BondSpec {
+        let Self { id, nics, options, hwaddr, .. } = self.clone();
+        BondSpec { name: id, nics, options, hwaddr }
+    }
+}
+
+/// A network on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkAttachment {
     /// The host.
@@ -271,12 +302,54 @@ pub struct NetworkAttachment {
     pub network: NetworkName,
     /// Common part.
     pub meta: Meta,
-    /// The NIC; none makes a bridge without an uplink.
-    pub nic: Option<IfName>,
+    /// The NIC or bond; none makes a bridge without an uplink. Stores of before bonds have the NIC's name alone.
+    #[serde(default, alias = "nic", deserialize_with = "southbound")]
+    pub southbound: Option<Southbound>,
     /// IPv4 of the host on it.
     pub ipv4: Ipv4Config,
     /// IPv6 of the host on it.
     pub ipv6: Ipv6Config,
     /// Whether its gateway is the host's default route.
     pub default_route: bool,
+    /// Routes through the network beside the default one, in the order given; each destination and metric once.
+    #[serde(default)]
+    pub routes: Vec<StaticRoute>,
+    /// What the host resolves names with; `None` takes the network's. Only with the default route.
+    #[serde(default)]
+    pub dns: Option<ResolverNames>,
+    /// What the network is given of its device; `None` takes the network's.
+    #[serde(default)]
+    pub host_qos: Option<HostQos>,
+    /// Values that are kept for hooks.
+    #[serde(default)]
+    pub custom: BTreeMap<String, String>,
+}
+
+impl NetworkAttachment {
+    /// Returns what the host resolves names with through `network`, its own or the network's; nothing without the default
+    /// route.
+    pub fn resolver_names(&self, network: &Network) -> ResolverNames {
+        let wanted = self.dns.as_ref().unwrap_or(&network.dns);
+        if self.default_route { wanted.clone() } else { ResolverNames::default() }
+    }
+
+    /// Returns what `network` is given of its device, its own or the network's; nothing where it stands on none.
+    pub fn qos(&self, network: &Network) -> Option<HostQos> {
+        self.host_qos.or(network.host_qos).filter(|_| self.southbound.is_some())
+    }
+}
+
+/// Reads what a network stands on, also as the name of a NIC alone.
+fn southbound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Southbound>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Nic(IfName),
+        Southbound(Southbound),
+    }
+    let stored = Option::<Stored>::deserialize(deserializer)?;
+    Ok(stored.map(|stored| match stored {
+        Stored::Nic(nic) => Southbound::Nic(nic),
+        Stored::Southbound(southbound) => southbound,
+    }))
 }

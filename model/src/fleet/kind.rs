@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, ClusterNetwork, Host, MacPool, Meta, Network, NetworkAttachment, Vm, Vnic, VnicProfile};
-use crate::{HostName, NetworkName, ResourceId, VmId};
+use super::{Bond, Cluster, ClusterNetwork, Host, MacPool, Meta, Network, NetworkAttachment, Vm, Vnic, VnicProfile};
+use crate::{HostName, IfName, NetworkName, ResourceId, VmId};
 
 /// A vNIC profile's key: its network and its name there.
 pub type ProfileId = (NetworkName, ResourceId);
@@ -13,6 +13,8 @@ pub type ProfileId = (NetworkName, ResourceId);
 pub type ClusterNetworkId = (ResourceId, NetworkName);
 /// A host attachment's key.
 pub type AttachmentId = (HostName, NetworkName);
+/// A bond's key.
+pub type BondId = (HostName, IfName);
 /// A vNIC's key: its virtual machine and its name there.
 pub type VnicId = (VmId, ResourceId);
 
@@ -103,6 +105,8 @@ kinds! {
     /// A network on a host.
     NetworkAttachment(host: HostName = host, network: NetworkName = network)
         named "hosts/{host}/networkAttachments/{network}";
+    /// A bond of a host.
+    Bond(host: HostName = host, bond: IfName = id) named "hosts/{host}/bonds/{bond}";
     /// A pool of MACs.
     MacPool(pool: ResourceId = id) named "macPools/{pool}";
     /// A virtual machine.

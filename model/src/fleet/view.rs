@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::mac_pool::FreeMacs;
 use super::{
-    AttachmentId, Cluster, ClusterNetwork, ClusterNetworkId, Entity, EntityId, GuestTagging, Host, MacPool, Mutation,
-    Network, NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
+    AttachmentId, Bond, BondId, Cluster, ClusterNetwork, ClusterNetworkId, Entity, EntityId, GuestTagging, Host,
+    MacPool, Mutation, Network, NetworkAttachment, ProfileId, Vm, Vnic, VnicId, VnicProfile,
 };
 use crate::{
-    BridgeSpec, Capabilities, GuestNic, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName, NetworkSpec,
-    ResourceId, SourceMacs, Southbound, Topology, VmId,
+    BondSpec, BridgeSpec, Capabilities, GuestNic, GuestPorts, HostName, IfName, MacAddr, MacRange, NetworkName,
+    NetworkSpec, ResourceId, SourceMacs, Topology, VmId,
 };
 
 pub use sightings::Sighting;
@@ -30,6 +30,7 @@ pub struct Fleet {
     profiles: BTreeMap<ProfileId, VnicProfile>,
     hosts: BTreeMap<HostName, Host>,
     attachments: BTreeMap<AttachmentId, NetworkAttachment>,
+    bonds: BTreeMap<BondId, Bond>,
     mac_pools: BTreeMap<ResourceId, MacPool>,
     vms: BTreeMap<VmId, Vm>,
     vnics: BTreeMap<VnicId, Vnic>,
@@ -109,6 +110,7 @@ impl Fleet {
             EntityId::NetworkAttachment(h, n) => {
                 self.attachments.get(&(h.clone(), n.clone())).cloned().map(Entity::NetworkAttachment)
             }
+            EntityId::Bond(h, b) => self.bonds.get(&(h.clone(), b.clone())).cloned().map(Entity::Bond),
             EntityId::MacPool(p) => self.mac_pools.get(p).cloned().map(Entity::MacPool),
             EntityId::Vm(v) => self.vms.get(v).cloned().map(Entity::Vm),
             EntityId::Vnic(v, n) => self.vnics.get(&(*v, n.clone())).cloned().map(Entity::Vnic),
@@ -145,6 +147,11 @@ impl Fleet {
         &self.attachments
     }
 
+    /// Returns all bonds by host and name.
+    pub const fn bonds(&self) -> &BTreeMap<BondId, Bond> {
+        &self.bonds
+    }
+
     /// Returns all MAC pools by name.
     pub const fn mac_pools(&self) -> &BTreeMap<ResourceId, MacPool> {
         &self.mac_pools
@@ -176,6 +183,11 @@ impl Fleet {
             .range((host.clone(), lowest_network())..)
             .take_while(move |((h, _), _)| h == host)
             .map(|(_, a)| a)
+    }
+
+    /// Returns the bonds of `host`, by name.
+    pub fn bonds_of<'a>(&'a self, host: &'a HostName) -> impl Iterator<Item = &'a Bond> {
+        self.bonds.range((host.clone(), lowest_device())..).take_while(move |((h, _), _)| h == host).map(|(_, b)| b)
     }
 
     /// Returns the cluster attachments of `cluster`, by network.
@@ -283,6 +295,11 @@ impl Fleet {
         Some(desired_network(self.networks.get(network)?, attachment, BTreeMap::new()))
     }
 
+    /// Computes the bonds that `host` is to have, ordered by name.
+    pub fn desired_bonds(&self, host: &HostName) -> Vec<BondSpec> {
+        self.bonds_of(host).map(Bond::spec).collect()
+    }
+
     /// Finds the guests' NICs on `host` that may have more than untagged frames of one MAC: those of plugged and linked vNICs
     /// of the VMs that run there, on bridges whose MAC table libvirt manages.
     ///
@@ -353,6 +370,9 @@ impl Fleet {
                 self.network_hosts.entry(a.network.clone()).or_default().insert(a.host.clone());
                 self.attachments.insert((a.host.clone(), a.network.clone()), a);
             }
+            Entity::Bond(b) => {
+                self.bonds.insert((b.host.clone(), b.id.clone()), b);
+            }
             Entity::MacPool(p) => self.put_pool(p),
             Entity::Vm(v) => {
                 self.delete_vm(v.id);
@@ -394,6 +414,9 @@ impl Fleet {
             EntityId::NetworkAttachment(h, n) => {
                 unlink(&mut self.network_hosts, n, h);
                 self.attachments.remove(&(h.clone(), n.clone()));
+            }
+            EntityId::Bond(h, b) => {
+                self.bonds.remove(&(h.clone(), b.clone()));
             }
             EntityId::MacPool(p) => {
                 if let Some(before) = self.mac_pools.remove(p) {
@@ -493,9 +516,10 @@ fn desired_network(
         Topology::Bridgeless
     };
     let source_macs = if network.is_managed() { network.source_macs } else { SourceMacs::Any };
+    let names = attachment.resolver_names(network);
     NetworkSpec {
         name: network.id.clone(),
-        southbound: attachment.nic.clone().map(Southbound::Nic),
+        southbound: attachment.southbound.clone(),
         vlan: network.vlan,
         mtu: network.mtu,
         topology,
@@ -503,13 +527,13 @@ fn desired_network(
         ipv4: attachment.ipv4.clone(),
         ipv6: attachment.ipv6.clone(),
         default_route: attachment.default_route,
-        routes: Vec::new(),
-        nameservers: Vec::new(),
-        search_domains: Vec::new(),
+        routes: attachment.routes.clone(),
+        nameservers: names.servers,
+        search_domains: names.search,
         port_isolation: network.vm_network && network.port_isolation,
         guest_ports: GuestPorts { source_macs, nics, ..GuestPorts::default() },
-        host_qos: None,
-        custom: BTreeMap::new(),
+        host_qos: attachment.qos(network),
+        custom: attachment.custom.clone(),
     }
 }
 
@@ -529,4 +553,9 @@ fn lowest() -> ResourceId {
 
 fn lowest_network() -> NetworkName {
     NetworkName::parse("-").expect("a hyphen is a legal name")
+}
+
+/// The lowest name in the order of devices: `!` is the first character that one may have.
+fn lowest_device() -> IfName {
+    IfName::parse("!").expect("an exclamation mark is a legal name")
 }

@@ -19,6 +19,7 @@ pub fn build_any(entity: &Entity) -> wire::AnyResource {
         Entity::VnicProfile(entity) => Resource::VnicProfile(wire::VnicProfile::build(entity)),
         Entity::Host(entity) => Resource::Host(wire::Host::build(entity)),
         Entity::NetworkAttachment(entity) => Resource::NetworkAttachment(wire::NetworkAttachment::build(entity)),
+        Entity::Bond(entity) => Resource::Bond(wire::Bond::build(entity)),
         Entity::MacPool(entity) => Resource::MacPool(wire::MacPool::build(entity)),
         Entity::Vm(entity) => Resource::Vm(wire::Vm::build(entity)),
         Entity::Vnic(entity) => Resource::Vnic(wire::Vnic::build(entity)),

@@ -4,10 +4,11 @@ use trestle_model::fleet::{Meta, Network};
 use trestle_model::{Code, IfName, MacTableManager, NetworkName, SourceMacs};
 
 use super::Resource;
+use super::dns::{build_dns, read_dns};
 use super::resource::shape;
 use crate::engine::v1 as wire;
 use crate::form::Form;
-use crate::host_wire::{build_options, check_no_bridge_attribute, manager, read_options};
+use crate::host_wire::{build_options, build_qos, check_no_bridge_attribute, manager, read_options, read_qos};
 
 impl Resource for wire::Network {
     shape!(Network, "network", "networks/{network}", NetworkName, network => (network), build_spec);
@@ -49,6 +50,8 @@ impl Resource for wire::Network {
             mac_table_manager: manager(spec.manage_macs_with_libvirt),
             source_macs: if spec.lock_source_macs { SourceMacs::Locked } else { SourceMacs::Any },
             port_isolation: spec.port_isolation,
+            dns: read_dns(form, "network.spec.dns", &spec.dns.unwrap_or_default()),
+            host_qos: read_qos(form, "network.spec.host_qos", spec.host_qos.as_ref()),
         })
     }
 }
@@ -65,5 +68,7 @@ fn build_spec(network: &Network) -> wire::NetworkSpec {
         manage_macs_with_libvirt: network.mac_table_manager == MacTableManager::Libvirt,
         lock_source_macs: network.source_macs == SourceMacs::Locked,
         port_isolation: network.port_isolation,
+        dns: Some(build_dns(&network.dns)).filter(|_| !network.dns.is_empty()),
+        host_qos: network.host_qos.as_ref().map(build_qos),
     }
 }

@@ -3,14 +3,14 @@
 //! *Source*: AIP-122.
 
 use trestle_model::fleet::EntityId;
-use trestle_model::{BadName, Code, Finding, Findings, HostName, NetworkName, ResourceId, VmId};
+use trestle_model::{BadName, Code, Finding, Findings, HostName, IfName, NetworkName, ResourceId, VmId};
 
 use super::Resource;
 use crate::form::{Form, quoted};
 
 const PATTERNS: &str = "clusters/{cluster}, networks/{network}, hosts/{host}, macPools/{pool}, vms/{vm}, \
     clusters/{cluster}/clusterNetworks/{network}, networks/{network}/vnicProfiles/{profile}, \
-    hosts/{host}/networkAttachments/{network} or vms/{vm}/vnics/{vnic}";
+    hosts/{host}/networkAttachments/{network}, hosts/{host}/bonds/{bond} or vms/{vm}/vnics/{vnic}";
 
 /// A UUID of no VM.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
@@ -111,6 +111,11 @@ fn read_name(form: &mut Form, text: &str, field: &str) -> Option<EntityId> {
             let host = segment(form, field, h, HostName::parse);
             let network = segment(form, field, n, NetworkName::parse);
             Some(EntityId::NetworkAttachment(host?, network?))
+        }
+        [Some("hosts"), Some(h), Some("bonds"), Some(b), None] => {
+            let host = segment(form, field, h, HostName::parse);
+            let bond = segment(form, field, b, IfName::parse_bond);
+            Some(EntityId::Bond(host?, bond?))
         }
         [Some("macPools"), Some(p), None, ..] => segment(form, field, p, ResourceId::parse).map(EntityId::MacPool),
         [Some("vms"), Some(v), None, ..] => segment(form, field, v, VmId::parse).map(EntityId::Vm),

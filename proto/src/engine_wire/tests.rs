@@ -157,6 +157,66 @@ fn specs_are_checked() {
 }
 
 #[test]
+fn what_an_attachment_says_of_the_host_is_checked() {
+    let attachment = |spec| {
+        let given = wire::NetworkAttachment { spec: Some(spec), ..Default::default() };
+        violations(parse_new(Some(&given), "hosts/h1", "blue"))
+    };
+    let both = wire::NetworkAttachmentSpec { nic: "eth0".to_owned(), bond: "bond0".to_owned(), ..Default::default() };
+    assert_eq!(attachment(both), ["FIELD_CONFLICT network_attachment.spec.bond"]);
+    let route = |destination: &str| crate::host::v1::StaticRoute {
+        destination: destination.to_owned(),
+        next_hop: "192.0.2.1".to_owned(),
+        metric: 0,
+    };
+    let dns = wire::Dns { nameservers: vec!["fe80::53".to_owned()], search_domains: vec!["a..b".to_owned()] };
+    let wrong = wire::NetworkAttachmentSpec {
+        bond: "bond.0".to_owned(),
+        routes: vec![route("198.51.100.0/24"), route("198.51.100.0/24"), route("0.0.0.0/0")],
+        dns: Some(dns),
+        host_qos: Some(crate::host::v1::HostQos::default()),
+        custom: [("a b".to_owned(), String::new())].into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        attachment(wrong),
+        [
+            "BOND_NAME_INVALID network_attachment.spec.bond",
+            "NAME_INVALID network_attachment.spec.custom",
+            "BAD_ADDRESS network_attachment.spec.dns.nameservers[0]",
+            "NAME_INVALID network_attachment.spec.dns.search_domains[0]",
+            "QOS_INVALID network_attachment.spec.host_qos.link_share_bps",
+            "DUPLICATE network_attachment.spec.routes[1]",
+            "ROUTE_INVALID network_attachment.spec.routes[2].destination",
+        ]
+    );
+}
+
+#[test]
+fn every_violation_of_a_bond_is_found_at_its_field() {
+    let bond = |spec, id: &str| {
+        violations(parse_new(Some(&wire::Bond { spec: Some(spec), ..Default::default() }), "hosts/h1", id))
+    };
+    let options = crate::host::v1::BondOptions { lacp_rate: 2, ..Default::default() };
+    let spec = wire::BondSpec {
+        nics: vec!["eth0".to_owned(), "a b".to_owned()],
+        hwaddr: "01:00:5e:00:00:01".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(
+        bond(spec, "bond.0"),
+        [
+            "BOND_OPTION_INVALID bond.spec.hwaddr",
+            "FIELD_MISSING bond.spec.mode",
+            "NAME_INVALID bond.spec.nics[1]",
+            "NAME_INVALID bond_id",
+        ]
+    );
+    let spec = wire::BondSpec { mode: 2, options: Some(options), ..Default::default() };
+    assert_eq!(bond(spec, "bond0"), ["BOND_OPTION_INVALID bond.spec.options.lacp_rate"]);
+}
+
+#[test]
 fn macs_are_those_of_single_stations() {
     let vnic = |mac: &str, extra: &[&str]| {
         let extra_macs = extra.iter().map(|mac| (*mac).to_owned()).collect();
@@ -470,6 +530,12 @@ proptest! {
     fn a_network_attachment_reads_back(entity in sample::attachment(), dice in sample::dice()) {
         check_reads_back::<wire::NetworkAttachment>(&entity)?;
         check_survives::<wire::NetworkAttachment>(&dice, &entity)?;
+    }
+
+    #[test]
+    fn a_bond_reads_back(entity in sample::bond(), dice in sample::dice()) {
+        check_reads_back::<wire::Bond>(&entity)?;
+        check_survives::<wire::Bond>(&dice, &entity)?;
     }
 
     #[test]

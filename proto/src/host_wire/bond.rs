@@ -21,7 +21,7 @@ pub(super) fn read_bond_removal(form: &mut Form, path: &str, bond: &wire::Bond) 
 }
 
 /// Reads a bond that is to be there, and notes every violation.
-pub(super) fn read_bond(form: &mut Form, path: &str, bond: &wire::Bond) -> Option<BondSpec> {
+pub(crate) fn read_bond(form: &mut Form, path: &str, bond: &wire::Bond) -> Option<BondSpec> {
     let spec = read_configured_bond(form, path, bond)?;
     form.name(&format!("{path}.name"), &bond.name, Code::BondNameInvalid, IfName::parse_bond)?;
     for fault in spec.options.faults() {
@@ -49,7 +49,7 @@ pub(super) fn read_configured_bond(form: &mut Form, path: &str, bond: &wire::Bon
 }
 
 /// Builds the wire's form of a bond; what is not given stays so.
-pub(super) fn build_bond(spec: &BondSpec) -> wire::Bond {
+pub(crate) fn build_bond(spec: &BondSpec) -> wire::Bond {
     wire::Bond {
         name: spec.name.to_string(),
         nics: spec.nics.iter().map(ToString::to_string).collect(),

@@ -3,15 +3,16 @@
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network, NetworkAttachment,
-    NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicPolicy, VnicProfile,
+    Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network,
+    NetworkAttachment, NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
+    VnicPolicy, VnicProfile,
 };
-use trestle_model::{HostName, MacAddr, MacRange, ResourceId, VmId};
+use trestle_model::{BondSpec, HostName, MacAddr, MacRange, ResolverNames, ResourceId, VmId};
 use uuid::Uuid;
 
 use super::report::bandwidth;
-use super::spec::{bridge_name, if_name, manager, mtu, network_name, source_macs, vlan};
-use super::{ipv4, ipv6, options};
+use super::spec::{bridge_name, extras, manager, mtu, network_name, qos, routes, source_macs, southbound, vlan};
+use super::{bond_spec, ipv4, ipv6, options};
 
 fn id() -> impl Strategy<Value = ResourceId> {
     "[a-z0-9][a-zA-Z0-9._-]{0,40}".prop_map(|text| ResourceId::parse(&text).unwrap())
@@ -53,9 +54,9 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
 
 pub(crate) fn network() -> impl Strategy<Value = Network> {
     let bridge = option::of((any::<bool>(), option::of(bridge_name()), options()));
-    let ports = (source_macs(), any::<bool>());
-    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, manager(), ports).prop_map(
-        |(id, meta, description, vlan, mtu, bridge, mac_table_manager, (source_macs, is_isolated))| {
+    let macs = (manager(), source_macs(), any::<bool>());
+    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, macs, dns(), option::of(qos())).prop_map(
+        |(id, meta, description, vlan, mtu, bridge, (mac_table_manager, source_macs, is_isolated), dns, host_qos)| {
             let vm_network = bridge.is_some();
             let (stp, bridge_name, bridge_options) = bridge.unwrap_or_default();
             Network {
@@ -71,9 +72,19 @@ pub(crate) fn network() -> impl Strategy<Value = Network> {
                 mac_table_manager,
                 source_macs,
                 port_isolation: vm_network && is_isolated,
+                dns,
+                host_qos,
             }
         },
     )
+}
+
+fn dns() -> impl Strategy<Value = ResolverNames> {
+    let searched = proptest::sample::subsequence(vec!["lab.example", "example.org"], 0..=2);
+    (extras(), searched).prop_map(|((servers, _, _), search)| ResolverNames {
+        servers,
+        search: search.into_iter().map(|domain| domain.parse().unwrap()).collect(),
+    })
 }
 
 pub(crate) fn cluster_network() -> impl Strategy<Value = ClusterNetwork> {
@@ -213,16 +224,35 @@ pub(crate) fn host() -> impl Strategy<Value = Host> {
         .prop_map(|(id, meta, cluster, description, maintenance)| Host { id, meta, cluster, description, maintenance })
 }
 
+pub(crate) fn bond() -> impl Strategy<Value = Bond> {
+    (host_name(), meta(), bond_spec()).prop_map(|(host, meta, BondSpec { name, nics, options, hwaddr })| Bond {
+        host,
+        id: name,
+        meta,
+        nics,
+        options,
+        hwaddr,
+    })
+}
+
 pub(crate) fn attachment() -> impl Strategy<Value = NetworkAttachment> {
-    (host_name(), network_name(), meta(), option::of(if_name()), ipv4(), ipv6(), any::<bool>()).prop_map(
-        |(host, network, meta, nic, ipv4, ipv6, default_route)| NetworkAttachment {
-            host,
-            network,
-            meta,
-            nic,
-            ipv4,
-            ipv6,
-            default_route,
+    let place = option::of(southbound());
+    let more = (routes(), option::of(dns()), option::of(qos()), extras());
+    (host_name(), network_name(), meta(), place, ipv4(), ipv6(), any::<bool>(), more).prop_map(
+        |(host, network, meta, southbound, ipv4, ipv6, default_route, (routes, dns, host_qos, (_, _, custom)))| {
+            NetworkAttachment {
+                host,
+                network,
+                meta,
+                southbound,
+                ipv4,
+                ipv6,
+                default_route,
+                routes,
+                dns,
+                host_qos,
+                custom,
+            }
         },
     )
 }

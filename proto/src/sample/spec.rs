@@ -20,6 +20,10 @@ pub(crate) fn if_name() -> impl Strategy<Value = IfName> {
     "[a-z][a-z0-9._-]{0,14}".prop_map(|text| IfName::parse(&text).unwrap())
 }
 
+pub(crate) fn southbound() -> impl Strategy<Value = Southbound> {
+    prop_oneof![if_name().prop_map(Southbound::Nic), bridge_name().prop_map(Southbound::Bond)]
+}
+
 pub(crate) fn bridge_name() -> impl Strategy<Value = IfName> {
     "br[a-z0-9_-]{0,13}".prop_map(|text| IfName::parse_bridge(&text).unwrap())
 }
@@ -105,7 +109,7 @@ pub(crate) fn nic_spec() -> impl Strategy<Value = NicSpec> {
 }
 
 /// Name servers, isolation, and custom values.
-fn extras() -> impl Strategy<Value = (Vec<NameServer>, bool, BTreeMap<String, String>)> {
+pub(crate) fn extras() -> impl Strategy<Value = (Vec<NameServer>, bool, BTreeMap<String, String>)> {
     let servers = ["192.0.2.53", "2001:db8::53", "fe80::53%blue"].map(|text| text.parse().unwrap());
     let custom = proptest::collection::btree_map("[a-z][a-z0-9_.-]{0,9}", "\\PC{0,20}", 0..3);
     (proptest::sample::subsequence(servers.to_vec(), 0..=3), any::<bool>(), custom)

@@ -76,9 +76,9 @@ fn refuses_a_document_that_is_no_resource() {
     check("name: networks/blue\n", "fleet.yaml:1: networks/blue: kind is missing");
     check("kind: Network\nspec: {}\n", "fleet.yaml:1: name is missing");
     check(
-        "kind: Bond\nname: bonds/b\n",
-        "fleet.yaml:1: bonds/b: kind: \"Bond\" is no kind of resource: it is one of MacPool, Cluster, Network, \
-         ClusterNetwork, VnicProfile, Host, NetworkAttachment, Vm, Vnic",
+        "kind: Nic\nname: nics/n\n",
+        "fleet.yaml:1: nics/n: kind: \"Nic\" is no kind of resource: it is one of MacPool, Cluster, Network, \
+         ClusterNetwork, VnicProfile, Host, Bond, NetworkAttachment, Vm, Vnic",
     );
     check(
         "kind: Network\nname: clusters/lab\n",

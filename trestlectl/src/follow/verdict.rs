@@ -1,6 +1,6 @@
 //! Where a host stands: has it become what is wanted, will it, or not.
 
-use trestle_proto::engine::v1::{Connection, Host, HostStatus, NetworkSync, PlugState, PlugSync, Sync, Vnic};
+use trestle_proto::engine::v1::{Connection, Host, HostStatus, PlugState, PlugSync, Sync, Vnic};
 use trestle_proto::finding::v1::Finding;
 
 use crate::progress::result_text;
@@ -81,18 +81,20 @@ fn findings(findings: &[Finding]) -> String {
 }
 
 fn differences(status: &HostStatus) -> String {
-    let differs = |network: &&NetworkSync| !matches!(network.sync(), Sync::InSync | Sync::Unmanaged);
-    let line = |network: &NetworkSync| match network.differences.as_slice() {
-        [] => network.network.clone(),
-        differences => format!("{}: {}", network.network, differences.join(", ")),
+    let bonds = status.bonds.iter().map(|bond| (&bond.bond, bond.sync(), &bond.differences));
+    let networks = status.networks.iter().map(|network| (&network.network, network.sync(), &network.differences));
+    let differs = |(_, sync, _): &(_, Sync, _)| !matches!(sync, Sync::InSync | Sync::Unmanaged);
+    let line = |(name, _, differences): (&String, Sync, &Vec<String>)| match differences.as_slice() {
+        [] => name.clone(),
+        differences => format!("{name}: {}", differences.join(", ")),
     };
-    let lines: Vec<_> = status.networks.iter().filter(differs).map(line).collect();
+    let lines: Vec<_> = bonds.chain(networks).filter(differs).map(line).collect();
     if lines.is_empty() { "no report yet".to_owned() } else { lines.join("; ") }
 }
 
 #[cfg(test)]
 mod tests {
-    use trestle_proto::engine::v1::{HostSpec, Plugging, VnicStatus};
+    use trestle_proto::engine::v1::{HostSpec, NetworkSync, Plugging, VnicStatus};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use trestle_proto::engine::v1::{NetworkRole, SwitchType, TaggingMode, VnicModel}
 use trestle_proto::host::v1::{ipv4_config, ipv6_config};
 use trestle_proto::schema;
 
-use crate::host::domain;
+use crate::host::{capabilities, domain};
 use crate::kind::{Kind, id_of};
 use crate::output::{self, or_dash};
 use crate::status::{connection_text, state_text, sync_text};
@@ -34,8 +34,10 @@ pub(super) fn text(kind: Kind, resources: &[DynamicMessage]) -> String {
             output::table_text(heads, resources.iter().map(host))
         }
         Kind::NetworkAttachment => {
-            output::table_text(["NAME", "NIC", "ADDRESSES", "DEFAULT ROUTE"], resources.iter().map(network_attachment))
+            let heads = ["NAME", "STANDS ON", "ADDRESSES", "DEFAULT ROUTE"];
+            output::table_text(heads, resources.iter().map(network_attachment))
         }
+        Kind::Bond => output::table_text(["NAME", "MODE", "NICS"], resources.iter().map(bond)),
         Kind::MacPool => {
             output::table_text(["NAME", "RANGES", "FREE", "DUPLICATES", "DESCRIPTION"], resources.iter().map(mac_pool))
         }
@@ -138,7 +140,14 @@ fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
         ipv6_config::Method::AutoAndDhcp(_) => vec!["auto".to_owned(), "dhcpv6".to_owned()],
     });
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
-    [name, or_dash(spec.nic), or_dash(addresses.join(",")), yes(spec.default_route)]
+    let device = if spec.bond.is_empty() { spec.nic } else { spec.bond };
+    [name, or_dash(device), or_dash(addresses.join(",")), yes(spec.default_route)]
+}
+
+fn bond(resource: &DynamicMessage) -> [String; 3] {
+    let wire::Bond { name, spec, .. } = schema::typed(resource);
+    let spec = spec.unwrap_or_default();
+    [name, capabilities::mode(spec.mode()), or_dash(spec.nics.join(","))]
 }
 
 fn mac_pool(resource: &DynamicMessage) -> [String; 5] {

@@ -255,7 +255,7 @@ fn bond(report: &BondReport) -> [String; 9] {
 }
 
 /// Returns the mode's own word, and nothing of the enum's name.
-pub(super) fn mode(mode: BondMode) -> String {
+pub(crate) fn mode(mode: BondMode) -> String {
     mode.as_str_name().trim_start_matches("BOND_MODE_").to_lowercase().replace('_', "-")
 }
 

@@ -55,6 +55,41 @@ hosts/host-b/networkAttachments/blue created
 }
 
 #[tokio::test]
+async fn a_bond_is_applied_before_the_networks_that_stand_on_it() {
+    const BONDED: &str = "\
+kind: NetworkAttachment
+name: hosts/host-b/networkAttachments/green
+spec:
+  bond: bond0
+  ipv4: {static: {addresses: [10.20.0.2/24], gateway: 10.20.0.1}}
+  defaultRoute: true
+  dns: {nameservers: [10.20.0.53], searchDomains: [lab.example]}
+  routes: [{destination: 198.51.100.0/24, nextHop: 10.20.0.254}]
+---
+kind: Bond
+name: hosts/host-b/bonds/bond0
+spec:
+  nics: [eth2, eth3]
+  mode: BOND_MODE_LACP
+  options: {lacpRate: BOND_LACP_RATE_FAST}
+";
+    let fleet = Fleet::new();
+    let engine = fleet.start().await;
+    assert_eq!(run(&server(&engine), &["apply", "-f", "-", "--no-wait"], FLEET).await.code, 0);
+    let checked = run(&server(&engine), &["check", "-f", "-"], BONDED).await;
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    let ran = run(&server(&engine), &["apply", "-f", "-"], BONDED).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.stdout, "hosts/host-b/bonds/bond0 created\nhosts/host-b/networkAttachments/green created\n");
+    assert!(ran.stderr.lines().any(|line| line == "host-b  in sync"), "{}", ran.stderr);
+    let bonds = run(&server(&engine), &["get", "bonds", "hosts/host-b"], "").await;
+    assert_eq!(bonds.stdout, "NAME                      MODE  NICS\nhosts/host-b/bonds/bond0  lacp  eth2,eth3\n");
+    let green = run(&server(&engine), &["get", "networkattachment", "hosts/host-b/networkAttachments/green"], "").await;
+    let row = "hosts/host-b/networkAttachments/green  bond0      10.20.0.2/24  yes";
+    assert_eq!(green.stdout.lines().last(), Some(row), "{}", green.stdout);
+}
+
+#[tokio::test]
 async fn a_refusal_shows_its_findings_and_stops_there() {
     let fleet = Fleet::new();
     let engine = fleet.start().await;

@@ -92,6 +92,7 @@ impl Fleet {
                 .with(Served::<8>(self.clone()))
                 .with(WatchServiceServer::new(self.clone()))
                 .with(CheckServiceServer::new(self.clone()))
+                .with(Served::<9>(self.clone()))
         })
         .await
     }
@@ -432,7 +433,7 @@ macro_rules! named {
 }
 named! {
     0 "MacPoolService" 1 "ClusterService" 2 "NetworkService" 3 "ClusterNetworkService" 4 "VnicProfileService"
-    5 "HostService" 6 "NetworkAttachmentService" 7 "VmService" 8 "VnicService"
+    5 "HostService" 6 "BondService" 7 "NetworkAttachmentService" 8 "VmService" 9 "VnicService"
 }
 
 impl<const KIND: usize> Service<http::Request<Body>> for Served<KIND> {

@@ -29,7 +29,7 @@ async fn exit_codes_tell_what_went_wrong() {
         assert!(!ran.stderr.is_empty(), "{words:?}");
     };
     check(NOBODY, &["fly"], 2).await;
-    check(NOBODY, &["get", "bonds"], 2).await;
+    check(NOBODY, &["get", "nics"], 2).await;
     check(NOBODY, &["apply"], 2).await;
     check(NOBODY, &["apply", "-f", "no-such-file.yaml"], 2).await;
     check(NOBODY, &["apply", "-f", "-"], 2).await;

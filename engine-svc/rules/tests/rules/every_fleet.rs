@@ -234,7 +234,7 @@ fn an_address_is_configured_once_on_a_host() {
 #[test]
 fn a_network_without_bridge_or_with_a_vlan_needs_a_nic() {
     let bare = Network { vm_network: false, vlan: Some(vlan(7)), ..network("green") };
-    let floating = NetworkAttachment { nic: None, ..attachment("h1", "green", "eth0") };
+    let floating = NetworkAttachment { southbound: None, ..attachment("h1", "green", "eth0") };
     let nic = "network_attachment.spec.nic";
     assert_eq!(
         put(&with_green(bare.clone()), Entity::NetworkAttachment(floating.clone())),

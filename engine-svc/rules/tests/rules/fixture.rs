@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
-    Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment,
-    VnicModel, VnicPolicy, VnicProfile,
+    Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool,
+    Meta, Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic,
+    VnicAttachment, VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
-    Bandwidth, BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface, DomainPersistence, DomainState,
-    Egress, Feature, FeatureSet, FilterReference, GuestPorts, HostName, IfName, Ipv4Config, Ipv6Config, MacAddr,
-    MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName, NetworkReport, NetworkSpec, NicHardware,
-    NicReport, NicState, Origin, Presence, ResourceId, Severity, SourceMacs, StaticIpv4, StaticIpv6, Support, Topology,
-    VlanId, VmId,
+    Bandwidth, BondMode, BondOptions, BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface,
+    DomainPersistence, DomainState, Egress, Feature, FeatureSet, FilterReference, GuestPorts, HostName, IfName,
+    Ipv4Config, Ipv6Config, MacAddr, MacRange, MacTableManager, MacTableReport, Mtu, NetworkEntry, NetworkName,
+    NetworkReport, NetworkSpec, NicHardware, NicReport, NicState, Origin, Presence, ResolverNames, ResourceId,
+    Severity, SourceMacs, Southbound, StaticIpv4, StaticIpv6, Support, Topology, VlanId, VmId,
 };
 use trestle_rules::Fix;
 
@@ -66,6 +66,8 @@ pub(crate) fn network(name: &str) -> Network {
         mac_table_manager: MacTableManager::Kernel,
         source_macs: SourceMacs::Any,
         port_isolation: false,
+        dns: ResolverNames::default(),
+        host_qos: None,
     }
 }
 
@@ -184,11 +186,32 @@ pub(crate) fn attachment(host: &str, network: &str, nic: &str) -> NetworkAttachm
         host: host_name(host),
         network: network_name(network),
         meta: Meta::default(),
-        nic: Some(device(nic)),
+        southbound: Some(Southbound::Nic(device(nic))),
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
+        dns: None,
+        host_qos: None,
+        custom: BTreeMap::new(),
     }
+}
+
+/// A bond that spares a NIC.
+pub(crate) fn bond(host: &str, name: &str, nics: &[&str]) -> Bond {
+    Bond {
+        host: host_name(host),
+        id: device(name),
+        meta: Meta::default(),
+        nics: nics.iter().map(|nic| device(nic)).collect(),
+        options: BondOptions::of(BondMode::ActiveBackup),
+        hwaddr: None,
+    }
+}
+
+/// A network on a bond.
+pub(crate) fn bonded(host: &str, network: &str, bond: &str) -> NetworkAttachment {
+    NetworkAttachment { southbound: Some(Southbound::Bond(device(bond))), ..attachment(host, network, "eth0") }
 }
 
 pub(crate) fn ipv4(address: &str, gateway: Option<&str>) -> Ipv4Config {

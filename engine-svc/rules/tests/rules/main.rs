@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
+mod bonds;
 mod every_fleet;
 mod fixture;
+mod host_networks;
 mod installed;
 mod matrix;
 mod offer;

@@ -7,15 +7,15 @@ use std::hash::{BuildHasher as _, RandomState};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, MacConflictPolicy, MacPool, Mutation,
+    Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, MacConflictPolicy, MacPool, Mutation,
     Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicProfile,
 };
-use trestle_model::{BridgeOptions, Code, Feature, HostName, MacTableManager};
+use trestle_model::{BondMode, BondOptions, BridgeOptions, Code, Feature, HostName, MacTableManager, Southbound};
 use trestle_rules::Fix;
 
 use crate::fixture::{
-    attachment, capable, cluster, cluster_network, device, found, host, host_name, id, mac, network, network_name,
-    pool, profile, report, vlan, vm, vnic, without,
+    attachment, bond, capable, cluster, cluster_network, device, found, host, host_name, id, mac, network,
+    network_name, pool, profile, report, vlan, vm, vnic, without,
 };
 
 const CLUSTERS: [&str; 2] = ["main", "other"];
@@ -23,6 +23,7 @@ const NETWORKS: [&str; 3] = ["blue", "red", "green"];
 const PROFILES: [&str; 2] = ["guests", "open"];
 const HOSTS: [&str; 2] = ["h1", "h2"];
 const NICS: [&str; 2] = ["eth0", "eth1"];
+const BONDS: [&str; 2] = ["bond0", "bond1"];
 const POOLS: [&str; 2] = ["p", "q"];
 const VMS: std::ops::Range<u128> = 1..4;
 const VNICS: [&str; 2] = ["eth0", "eth1"];
@@ -323,12 +324,27 @@ fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
             found.push(format!("{name} has a role and no address"));
         }
         let Some(network) = fleet.networks().get(network) else { continue };
-        if let Some(nic) = &attachment.nic
-            && !uplinks.insert((host, nic, network.vlan))
+        if let Some(southbound) = &attachment.southbound
+            && !uplinks.insert((host, southbound, network.vlan))
         {
             found.push(format!("{name} shares its NIC and VLAN"));
         }
-        if attachment.nic.is_none() && (network.vlan.is_some() || !network.vm_network) {
+        match &attachment.southbound {
+            Some(Southbound::Bond(bond)) => match fleet.bonds().get(&(host.clone(), bond.clone())) {
+                None => found.push(format!("{name} has no bond")),
+                Some(bond) if network.vm_network && !bond.options.mode.is_safe_under_bridges() => {
+                    found.push(format!("{name} is bridged to a bond that breaks guests' traffic"));
+                }
+                Some(_) => {}
+            },
+            Some(Southbound::Nic(nic))
+                if fleet.bonds_of(host).any(|bond| bond.nics.contains(nic) || bond.id == *nic) =>
+            {
+                found.push(format!("{name} stands on a port of a bond, or on a bond as a NIC"));
+            }
+            Some(Southbound::Nic(_)) | None => {}
+        }
+        if attachment.southbound.is_none() && (network.vlan.is_some() || !network.vm_network) {
             found.push(format!("{name} has no NIC"));
         }
         let bridge = network.bridge_name.clone().unwrap_or_else(|| device(network.id.as_str()));
@@ -337,6 +353,12 @@ fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
         }
         if attachment.default_route && !routed.insert(host) {
             found.push(format!("{name} has a second default route"));
+        }
+    }
+    let mut ports = BTreeSet::new();
+    for ((host, name), bond) in fleet.bonds() {
+        if bond.nics.len() < 2 || !bond.nics.iter().all(|nic| ports.insert((host, nic))) {
+            found.push(format!("bond {name} of {host} has too few NICs, or another's"));
         }
     }
     found
@@ -364,6 +386,7 @@ fn entity() -> impl Strategy<Value = Entity> {
         3 => a_profile().prop_map(Entity::VnicProfile),
         1 => a_host().prop_map(Entity::Host),
         3 => an_attachment().prop_map(Entity::NetworkAttachment),
+        1 => a_bond().prop_map(Entity::Bond),
         1 => a_pool().prop_map(Entity::MacPool),
         2 => a_vm().prop_map(Entity::Vm),
         5 => a_vnic().prop_map(Entity::Vnic),
@@ -484,15 +507,26 @@ fn a_host() -> impl Strategy<Value = Host> {
         .prop_map(|(name, cluster, maintenance)| Host { maintenance, ..host(name, cluster) })
 }
 
+fn a_bond() -> impl Strategy<Value = Bond> {
+    let modes = prop_oneof![3 => Just(BondMode::ActiveBackup), 1 => Just(BondMode::BalanceRr)];
+    let nics = prop::sample::subsequence(vec!["eth0", "eth1", "eth2"], 1..=3);
+    (one_of(&HOSTS), one_of(&BONDS), nics, modes)
+        .prop_map(|(host, name, nics, mode)| Bond { options: BondOptions::of(mode), ..bond(host, name, &nics) })
+}
+
 fn an_attachment() -> impl Strategy<Value = NetworkAttachment> {
-    let nics = prop_oneof![4 => one_of(&NICS).prop_map(Some), 1 => Just(None)];
+    let nics = prop_oneof![
+        3 => one_of(&NICS).prop_map(|nic| Some(Southbound::Nic(device(nic)))),
+        1 => one_of(&BONDS).prop_map(|bond| Some(Southbound::Bond(device(bond)))),
+        1 => Just(None),
+    ];
     let routes = prop_oneof![3 => Just(None), 1 => Just(Some("192.0.2.1"))];
     let lasts = prop_oneof![3 => (2..250_u8).prop_map(Some), 1 => Just(None)];
-    (one_of(&HOSTS), one_of(&NETWORKS), nics, routes, lasts).prop_map(|(host, network, nic, gateway, last)| {
+    (one_of(&HOSTS), one_of(&NETWORKS), nics, routes, lasts).prop_map(|(host, network, southbound, gateway, last)| {
         let gateway = gateway.filter(|_| last.is_some());
         let address = |last| crate::fixture::ipv4(&format!("192.0.2.{last}/24"), gateway);
         NetworkAttachment {
-            nic: nic.map(device),
+            southbound,
             ipv4: last.map_or(trestle_model::Ipv4Config::None, address),
             default_route: gateway.is_some(),
             ..attachment(host, network, "eth0")

@@ -12,8 +12,8 @@ use trestle_model::HostName;
 use trestle_model::fleet::{Entity, Fleet, Mutation};
 
 use super::tables::{
-    self, ByName, CLUSTER_NETWORKS, CLUSTERS, FENCING_EPOCH, FORMAT, HOSTS, MAC_POOLS, NETWORK_ATTACHMENTS, NETWORKS,
-    OBSERVED, REVISION, STATE, VMS, VNIC_PROFILES, VNICS,
+    self, BONDS, ByName, CLUSTER_NETWORKS, CLUSTERS, FENCING_EPOCH, FORMAT, HOSTS, MAC_POOLS, NETWORK_ATTACHMENTS,
+    NETWORKS, OBSERVED, REVISION, STATE, VMS, VNIC_PROFILES, VNICS,
 };
 use super::{Contents, Ledger};
 use crate::error::{Cause, OpenError};
@@ -116,7 +116,7 @@ fn format(database: &Database) -> Result<Option<u64>, Cause> {
 fn prepare(database: &Database) -> Result<(), Cause> {
     let transaction: WriteTransaction = database.begin_write()?;
     let desired =
-        [CLUSTERS, NETWORKS, CLUSTER_NETWORKS, VNIC_PROFILES, HOSTS, NETWORK_ATTACHMENTS, MAC_POOLS, VMS, VNICS];
+        [CLUSTERS, NETWORKS, CLUSTER_NETWORKS, VNIC_PROFILES, HOSTS, BONDS, NETWORK_ATTACHMENTS, MAC_POOLS, VMS, VNICS];
     for table in desired.into_iter().chain([OBSERVED]) {
         transaction.open_table(table)?;
     }
@@ -140,6 +140,7 @@ fn read_all(database: &Database) -> Result<Contents, Cause> {
     read_kind(&transaction, CLUSTER_NETWORKS, &mut fleet, Entity::ClusterNetwork)?;
     read_kind(&transaction, VNIC_PROFILES, &mut fleet, Entity::VnicProfile)?;
     read_kind(&transaction, HOSTS, &mut fleet, Entity::Host)?;
+    read_kind(&transaction, BONDS, &mut fleet, Entity::Bond)?;
     read_kind(&transaction, NETWORK_ATTACHMENTS, &mut fleet, Entity::NetworkAttachment)?;
     read_kind(&transaction, MAC_POOLS, &mut fleet, Entity::MacPool)?;
     read_kind(&transaction, VMS, &mut fleet, Entity::Vm)?;

@@ -23,6 +23,7 @@ pub(super) const CLUSTER_NETWORKS: ByName = TableDefinition::new("cluster_networ
 pub(super) const VNIC_PROFILES: ByName = TableDefinition::new("vnic_profiles");
 pub(super) const HOSTS: ByName = TableDefinition::new("hosts");
 pub(super) const NETWORK_ATTACHMENTS: ByName = TableDefinition::new("network_attachments");
+pub(super) const BONDS: ByName = TableDefinition::new("bonds");
 pub(super) const MAC_POOLS: ByName = TableDefinition::new("mac_pools");
 pub(super) const VMS: ByName = TableDefinition::new("vms");
 pub(super) const VNICS: ByName = TableDefinition::new("vnics");
@@ -44,6 +45,7 @@ pub(super) const fn of(id: &EntityId) -> ByName {
         EntityId::VnicProfile(..) => VNIC_PROFILES,
         EntityId::Host(_) => HOSTS,
         EntityId::NetworkAttachment(..) => NETWORK_ATTACHMENTS,
+        EntityId::Bond(..) => BONDS,
         EntityId::MacPool(_) => MAC_POOLS,
         EntityId::Vm(_) => VMS,
         EntityId::Vnic(..) => VNICS,
@@ -59,6 +61,7 @@ pub(super) fn encode(entity: &Entity) -> Result<Vec<u8>, serde_json::Error> {
         Entity::VnicProfile(entity) => frame::encode(entity),
         Entity::Host(entity) => frame::encode(entity),
         Entity::NetworkAttachment(entity) => frame::encode(entity),
+        Entity::Bond(entity) => frame::encode(entity),
         Entity::MacPool(entity) => frame::encode(entity),
         Entity::Vm(entity) => frame::encode(entity),
         Entity::Vnic(entity) => frame::encode(entity),

@@ -86,13 +86,13 @@ fn keeps_every_kind_of_entity(store: &Store) {
     let mutations = one_of_each().into_iter().map(Mutation::Put).collect();
     let committed = commit(store, write(), mutations).unwrap();
     assert_eq!((committed.revision, committed.replayed), (1, false));
-    assert_eq!(committed.entities.len(), 9);
+    assert_eq!(committed.entities.len(), 10);
     assert_eq!(store.read(everything), committed.entities);
     for id in committed.entities.iter().rev().map(Entity::id) {
         delete(store, id);
     }
     assert_eq!(store.read(everything), []);
-    assert_eq!(store.revision(), 10);
+    assert_eq!(store.revision(), 11);
 }
 
 fn takes_macs_of_vnics_from_pools_and_gives_them_back(store: &Store) {

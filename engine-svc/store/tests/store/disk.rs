@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
-use trestle_model::fleet::{Fleet, Mutation};
+use trestle_model::fleet::{Fleet, Mutation, NetworkAttachment};
+use trestle_model::{IfName, Southbound};
 use trestle_store::{OpenError, Store};
 use uuid::Uuid;
 
@@ -47,6 +48,23 @@ fn everything_is_there_again_after_a_reopening() {
     let answer = store.replay(Uuid::from_u128(1), "d").unwrap().unwrap();
     assert_eq!(answer.entities, everything(&before));
     assert_eq!(put(&store, cluster("other", "")).revision, 2);
+}
+
+#[test]
+fn a_store_of_before_bonds_keeps_its_nics() {
+    let stored = |southbound: &str| {
+        let text = format!(
+            r#"{{"host": "h1", "network": "blue", "meta": {{"uid": "00000000-0000-0000-0000-000000000000",
+            "revision": 1, "created_ms": 1, "updated_ms": 1, "labels": {{}}}}, {southbound},
+            "ipv4": "none", "ipv6": "none", "default_route": false}}"#
+        );
+        serde_json::from_str::<NetworkAttachment>(&text).map(|attachment| attachment.southbound)
+    };
+    let eth0 = IfName::parse("eth0").unwrap();
+    assert_eq!(stored(r#""nic": "eth0""#).unwrap(), Some(Southbound::Nic(eth0.clone())));
+    assert_eq!(stored(r#""nic": null"#).unwrap(), None);
+    assert_eq!(stored(r#""southbound": {"bond": "eth0"}"#).unwrap(), Some(Southbound::Bond(eth0)));
+    assert!(stored(r#""southbound": {"bond": ""}"#).is_err());
 }
 
 #[test]

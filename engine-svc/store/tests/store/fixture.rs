@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool, Meta, Mutation,
-    Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicPolicy,
-    VnicProfile,
+    Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
+    Mutation, Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
+    VnicPolicy, VnicProfile,
 };
 use trestle_model::{
-    Bandwidth, BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config, Ipv6Config, KernelInfo,
-    MacAddr, MacRange, MacTableManager, Mtu, NetworkName, ResourceId, SourceMacs, VlanId, VmId,
+    Bandwidth, BondMode, BondOptions, BridgeOptions, Capabilities, FeatureSet, Findings, HostName, IfName, Ipv4Config,
+    Ipv6Config, KernelInfo, MacAddr, MacRange, MacTableManager, Mtu, NetworkName, ResolverNames, ResourceId,
+    SourceMacs, Southbound, VlanId, VmId,
 };
 use trestle_store::{Committed, Decision, RequestKey, Store, TransactError, Write};
 use uuid::Uuid;
@@ -66,6 +67,8 @@ pub(crate) fn network(name: &str, vlan: u32) -> Entity {
         mac_table_manager: MacTableManager::Libvirt,
         source_macs: SourceMacs::Locked,
         port_isolation: true,
+        dns: ResolverNames::default(),
+        host_qos: None,
     })
 }
 
@@ -157,10 +160,25 @@ pub(crate) fn attachment(host: &str, network: &str) -> Entity {
         host: host_name(host),
         network: NetworkName::parse(network).unwrap(),
         meta: Meta::default(),
-        nic: Some(IfName::parse("eth0").unwrap()),
+        southbound: Some(Southbound::Nic(IfName::parse("eth0").unwrap())),
         ipv4: Ipv4Config::None,
         ipv6: Ipv6Config::None,
         default_route: false,
+        routes: Vec::new(),
+        dns: None,
+        host_qos: None,
+        custom: BTreeMap::new(),
+    })
+}
+
+pub(crate) fn bond(host: &str, name: &str) -> Entity {
+    Entity::Bond(Bond {
+        host: host_name(host),
+        id: IfName::parse(name).unwrap(),
+        meta: Meta::default(),
+        nics: ["eth1", "eth2"].map(|nic| IfName::parse(nic).unwrap()).to_vec(),
+        options: BondOptions::of(BondMode::ActiveBackup),
+        hwaddr: Some(mac(7)),
     })
 }
 
@@ -172,6 +190,7 @@ pub(crate) fn one_of_each() -> Vec<Entity> {
         cluster_network("main", "blue"),
         profile("blue", "guests"),
         host("h1", "main"),
+        bond("h1", "bond0"),
         attachment("h1", "blue"),
         mac_pool("p"),
         vm(1, "main"),
@@ -235,10 +254,11 @@ pub(crate) fn everything(fleet: &Fleet) -> Vec<Entity> {
     let cluster_networks = fleet.cluster_networks().values().cloned().map(Entity::ClusterNetwork);
     let profiles = fleet.profiles().values().cloned().map(Entity::VnicProfile);
     let hosts = fleet.hosts().values().cloned().map(Entity::Host);
+    let bonds = fleet.bonds().values().cloned().map(Entity::Bond);
     let attachments = fleet.attachments().values().cloned().map(Entity::NetworkAttachment);
     let pools = fleet.mac_pools().values().cloned().map(Entity::MacPool);
     let vms = fleet.vms().values().cloned().map(Entity::Vm);
     let vnics = fleet.vnics().values().cloned().map(Entity::Vnic);
-    let desired = clusters.chain(networks).chain(cluster_networks).chain(profiles).chain(hosts).chain(attachments);
-    desired.chain(pools).chain(vms).chain(vnics).collect()
+    let desired = clusters.chain(networks).chain(cluster_networks).chain(profiles).chain(hosts).chain(bonds);
+    desired.chain(attachments).chain(pools).chain(vms).chain(vnics).collect()
 }
