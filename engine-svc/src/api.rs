@@ -73,6 +73,11 @@ trait Collection: Resource<Id: Ord> {
         Box::new(std::iter::empty())
     }
 
+    /// Tells whether a resource is stored, and not computed from others.
+    fn is_stored(_entity: &Self::Entity) -> bool {
+        true
+    }
+
     /// Fills in what is observed rather than stored.
     fn fill(self, _api: &Api) -> Self {
         self
@@ -97,7 +102,7 @@ impl Api {
 
     fn get<R: Collection>(&self, name: &str) -> Result<R, Status> {
         let id = named::<R>(name)?;
-        let found = self.store.read(|fleet| fleet.entity(&id)).and_then(R::entity_of);
+        let found = R::id_of(id.clone()).and_then(|key| self.store.read(|fleet| R::map(fleet).get(&key).cloned()));
         let entity = found.ok_or_else(|| Refusal::from(engine_wire::missing(&id, "name")))?;
         Ok(R::build(&entity).fill(self))
     }

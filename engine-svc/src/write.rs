@@ -141,7 +141,14 @@ impl Writer {
 /// Finds the hosts whose desired networks or guests a mutation may change, before it is applied.
 fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
     match mutation.id() {
-        EntityId::Network(network) => fleet.hosts_with(&network).cloned().collect(),
+        EntityId::Network(network) => {
+            let label = match mutation {
+                Mutation::Put(Entity::Network(network)) => network.nic_label.as_ref(),
+                Mutation::Put(_) | Mutation::Delete(_) => None,
+            };
+            let labelled = label.into_iter().flat_map(|label| fleet.hosts_labelled(label)).map(|host| &host.id);
+            fleet.hosts_with(&network).chain(labelled).cloned().collect()
+        }
         EntityId::Host(host) | EntityId::NetworkAttachment(host, _) | EntityId::Bond(host, _) => BTreeSet::from([host]),
         EntityId::Vm(_) | EntityId::Vnic(..) | EntityId::VnicProfile(..) => guests::hosts_touched(fleet, mutation),
         EntityId::Cluster(cluster) => match (mutation, fleet.clusters().get(&cluster)) {
@@ -151,11 +158,15 @@ fn hosts_touched(fleet: &Fleet, mutation: &Mutation) -> BTreeSet<HostName> {
             _ => BTreeSet::new(),
         },
         EntityId::ClusterNetwork(cluster, network) => {
-            // Hosts do not learn of it, but their state may follow from it.
+            // Hosts learn of it only by a label that they share with the network, but their state may follow from it.
+            let label = fleet.networks().get(&network).and_then(|network| network.nic_label.as_ref());
+            let labelled = label.into_iter().flat_map(|label| fleet.hosts_labelled(label));
+            let labelled: Vec<&HostName> =
+                labelled.filter(|host| host.cluster == cluster).map(|host| &host.id).collect();
             let before =
                 fleet.cluster_networks().get(&(cluster.clone(), network)).is_some_and(ClusterNetwork::is_required);
             let after = matches!(mutation, Mutation::Put(Entity::ClusterNetwork(after)) if after.is_required());
-            fleet.hosts_in(&cluster).filter(|_| before != after).cloned().collect()
+            fleet.hosts_in(&cluster).filter(|_| before != after).chain(labelled).cloned().collect()
         }
         // Hosts do not learn of these.
         EntityId::MacPool(_) => BTreeSet::new(),

@@ -344,6 +344,8 @@ codes! {
     NetworkNotInCluster = "NETWORK_NOT_IN_CLUSTER", ovirt None;
     /// A role of a cluster's network is taken from the network that had it.
     RoleTaken = "ROLE_TAKEN", ovirt None;
+    /// A label and an attachment put a network on different devices of a host.
+    LabelConflict = "LABEL_CONFLICT", ovirt None;
     /// A host has no address on a network with a role.
     RoleWithoutAddress = "ROLE_WITHOUT_ADDRESS", ovirt None;
     /// A host's default route is not on the cluster's network for it.

@@ -10,7 +10,7 @@ mod view;
 mod vm;
 
 pub use entity::{
-    Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment,
+    AttachedBy, Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, Meta, Network, NetworkAttachment,
     NetworkFilter, Passthrough, SwitchType, VnicAttachment, VnicPolicy, VnicProfile,
 };
 pub use kind::{AttachmentId, BondId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};

@@ -71,7 +71,7 @@ pub use lldp::{LldpCapability, LldpId, LldpIdKind, LldpNeighbor};
 pub use mac::{BadMac, MacAddr};
 pub use mac_range::{BadMacRange, MacRange};
 pub use management::{DeviceManager, Management};
-pub use name::{BadName, HostName, IfName, NetworkName, ResourceId, TransactionId, VmId};
+pub use name::{BadName, HostName, IfName, NetworkName, NicLabel, ResourceId, TransactionId, VmId};
 pub use network::{MacTableManager, NetworkSpec, Southbound, Topology};
 pub use nic::{
     BadFeatureName, FeatureName, FeatureState, FunctionLink, FunctionSettings, FunctionTag, FunctionVlan, NicSpec,

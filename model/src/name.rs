@@ -110,6 +110,12 @@ text_name!(
 );
 
 text_name!(
+    /// A label that networks and NICs have in common: 1 to 64 letters, digits, `_` and `-`.
+    NicLabel,
+    check_label
+);
+
+text_name!(
     /// The last segment of a resource's name (`clusters/{id}`): 1 to 256 letters, digits, `_`, `-` and `.`.
     ResourceId,
     check_network_name
@@ -214,6 +220,11 @@ fn check_network_name(text: &str) -> Result<(), BadName> {
         return Err(BadName::Reserved(text.to_owned()));
     }
     Ok(())
+}
+
+fn check_label(text: &str) -> Result<(), BadName> {
+    check_length(text, 64)?;
+    check_characters(text, |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 fn check_host_name(text: &str) -> Result<(), BadName> {

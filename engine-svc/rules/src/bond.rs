@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trestle_model::fleet::{Bond, EntityId, Fleet, Network, NetworkAttachment};
+use trestle_model::fleet::{Bond, EntityId, Fleet, Host, Network, NetworkAttachment};
 use trestle_model::{Code, Finding, HostName, IfName, Southbound};
 
 use crate::layout::{Layout, Placement, bond_name, names};
@@ -33,20 +33,36 @@ pub(crate) fn put(bond: &Bond, fleet: &Fleet) -> Vec<Finding> {
     findings
 }
 
-/// Evaluates the removal of a bond: refused while networks stand on it.
+/// Evaluates the removal of a bond: refused while networks stand on it, and while it has labels.
 pub(crate) fn delete(host: &HostName, bond: &IfName, fleet: &Fleet) -> Vec<Finding> {
     let on_it = fleet.attachments_of(host).filter(|attachment| stands_on(attachment, bond));
     let users: Vec<String> = on_it
         .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()).to_string())
         .collect();
+    let labels = fleet.hosts().get(host).filter(|host| host.nic_labels.values().any(|device| device == bond));
+    let users: Vec<String> =
+        users.into_iter().chain(labels.map(|host| EntityId::Host(host.id.clone()).to_string())).collect();
     Spot::new(EntityId::Bond(host.clone(), bond.clone())).in_use("name", users).into_iter().collect()
 }
 
 /// Returns the networks of the bond's host that come to stand on it, as they will be: those that stand on one of its NICs, or
 /// on a NIC of its name.
 pub(crate) fn moved(bond: &Bond, fleet: &Fleet) -> Vec<NetworkAttachment> {
-    let below = |attachment: &&NetworkAttachment| nic_of(attachment).is_some_and(|nic| becomes(bond, nic));
+    let below = |attachment: &&NetworkAttachment| {
+        !attachment.by.is_label() && nic_of(attachment).is_some_and(|nic| becomes(bond, nic))
+    };
     fleet.attachments_of(&bond.host).filter(below).map(|attachment| onto(attachment, bond)).collect()
+}
+
+/// Returns the bond's host with the labels of the bond's NICs given to the bond; `None` where they have none.
+pub(crate) fn relabelled(bond: &Bond, fleet: &Fleet) -> Option<Host> {
+    let mut host = fleet
+        .hosts()
+        .get(&bond.host)
+        .filter(|host| host.nic_labels.values().any(|nic| bond.nics.contains(nic)))?
+        .clone();
+    host.nic_labels.values_mut().filter(|nic| bond.nics.contains(nic)).for_each(|nic| *nic = bond.id.clone());
+    Some(host)
 }
 
 /// What contradicts itself.

@@ -3,6 +3,7 @@
 use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Network, NetworkRole, Vnic};
 use trestle_model::{Code, Finding, HostName, NetworkName, ResourceId, Severity};
 
+use crate::labels;
 use crate::matrix::{self, Fix, Incapable, Step};
 use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
@@ -29,6 +30,9 @@ pub(crate) fn put(attachment: &ClusterNetwork, fleet: &Fleet) -> Vec<Finding> {
     {
         findings.extend(managed(attachment, cluster, network, fleet, &spot));
     }
+    if let Some(network) = network {
+        findings.extend(labels::in_cluster(attachment, network, fleet, &spot, NAME));
+    }
     findings
 }
 
@@ -39,7 +43,11 @@ pub(crate) fn delete(cluster: &ResourceId, network: &NetworkName, fleet: &Fleet)
     let Some(attachment) = fleet.cluster_networks().get(&id) else { return Vec::new() };
     let spot = Spot::new(EntityId::ClusterNetwork(cluster.clone(), network.clone()));
     let mut findings = Vec::new();
-    let in_cluster = |host: &&HostName| fleet.hosts().get(*host).is_some_and(|host| host.cluster == *cluster);
+    let in_cluster = |host: &&HostName| {
+        let stored =
+            fleet.attachments().get(&(HostName::clone(host), network.clone())).is_some_and(|on| !on.by.is_label());
+        stored && fleet.hosts().get(*host).is_some_and(|host| host.cluster == *cluster)
+    };
     let carriers: Vec<String> = fleet
         .hosts_with(network)
         .filter(in_cluster)

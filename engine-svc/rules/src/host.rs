@@ -3,12 +3,14 @@
 use trestle_model::fleet::{Cluster, ClusterNetwork, EntityId, Fleet, Host, Network};
 use trestle_model::{Code, Finding, HostName, Severity};
 
+use crate::labels;
 use crate::layout::Layout;
 use crate::matrix::{self, Incapable};
 use crate::roles;
 use crate::spot::{Named, Spot, enumerate};
 
 const CLUSTER: &str = "host.spec.cluster";
+const NIC_LABELS: &str = "host.spec.nic_labels";
 const MAINTENANCE: &str = "host.spec.maintenance";
 
 /// Evaluates a new or changed host.
@@ -28,6 +30,7 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
     if before.is_some_and(|before| before.maintenance) && !host.maintenance {
         findings.extend(leaves_maintenance(host, fleet, &spot));
     }
+    findings.extend(labels::on_host(host, fleet, &spot, NIC_LABELS));
     findings
 }
 
@@ -35,6 +38,7 @@ pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
 pub(crate) fn delete(host: &HostName, fleet: &Fleet) -> Vec<Finding> {
     let attachments = fleet
         .attachments_of(host)
+        .filter(|attachment| !attachment.by.is_label())
         .map(|attachment| EntityId::NetworkAttachment(host.clone(), attachment.network.clone()));
     let bonds = fleet.bonds_of(host).map(|bond| EntityId::Bond(host.clone(), bond.id.clone()));
     let vms = fleet.vms_on(host).map(|vm| EntityId::Vm(*vm));
@@ -57,6 +61,7 @@ fn parted_from_vms(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
 fn left_behind(host: &Host, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
     let attachments: Vec<String> = fleet
         .attachments_of(&host.id)
+        .filter(|attachment| !attachment.by.is_label())
         .filter(|attachment| {
             !fleet.cluster_networks().contains_key(&(host.cluster.clone(), attachment.network.clone()))
         })

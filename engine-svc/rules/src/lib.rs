@@ -19,6 +19,7 @@ mod cluster;
 mod cluster_network;
 mod filter;
 mod host;
+mod labels;
 mod layout;
 mod mac;
 mod mac_pool;
@@ -110,7 +111,8 @@ pub fn propose(mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
         (Mutation::Put(Entity::Bond(bond)), Fix::Leave | Fix::Profiles) => {
             let findings = Findings(bond::put(&bond, fleet)).sorted();
             let networks = bond::moved(&bond, fleet).into_iter().map(Entity::NetworkAttachment);
-            let mutations = [Entity::Bond(bond)].into_iter().chain(networks).map(Mutation::Put).collect();
+            let labels = bond::relabelled(&bond, fleet).map(Entity::Host);
+            let mutations = [Entity::Bond(bond)].into_iter().chain(labels).chain(networks).map(Mutation::Put).collect();
             Proposal { mutations, findings }
         }
         (mutation, Fix::Leave | Fix::Profiles) => alone(mutation, fleet),

@@ -7,6 +7,7 @@ use trestle_model::{
     BridgeOption, BridgeOptions, Code, Finding, HostName, IfName, Ipv6Config, Mtu, NetworkName, ResourceId, Severity,
 };
 
+use crate::labels;
 use crate::layout::{Layout, Placement, bond_name, names};
 use crate::matrix::{self, Fix, Incapable, Step};
 use crate::network_attachment::overcommitted;
@@ -20,6 +21,7 @@ const BRIDGE_NAME: &str = "network.spec.bridge_name";
 const PORT_ISOLATION: &str = "network.spec.port_isolation";
 const BRIDGE_OPTIONS: &str = "network.spec.bridge_options";
 const HOST_QOS: &str = "network.spec.host_qos";
+const NIC_LABEL: &str = "network.spec.nic_label";
 const LOCKED: &str = "network.spec.lock_source_macs";
 const MANAGED: &str = "network.spec.manage_macs_with_libvirt";
 
@@ -32,6 +34,7 @@ pub(crate) fn put(network: &Network, fleet: &Fleet, fix: Fix) -> Vec<Finding> {
     let mut findings = bridge(network, &spot);
     findings.extend(profiles_without_bridge(network, fleet, &spot));
     findings.extend(on_hosts(network, fleet, &spot));
+    findings.extend(labels::of_network(network, fleet, &spot, NIC_LABEL));
     findings.extend(network.host_qos.and_then(|qos| overcommitted(qos, HOST_QOS, &spot)));
     findings.extend(matrix::no_effect(network, before, &spot, MANAGED));
     findings.extend(matrix::multicast(network, before, &spot, MANAGED));
@@ -52,7 +55,12 @@ pub(crate) fn delete(network: &NetworkName, fleet: &Fleet) -> Vec<Finding> {
     let profiles = fleet.profiles_of(network).map(|profile| EntityId::VnicProfile(network.clone(), profile.id.clone()));
     let clusters =
         fleet.clusters_with(network).map(|cluster| EntityId::ClusterNetwork(cluster.clone(), network.clone()));
-    let hosts = fleet.hosts_with(network).map(|host| EntityId::NetworkAttachment(host.clone(), network.clone()));
+    let stored = |host: &&HostName| {
+        let id = (HostName::clone(host), network.clone());
+        fleet.attachments().get(&id).is_some_and(|attachment| !attachment.by.is_label())
+    };
+    let hosts =
+        fleet.hosts_with(network).filter(stored).map(|host| EntityId::NetworkAttachment(host.clone(), network.clone()));
     let users = profiles.chain(clusters).chain(hosts).map(|user| user.to_string()).collect::<Vec<_>>();
     Spot::new(EntityId::Network(network.clone())).in_use("name", users).into_iter().collect()
 }

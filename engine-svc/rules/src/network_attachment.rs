@@ -8,6 +8,7 @@ use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, NetworkName
 
 pub(crate) use self::devices::devices;
 pub(crate) use self::wish::overcommitted;
+use crate::labels;
 use crate::layout::{Layout, Placement};
 use crate::matrix::{self, Fix, Incapable};
 use crate::roles;
@@ -44,10 +45,18 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
     findings.extend(wish::rates(attachment, &spot));
     if let (Some(host), Some(network)) = (host, network) {
         findings.extend(in_cluster(host, network, fleet, &spot));
-        findings.extend(roles::on_host(attachment, host, fleet, &spot));
-        if network.is_managed() {
-            findings.extend(managed(attachment, host, network, fleet, &spot));
-        }
+        findings.extend(beside_guests(Placement { network, attachment }, host, fleet, &spot));
+        findings.extend(labels::beside(attachment, host, network, fleet, &spot, southbound_field(attachment)));
+    }
+    findings
+}
+
+/// Judges a network on a host by its roles, and by what guests may do on it.
+pub(crate) fn beside_guests(placement: Placement<'_>, host: &Host, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+    let Placement { network, attachment } = placement;
+    let mut findings = roles::on_host(attachment, host, fleet, spot);
+    if network.is_managed() {
+        findings.extend(managed(attachment, host, network, fleet, spot));
     }
     findings
 }

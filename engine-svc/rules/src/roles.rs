@@ -88,7 +88,7 @@ fn without_address(attachment: &ClusterNetwork, fleet: &Fleet, spot: &Spot) -> O
 }
 
 /// Makes the finding that hosts have no address on the network; `None` where it has no role.
-fn lacking(place: &ClusterNetwork, bare: Vec<String>, spot: &Spot, field: &str) -> Option<Finding> {
+pub(crate) fn lacking(place: &ClusterNetwork, bare: Vec<String>, spot: &Spot, field: &str) -> Option<Finding> {
     let roles: Vec<String> = place.roles().map(|role| role.to_string()).collect();
     if roles.is_empty() {
         return None;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, TableDefinition};
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
-    Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
-    VnicPolicy, VnicProfile,
+    AttachedBy, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy,
+    MacPool, Meta, Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicAttachment,
+    VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
     Bandwidth, BridgeOptions, BridgeSpec, Capabilities, Domain, DomainInterface, DomainPersistence, DomainState,
@@ -128,6 +128,7 @@ fn network(number: usize, description: &str) -> Network {
         port_isolation: false,
         dns: ResolverNames::default(),
         host_qos: None,
+        nic_label: None,
     }
 }
 
@@ -264,6 +265,7 @@ fn entities(size: Size) -> Vec<Entity> {
             cluster: id(&format!("c{}", host % CLUSTERS)),
             description: String::new(),
             maintenance: false,
+            nic_labels: Default::default(),
         }));
         entities.extend((0..NETWORKS_A_HOST).map(|port| {
             Entity::NetworkAttachment(NetworkAttachment {
@@ -278,6 +280,7 @@ fn entities(size: Size) -> Vec<Entity> {
                 dns: None,
                 host_qos: None,
                 custom: Default::default(),
+                by: AttachedBy::Operator,
             })
         }));
     }

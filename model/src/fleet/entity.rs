@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::ProfileId;
 use crate::{
     Bandwidth, BondOptions, BondSpec, BridgeOptions, HostName, HostQos, IfName, Ipv4Config, Ipv6Config, MacAddr,
-    MacTableManager, Mtu, NetworkName, ResolverNames, ResourceId, SourceMacs, Southbound, StaticRoute, VlanId,
+    MacTableManager, Mtu, NetworkName, NicLabel, ResolverNames, ResourceId, SourceMacs, Southbound, StaticRoute,
+    VlanId,
 };
 
 /// What every entity has beside its own fields. The store sets it; clients never do.
@@ -116,6 +117,9 @@ pub struct Network {
     /// What it is given of the devices that it stands on; an attachment may say otherwise.
     #[serde(default)]
     pub host_qos: Option<HostQos>,
+    /// The label by which NICs and bonds of hosts get the network; none attaches it to no host by itself.
+    #[serde(default)]
+    pub nic_label: Option<NicLabel>,
 }
 
 impl Network {
@@ -266,6 +270,9 @@ pub struct Host {
     pub description: String,
     /// Whether the engine leaves the host alone.
     pub maintenance: bool,
+    /// The NIC or bond that has each label.
+    #[serde(default)]
+    pub nic_labels: BTreeMap<NicLabel, IfName>,
 }
 
 /// A bond of a host's NICs.
@@ -323,6 +330,29 @@ pub struct NetworkAttachment {
     /// Values that are kept for hooks.
     #[serde(default)]
     pub custom: BTreeMap<String, String>,
+    /// Who attached it; what labels attach is never stored.
+    #[serde(skip)]
+    pub by: AttachedBy,
+}
+
+/// Who attached a network to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AttachedBy {
+    /// An operator, by itself.
+    #[default]
+    Operator,
+    /// A label that the network has in common with a NIC or bond of the host.
+    Label(NicLabel),
+}
+
+impl AttachedBy {
+    /// Tells whether a label did.
+    pub const fn is_label(&self) -> bool {
+        match self {
+            Self::Operator => false,
+            Self::Label(_) => true,
+        }
+    }
 }
 
 impl NetworkAttachment {

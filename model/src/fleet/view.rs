@@ -1,5 +1,6 @@
 //! The whole desired state in memory, with the indexes that rules need.
 
+mod labels;
 mod sightings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::{
     NetworkSpec, ResourceId, SourceMacs, Topology, VmId,
 };
 
+use labels::Labels;
 pub use sightings::Sighting;
 use sightings::Sightings;
 
@@ -48,6 +50,7 @@ pub struct Fleet {
     macs: BTreeMap<MacAddr, BTreeSet<VnicId>>,
     free_macs: FreeMacs,
     sightings: Sightings,
+    labels: Labels,
 }
 
 /// What a host last reported, kept over a restart of the engine. Never part of the desired state.
@@ -97,7 +100,7 @@ impl Fleet {
         self.managed_commands.get(host).unwrap_or(&NONE)
     }
 
-    /// Returns an entity by its key.
+    /// Returns a stored entity by its key; of attachments those of operators, not those of labels.
     pub fn entity(&self, id: &EntityId) -> Option<Entity> {
         match id {
             EntityId::Cluster(c) => self.clusters.get(c).cloned().map(Entity::Cluster),
@@ -108,7 +111,8 @@ impl Fleet {
             EntityId::VnicProfile(n, p) => self.profiles.get(&(n.clone(), p.clone())).cloned().map(Entity::VnicProfile),
             EntityId::Host(h) => self.hosts.get(h).cloned().map(Entity::Host),
             EntityId::NetworkAttachment(h, n) => {
-                self.attachments.get(&(h.clone(), n.clone())).cloned().map(Entity::NetworkAttachment)
+                let attachment = self.attachments.get(&(h.clone(), n.clone())).filter(|found| !found.by.is_label());
+                attachment.cloned().map(Entity::NetworkAttachment)
             }
             EntityId::Bond(h, b) => self.bonds.get(&(h.clone(), b.clone())).cloned().map(Entity::Bond),
             EntityId::MacPool(p) => self.mac_pools.get(p).cloned().map(Entity::MacPool),
@@ -142,7 +146,7 @@ impl Fleet {
         &self.hosts
     }
 
-    /// Returns all host attachments by host and network.
+    /// Returns all host attachments by host and network, also those of labels.
     pub const fn attachments(&self) -> &BTreeMap<AttachmentId, NetworkAttachment> {
         &self.attachments
     }
@@ -345,11 +349,16 @@ impl Fleet {
                 self.clusters.insert(c.id.clone(), c);
             }
             Entity::Network(n) => {
-                self.networks.insert(n.id.clone(), n);
+                self.labels.put_network(self.networks.get(&n.id), Some(&n));
+                let id = n.id.clone();
+                self.networks.insert(id.clone(), n);
+                self.relabel_network(&id);
             }
             Entity::ClusterNetwork(n) => {
                 self.network_clusters.entry(n.network.clone()).or_default().insert(n.cluster.clone());
-                self.cluster_networks.insert((n.cluster.clone(), n.network.clone()), n);
+                let network = n.network.clone();
+                self.cluster_networks.insert((n.cluster.clone(), network.clone()), n);
+                self.relabel_network(&network);
             }
             Entity::VnicProfile(p) => {
                 let id = (p.network.clone(), p.id.clone());
@@ -363,15 +372,20 @@ impl Fleet {
                 if let Some(before) = self.hosts.get(&h.id) {
                     unlink(&mut self.cluster_hosts, &before.cluster.clone(), &h.id);
                 }
+                self.labels.put_host(self.hosts.get(&h.id), Some(&h));
                 self.cluster_hosts.entry(h.cluster.clone()).or_default().insert(h.id.clone());
-                self.hosts.insert(h.id.clone(), h);
+                let id = h.id.clone();
+                self.hosts.insert(id.clone(), h);
+                self.relabel_host(&id);
             }
             Entity::NetworkAttachment(a) => {
                 self.network_hosts.entry(a.network.clone()).or_default().insert(a.host.clone());
                 self.attachments.insert((a.host.clone(), a.network.clone()), a);
             }
             Entity::Bond(b) => {
-                self.bonds.insert((b.host.clone(), b.id.clone()), b);
+                let host = b.host.clone();
+                self.bonds.insert((host.clone(), b.id.clone()), b);
+                self.relabel_host(&host);
             }
             Entity::MacPool(p) => self.put_pool(p),
             Entity::Vm(v) => {
@@ -393,11 +407,14 @@ impl Fleet {
                 self.clusters.remove(c);
             }
             EntityId::Network(n) => {
-                self.networks.remove(n);
+                let before = self.networks.remove(n);
+                self.labels.put_network(before.as_ref(), None);
+                self.relabel_network(n);
             }
             EntityId::ClusterNetwork(c, n) => {
                 unlink(&mut self.network_clusters, n, c);
                 self.cluster_networks.remove(&(c.clone(), n.clone()));
+                self.relabel_network(n);
             }
             EntityId::VnicProfile(n, p) => {
                 let id = (n.clone(), p.clone());
@@ -408,15 +425,19 @@ impl Fleet {
                 self.managed_commands.remove(h);
                 if let Some(before) = self.hosts.remove(h) {
                     unlink(&mut self.cluster_hosts, &before.cluster, h);
+                    self.labels.put_host(Some(&before), None);
                 }
+                self.relabel_host(h);
                 self.forget(h);
             }
             EntityId::NetworkAttachment(h, n) => {
                 unlink(&mut self.network_hosts, n, h);
                 self.attachments.remove(&(h.clone(), n.clone()));
+                self.relabel(h, n);
             }
             EntityId::Bond(h, b) => {
                 self.bonds.remove(&(h.clone(), b.clone()));
+                self.relabel_host(h);
             }
             EntityId::MacPool(p) => {
                 if let Some(before) = self.mac_pools.remove(p) {

@@ -1,6 +1,6 @@
 //! Networks on hosts.
 
-use trestle_model::fleet::{AttachmentId, Meta, NetworkAttachment};
+use trestle_model::fleet::{AttachedBy, AttachmentId, Meta, NetworkAttachment};
 use trestle_model::{Code, Finding, IfName, Southbound};
 
 use super::Resource;
@@ -19,7 +19,8 @@ impl Resource for wire::NetworkAttachment {
         "hosts/{host}/networkAttachments/{network}",
         AttachmentId,
         (host, network) => (host, network),
-        build_spec
+        build_spec,
+        status: build_status
     );
 
     fn parts(attachment: &NetworkAttachment) -> (AttachmentId, &Meta) {
@@ -40,7 +41,15 @@ impl Resource for wire::NetworkAttachment {
             dns: spec.dns.map(|dns| read_dns(form, "network_attachment.spec.dns", &dns)),
             host_qos: read_qos(form, "network_attachment.spec.host_qos", spec.host_qos.as_ref()),
             custom: read_custom(form, "network_attachment.spec.custom", spec.custom.iter()),
+            by: AttachedBy::Operator,
         })
+    }
+}
+
+fn build_status(attachment: &NetworkAttachment) -> Option<wire::NetworkAttachmentStatus> {
+    match &attachment.by {
+        AttachedBy::Operator => None,
+        AttachedBy::Label(label) => Some(wire::NetworkAttachmentStatus { nic_label: label.to_string() }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Networks.
 
 use trestle_model::fleet::{Meta, Network};
-use trestle_model::{Code, IfName, MacTableManager, NetworkName, SourceMacs};
+use trestle_model::{Code, IfName, MacTableManager, NetworkName, NicLabel, SourceMacs};
 
 use super::Resource;
 use super::dns::{build_dns, read_dns};
@@ -52,6 +52,10 @@ impl Resource for wire::Network {
             port_isolation: spec.port_isolation,
             dns: read_dns(form, "network.spec.dns", &spec.dns.unwrap_or_default()),
             host_qos: read_qos(form, "network.spec.host_qos", spec.host_qos.as_ref()),
+            nic_label: match spec.nic_label.as_str() {
+                "" => None,
+                text => form.name("network.spec.nic_label", text, Code::NameInvalid, NicLabel::parse),
+            },
         })
     }
 }
@@ -70,5 +74,6 @@ fn build_spec(network: &Network) -> wire::NetworkSpec {
         port_isolation: network.port_isolation,
         dns: Some(build_dns(&network.dns)).filter(|_| !network.dns.is_empty()),
         host_qos: network.host_qos.as_ref().map(build_qos),
+        nic_label: network.nic_label.as_ref().map(NicLabel::to_string).unwrap_or_default(),
     }
 }

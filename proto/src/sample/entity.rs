@@ -3,15 +3,17 @@
 use proptest::option;
 use proptest::prelude::*;
 use trestle_model::fleet::{
-    Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network,
+    AttachedBy, Bond, Cluster, ClusterNetwork, GuestTagging, Host, MacConflictPolicy, MacPool, Meta, Nesting, Network,
     NetworkAttachment, NetworkFilter, Passthrough, ProfileId, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
     VnicPolicy, VnicProfile,
 };
-use trestle_model::{BondSpec, HostName, MacAddr, MacRange, ResolverNames, ResourceId, VmId};
+use trestle_model::{BondSpec, HostName, MacAddr, MacRange, NicLabel, ResolverNames, ResourceId, VmId};
 use uuid::Uuid;
 
 use super::report::bandwidth;
-use super::spec::{bridge_name, extras, manager, mtu, network_name, qos, routes, source_macs, southbound, vlan};
+use super::spec::{
+    bridge_name, extras, if_name, manager, mtu, network_name, qos, routes, source_macs, southbound, vlan,
+};
 use super::{bond_spec, ipv4, ipv6, options};
 
 fn id() -> impl Strategy<Value = ResourceId> {
@@ -54,9 +56,11 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
 
 pub(crate) fn network() -> impl Strategy<Value = Network> {
     let bridge = option::of((any::<bool>(), option::of(bridge_name()), options()));
-    let macs = (manager(), source_macs(), any::<bool>());
-    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, macs, dns(), option::of(qos())).prop_map(
-        |(id, meta, description, vlan, mtu, bridge, (mac_table_manager, source_macs, is_isolated), dns, host_qos)| {
+    let macs = (manager(), source_macs());
+    let more = (any::<bool>(), option::of(label()), dns(), option::of(qos()));
+    (network_name(), meta(), ".{0,20}", option::of(vlan()), mtu(68), bridge, macs, more).prop_map(
+        |(id, meta, description, vlan, mtu, bridge, (mac_table_manager, source_macs), more)| {
+            let (is_isolated, nic_label, dns, host_qos) = more;
             let vm_network = bridge.is_some();
             let (stp, bridge_name, bridge_options) = bridge.unwrap_or_default();
             Network {
@@ -74,9 +78,14 @@ pub(crate) fn network() -> impl Strategy<Value = Network> {
                 port_isolation: vm_network && is_isolated,
                 dns,
                 host_qos,
+                nic_label,
             }
         },
     )
+}
+
+fn label() -> impl Strategy<Value = NicLabel> {
+    "[a-zA-Z0-9_-]{1,64}".prop_map(|text| NicLabel::parse(&text).unwrap())
 }
 
 fn dns() -> impl Strategy<Value = ResolverNames> {
@@ -220,8 +229,17 @@ pub(crate) fn vnic() -> impl Strategy<Value = Vnic> {
 }
 
 pub(crate) fn host() -> impl Strategy<Value = Host> {
-    (host_name(), meta(), id(), ".{0,20}", any::<bool>())
-        .prop_map(|(id, meta, cluster, description, maintenance)| Host { id, meta, cluster, description, maintenance })
+    let labels = proptest::collection::btree_map(label(), if_name(), 0..3);
+    (host_name(), meta(), id(), ".{0,20}", any::<bool>(), labels).prop_map(
+        |(id, meta, cluster, description, maintenance, nic_labels)| Host {
+            id,
+            meta,
+            cluster,
+            description,
+            maintenance,
+            nic_labels,
+        },
+    )
 }
 
 pub(crate) fn bond() -> impl Strategy<Value = Bond> {
@@ -252,6 +270,7 @@ pub(crate) fn attachment() -> impl Strategy<Value = NetworkAttachment> {
                 dns,
                 host_qos,
                 custom,
+                by: AttachedBy::Operator,
             }
         },
     )

@@ -100,6 +100,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::HostNotUp
         | Code::NoFreeVf
         | Code::HostNotOffered
+        | Code::LabelConflict
         | Code::RoleWithoutAddress
         | Code::DefaultRouteElsewhere
         | Code::MacSpoofConflict

@@ -34,7 +34,7 @@ pub(super) fn text(kind: Kind, resources: &[DynamicMessage]) -> String {
             output::table_text(heads, resources.iter().map(host))
         }
         Kind::NetworkAttachment => {
-            let heads = ["NAME", "STANDS ON", "ADDRESSES", "DEFAULT ROUTE"];
+            let heads = ["NAME", "STANDS ON", "ADDRESSES", "DEFAULT ROUTE", "LABEL"];
             output::table_text(heads, resources.iter().map(network_attachment))
         }
         Kind::Bond => output::table_text(["NAME", "MODE", "NICS"], resources.iter().map(bond)),
@@ -126,8 +126,8 @@ fn host(resource: &DynamicMessage) -> [String; 7] {
     [name, spec.cluster, state, connection, sync, yes(spec.maintenance), spec.description]
 }
 
-fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
-    let wire::NetworkAttachment { name, spec, .. } = schema::typed(resource);
+fn network_attachment(resource: &DynamicMessage) -> [String; 5] {
+    let wire::NetworkAttachment { name, spec, status, .. } = schema::typed(resource);
     let spec = spec.unwrap_or_default();
     let v4 = spec.ipv4.and_then(|config| config.method).map(|method| match method {
         ipv4_config::Method::Static(given) => given.addresses,
@@ -141,7 +141,13 @@ fn network_attachment(resource: &DynamicMessage) -> [String; 4] {
     });
     let addresses: Vec<_> = v4.into_iter().chain(v6).flatten().collect();
     let device = if spec.bond.is_empty() { spec.nic } else { spec.bond };
-    [name, or_dash(device), or_dash(addresses.join(",")), yes(spec.default_route)]
+    [
+        name,
+        or_dash(device),
+        or_dash(addresses.join(",")),
+        yes(spec.default_route),
+        or_dash(status.unwrap_or_default().nic_label),
+    ]
 }
 
 fn bond(resource: &DynamicMessage) -> [String; 3] {

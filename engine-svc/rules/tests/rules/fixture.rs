@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use trestle_model::fleet::{
-    Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool,
-    Meta, Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic,
-    VnicAttachment, VnicModel, VnicPolicy, VnicProfile,
+    AttachedBy, Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord,
+    MacConflictPolicy, MacPool, Meta, Mutation, Nesting, Network, NetworkAttachment, NetworkFilter, Passthrough,
+    SwitchType, Vm, Vnic, VnicAttachment, VnicModel, VnicPolicy, VnicProfile,
 };
 use trestle_model::{
     Bandwidth, BondMode, BondOptions, BridgeOptions, BridgeSpec, Capabilities, Code, Domain, DomainInterface,
@@ -68,6 +68,7 @@ pub(crate) fn network(name: &str) -> Network {
         port_isolation: false,
         dns: ResolverNames::default(),
         host_qos: None,
+        nic_label: None,
     }
 }
 
@@ -178,6 +179,7 @@ pub(crate) fn host(name: &str, cluster: &str) -> Host {
         cluster: id(cluster),
         description: String::new(),
         maintenance: false,
+        nic_labels: BTreeMap::new(),
     }
 }
 
@@ -194,6 +196,7 @@ pub(crate) fn attachment(host: &str, network: &str, nic: &str) -> NetworkAttachm
         dns: None,
         host_qos: None,
         custom: BTreeMap::new(),
+        by: AttachedBy::Operator,
     }
 }
 

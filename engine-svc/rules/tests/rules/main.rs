@@ -7,6 +7,7 @@ mod every_fleet;
 mod fixture;
 mod host_networks;
 mod installed;
+mod labels;
 mod matrix;
 mod offer;
 mod plugged;

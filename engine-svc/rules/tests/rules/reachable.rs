@@ -10,7 +10,9 @@ use trestle_model::fleet::{
     Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, MacConflictPolicy, MacPool, Mutation,
     Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicProfile,
 };
-use trestle_model::{BondMode, BondOptions, BridgeOptions, Code, Feature, HostName, MacTableManager, Southbound};
+use trestle_model::{
+    BondMode, BondOptions, BridgeOptions, Code, Feature, HostName, MacTableManager, NetworkName, NicLabel, Southbound,
+};
 use trestle_rules::Fix;
 
 use crate::fixture::{
@@ -306,6 +308,20 @@ fn contradictions(fleet: &Fleet) -> Vec<String> {
 
 fn contradictions_on_hosts(fleet: &Fleet) -> Vec<String> {
     let mut found = Vec::new();
+    for host in fleet.hosts().values() {
+        for (network, _) in fleet.networks().iter().filter(|(network, _)| {
+            fleet.cluster_networks().contains_key(&(host.cluster.clone(), NetworkName::clone(network)))
+        }) {
+            let wanted = fleet.networks().get(network).and_then(|network| fleet.labelled(host, network));
+            let has = fleet.attachments().get(&(host.id.clone(), network.clone()));
+            match (wanted, has) {
+                (Some(wanted), Some(has)) if wanted.southbound == has.southbound => {}
+                (Some(_), _) => found.push(format!("network {network} is not where its label is on {}", host.id)),
+                (None, Some(has)) if has.by.is_label() => found.push(format!("{network} has no label on {}", host.id)),
+                (None, _) => {}
+            }
+        }
+    }
     let (mut uplinks, mut bridges, mut routed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for ((host, network), attachment) in fleet.attachments() {
         let name = format!("network {network} on host {host}");
@@ -413,16 +429,19 @@ fn a_network() -> impl Strategy<Value = Network> {
     ];
     let bridges = prop_oneof![4 => Just(None), 1 => Just(Some(device("br7")))];
     let vlans = prop_oneof![Just(None), Just(Some(vlan(7)))];
-    let isolation = prop::bool::weighted(0.2);
-    (one_of(&NETWORKS), prop::bool::weighted(0.8), vlans, bridges, options, managers, isolation).prop_map(
-        |(name, vm_network, vlan, bridge_name, bridge_options, mac_table_manager, port_isolation)| Network {
-            vm_network,
-            port_isolation,
-            vlan,
-            bridge_name,
-            bridge_options,
-            mac_table_manager,
-            ..network(name)
+    let more = (prop::bool::weighted(0.2), prop::option::weighted(0.2, a_label()));
+    (one_of(&NETWORKS), prop::bool::weighted(0.8), vlans, bridges, options, managers, more).prop_map(
+        |(name, vm_network, vlan, bridge_name, bridge_options, mac_table_manager, (port_isolation, nic_label))| {
+            Network {
+                vm_network,
+                port_isolation,
+                vlan,
+                bridge_name,
+                bridge_options,
+                mac_table_manager,
+                nic_label,
+                ..network(name)
+            }
         },
     )
 }
@@ -503,8 +522,13 @@ fn a_vnic() -> impl Strategy<Value = Vnic> {
 }
 
 fn a_host() -> impl Strategy<Value = Host> {
-    (one_of(&HOSTS), one_of(&CLUSTERS), any::<bool>())
-        .prop_map(|(name, cluster, maintenance)| Host { maintenance, ..host(name, cluster) })
+    let labels = prop::collection::btree_map(a_label(), one_of(&["eth0", "eth1", "bond0"]).prop_map(device), 0..2);
+    (one_of(&HOSTS), one_of(&CLUSTERS), any::<bool>(), labels)
+        .prop_map(|(name, cluster, maintenance, nic_labels)| Host { maintenance, nic_labels, ..host(name, cluster) })
+}
+
+fn a_label() -> impl Strategy<Value = NicLabel> {
+    one_of(&["guests", "rest"]).prop_map(|text| NicLabel::parse(text).unwrap())
 }
 
 fn a_bond() -> impl Strategy<Value = Bond> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use trestle_model::fleet::{
-    Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool, Meta,
-    Mutation, Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
+    AttachedBy, Bond, Cluster, ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, MacConflictPolicy, MacPool,
+    Meta, Mutation, Nesting, Network, NetworkAttachment, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicModel,
     VnicPolicy, VnicProfile,
 };
 use trestle_model::{
@@ -50,6 +50,7 @@ pub(crate) fn host(name: &str, cluster: &str) -> Entity {
         cluster: id(cluster),
         description: String::new(),
         maintenance: false,
+        nic_labels: BTreeMap::new(),
     })
 }
 
@@ -69,6 +70,7 @@ pub(crate) fn network(name: &str, vlan: u32) -> Entity {
         port_isolation: true,
         dns: ResolverNames::default(),
         host_qos: None,
+        nic_label: None,
     })
 }
 
@@ -168,6 +170,7 @@ pub(crate) fn attachment(host: &str, network: &str) -> Entity {
         dns: None,
         host_qos: None,
         custom: BTreeMap::new(),
+        by: AttachedBy::Operator,
     })
 }
 

@@ -158,6 +158,7 @@ fn the_indexes_are_what_a_look_at_all_reports_makes_whatever_came_before() {
                     cluster: ResourceId::parse("main").unwrap(),
                     description: String::new(),
                     maintenance: false,
+                    nic_labels: BTreeMap::new(),
                 }))),
                 _ => {
                     let record = dice.report(fleet.observed(&name));
