@@ -194,3 +194,52 @@ async fn what_an_attachment_says_of_its_host_arrives_there() {
     assert_eq!(sent.custom.get("tier").map(String::as_str), Some("gold"));
     engine.wait_for("host-a", |status| status.sync() == wire::Sync::InSync).await;
 }
+
+#[tokio::test]
+async fn a_label_brings_a_network_to_a_host_and_shows_among_its_attachments() {
+    let engine = Running::start().await;
+    engine.furnish("host-a", "blue", wire::NetworkSpec::default()).await;
+    engine.take_off("host-a", "blue").await;
+    let mut agent = welcomed(&engine).await;
+    agent.say(report(&SetupNetworksRequest::default(), Vec::new(), "empty")).await;
+    engine.wait_for("host-a", |status| status.sync() == wire::Sync::InSync).await;
+
+    let mut attachments = NetworkAttachmentServiceClient::new(engine.connection.clone());
+    let list = || wire::ListNetworkAttachmentsRequest { parent: "hosts/host-a".to_owned(), ..Default::default() };
+    let labels = [("guests".to_owned(), "eth1".to_owned())];
+    let host = wire::Host {
+        name: "hosts/host-a".to_owned(),
+        spec: Some(wire::HostSpec { nic_labels: labels.into(), ..Default::default() }),
+        ..Default::default()
+    };
+    engine.hosts().update_host(wire::UpdateHostRequest { host: Some(host), ..Default::default() }).await.unwrap();
+    let label = |label: &str| wire::UpdateNetworkRequest {
+        network: Some(wire::Network {
+            name: "networks/blue".to_owned(),
+            spec: Some(wire::NetworkSpec { nic_label: label.to_owned(), ..Default::default() }),
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["spec.nic_label".to_owned()] }),
+        ..Default::default()
+    };
+    engine.networks().update_network(label("guests")).await.unwrap();
+    let setup = obey(&mut agent, Vec::new()).await;
+    assert_eq!(setup.networks[0].southbound, Some(host::network::Southbound::Nic("eth1".to_owned())));
+    let shown = attachment(&engine).await;
+    assert_eq!((shown.etag.as_str(), shown.status.unwrap().nic_label.as_str()), ("", "guests"));
+    let listed = attachments.list_network_attachments(list()).await.unwrap().into_inner().network_attachments;
+    assert_eq!(listed.iter().map(|listed| listed.name.as_str()).collect::<Vec<_>>(), [shown.name.as_str()]);
+
+    // Over a restart, and with an attachment of its own, it stays where it is.
+    let engine = engine.restart().await;
+    assert_eq!(attachment(&engine).await.status.unwrap().nic_label, "guests");
+    engine.attach("host-a", "blue").await;
+    let stored = attachment(&engine).await;
+    assert!(stored.status.is_none() && !stored.etag.is_empty(), "{stored:?}");
+    engine.take_off("host-a", "blue").await;
+    assert_eq!(attachment(&engine).await.status.unwrap().nic_label, "guests");
+    engine.networks().update_network(label("")).await.unwrap();
+    let mut attachments = NetworkAttachmentServiceClient::new(engine.connection.clone());
+    let listed = attachments.list_network_attachments(list()).await.unwrap().into_inner().network_attachments;
+    assert_eq!(listed, []);
+}
