@@ -1,6 +1,7 @@
 //! The main job, end to end: an engine and two hosts with a real kernel and a real libvirt, driven by the command line
 //! and by clients that have never seen Trestle's files.
 
+mod bonds;
 mod clients;
 mod collector;
 mod identity;
@@ -75,5 +76,6 @@ async fn tell(story: &mut Story, fleet: &mut Fleet, collector: &Collector) -> Re
     story.tell("strangers are refused", identity::strangers_are_refused(fleet)).await;
     story.tell("bad input is refused with field paths", input::is_refused_with_paths(fleet)).await;
     story.tell("bad files are refused before anything is sent", input::bad_files_are_refused(fleet)).await;
+    story.tell("a bond takes the networks of its NICs along", bonds::a_bond_takes_its_networks_along(fleet)).await;
     Ok(())
 }
