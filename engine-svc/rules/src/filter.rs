@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use trestle_model::fleet::{Fleet, NetworkFilter};
-use trestle_model::{FilterEffects, HostName, NetworkName, NwFilter, filter_effects};
+use trestle_model::{FilterEffects, FilterReference, HostName, MacAddr, NetworkName, NwFilter, filter_effects};
 
 /// Trestle's default filter, which agents define where libvirt lacks it.
 const DEFAULT: &str = "no-mac-spoofing";
@@ -27,10 +27,15 @@ pub fn stock_effects(name: &str) -> Option<FilterEffects> {
     EFFECTS.get(name).copied()
 }
 
-/// Tells whether libvirt's filter `name` on `host` keeps a guest from sending with a foreign MAC: by what the host reports of
-/// it, else by the catalogue. A filter that neither knows does not.
-pub fn stops_mac_spoofing_on(fleet: &Fleet, host: &HostName, name: &str) -> bool {
-    let effects = reported(fleet, host, name).or_else(|| stock_effects(name));
+/// Tells whether a filter in front of an interface with `mac` on `host` keeps its guest from sending with a foreign MAC: by what
+/// the host reports of it, else by the catalogue. A filter that neither knows does not; nor does one whose parameter `MAC` gives
+/// another address than the interface's own, which libvirt takes instead.
+pub fn stops_mac_spoofing_on(fleet: &Fleet, host: &HostName, filter: &FilterReference, mac: MacAddr) -> bool {
+    let is_foreign = |(name, value): &(String, String)| name == "MAC" && value.parse() != Ok(mac);
+    if filter.parameters.iter().any(is_foreign) {
+        return false;
+    }
+    let effects = reported(fleet, host, &filter.name).or_else(|| stock_effects(&filter.name));
     effects.is_some_and(|effects| effects.stops_mac_spoofing)
 }
 

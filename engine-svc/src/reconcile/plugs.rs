@@ -2,8 +2,8 @@
 
 use trestle_model::fleet::{EntityId, Fleet, Vm, Vnic, VnicPolicy};
 use trestle_model::{
-    Code, Domain, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, PlugRequest, Replug, VmId,
-    WantedInterface,
+    Code, Domain, DomainInterface, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, PlugRequest, Replug,
+    VmId, WantedInterface,
 };
 
 use super::plugged::{Whereabouts, whereabouts};
@@ -30,7 +30,7 @@ pub enum Aim {
 pub struct OwedPlug {
     /// The request.
     pub request: PlugRequest,
-    /// The domain.
+    /// The domain, without what libvirt gives its interfaces anew each time: two that are alike are equal.
     pub seen: Domain,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Place<'a> {
         }
         let domain = DomainKey::Uuid(self.domain.uuid);
         let request = PlugRequest { domain, set, remove, replug: Replug::Refuse, validate_only: false };
-        Some(OwedPlug { request, seen: self.domain.clone() })
+        Some(OwedPlug { request, seen: lasting(self.domain) })
     }
 
     /// Says what is to become of the interface of one of the VM's vNICs.
@@ -142,13 +142,26 @@ impl<'a> Place<'a> {
             let remedy = "attach the network to the host; the vNIC is plugged when the host runs it";
             return withheld(Code::NetworkNotOnHost, message, remedy);
         }
-        wanted(fleet, (vnic, vm, host), profile, seen).map_or(Aim::Keep, Aim::Set)
+        let Some(wanted) = wanted(fleet, (vnic, vm, host), profile, seen) else { return Aim::Keep };
+        // Asked together with others of the domain, it would hold them up for as long as the guest runs.
+        if domain.state.is_live()
+            && let Some(what) = seen.and_then(|seen| unchangeable(seen, &wanted))
+        {
+            let message = format!("{} runs, and libvirt does not change {what} of {mac} in place", domain.name);
+            return withheld(Code::ReplugNeeded, message, "stop the guest, or unplug the vNIC and plug it again");
+        }
+        Aim::Set(wanted)
     }
 
     /// Says why nobody is asked about the interface of a vNIC.
     fn obstacle(self, fleet: &Fleet, vnic: &Vnic) -> Option<Finding> {
         let Self { vm, host, domain } = self;
         let because = |code, message: String, remedy: &str| Some(about(vnic, code, message, remedy));
+        let is_its_mac = |other: &Vnic| other.id != vnic.id && other.address() == vnic.address();
+        if fleet.vnics_of(vm.id).any(is_its_mac) {
+            let message = "another vNIC of the VM has the same MAC, by which alone interfaces are known".to_owned();
+            return because(Code::DuplicateMac, message, "give one of them another MAC, or remove it");
+        }
         let policy = fleet.clusters().get(&vm.cluster).map(|cluster| cluster.vnic_policy);
         if policy == Some(VnicPolicy::Report) {
             let message = format!("cluster {} has vnic_policy REPORT: somebody else plugs its guests", vm.cluster);
@@ -167,6 +180,31 @@ impl<'a> Place<'a> {
             let message = format!("host {host} does not report the feature {}", Feature::DomainInterfaces);
             return because(Code::HostUnsupported, message, "update its agent, and look at its libvirt");
         }
+        None
+    }
+}
+
+/// Returns a domain without what libvirt gives its interfaces anew each time they are plugged, in an order of its own.
+fn lasting(domain: &Domain) -> Domain {
+    let mut domain = domain.clone();
+    for interface in &mut domain.interfaces {
+        (interface.tap, interface.alias) = (None, None);
+    }
+    domain.interfaces.sort();
+    domain
+}
+
+/// Says what of a running guest's interface would have to change that libvirt does not change in place.
+///
+/// *Source*: `qemuDomainChangeNet` in libvirt's `src/qemu/qemu_hotplug.c`.
+fn unchangeable(seen: &DomainInterface, wanted: &WantedInterface) -> Option<&'static str> {
+    if !matches!(seen.attachment.as_str(), "network" | "bridge") {
+        Some("the kind of attachment")
+    } else if seen.model.as_ref() != Some(&wanted.model) {
+        Some("the model")
+    } else if seen.mtu != wanted.mtu.map(u32::from) {
+        Some("the MTU")
+    } else {
         None
     }
 }

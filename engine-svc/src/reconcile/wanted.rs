@@ -129,11 +129,12 @@ fn filter(
     profile: &VnicProfile,
     seen: Option<&DomainInterface>,
 ) -> Option<FilterReference> {
+    let mac = seen.map(|seen| seen.mac);
     let seen = seen.and_then(|seen| seen.filter.as_ref());
     if vnic.bypasses_filter || vm.bypasses_filters {
         return seen.cloned();
     }
-    let stops = |filter: &&FilterReference| stops_mac_spoofing_on(fleet, host, &filter.name);
+    let stops = |filter: &&FilterReference| mac.is_some_and(|mac| stops_mac_spoofing_on(fleet, host, filter, mac));
     let parameters = given_parameters(vnic, profile);
     match &profile.filter {
         NetworkFilter::None => None,

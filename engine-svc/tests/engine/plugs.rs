@@ -55,10 +55,10 @@ impl World {
 
 fn refused() -> End {
     let finding = Finding {
-        code: "REPLUG_NEEDED".to_owned(),
+        code: "STEP_FAILED".to_owned(),
         severity: Severity::Error.into(),
-        field: "set[0].model".to_owned(),
-        message: "web runs".to_owned(),
+        field: "set[0]".to_owned(),
+        message: "libvirt said no".to_owned(),
         ..Default::default()
     };
     End::Refusal(Refusal { code: 9, message: "refused".to_owned(), findings: vec![finding] })
@@ -98,13 +98,13 @@ async fn a_vnic_is_plugged_changed_and_unplugged_by_its_host() {
 #[tokio::test]
 async fn a_refusal_is_told_and_what_changed_is_asked_for_at_once() {
     let mut world = World::furnish().await;
-    let other = || DomainInterface { model: "e1000".to_owned(), ..interface("", GUARD) };
+    let other = || DomainInterface { linked: false, ..interface("", GUARD) };
     let with_mac = |world: &World| vec![DomainInterface { mac: world.mac.clone(), ..other() }];
     world.report(world.with(with_mac(&world))).await;
     let (id, _) = world.asked().await;
     world.ends(&id, refused()).await;
     let plugging = world.becomes_plugging(wire::PlugState::Failed).await;
-    assert_eq!((plugging.findings.len(), plugging.findings[0].code.as_str()), (1, "REPLUG_NEEDED"));
+    assert_eq!((plugging.findings.len(), plugging.findings[0].code.as_str()), (1, "STEP_FAILED"));
     assert!(plugging.retry_time.is_some());
     let status = world.engine.wait_for("host-a", |status| status.plug_counts.unwrap().failed == 1).await;
     assert_eq!(status.plug_counts, Some(wire::PlugCounts { pending: 0, failed: 1, withheld: 0 }));
@@ -114,7 +114,7 @@ async fn a_refusal_is_told_and_what_changed_is_asked_for_at_once() {
     stopped[0].state = DomainState::ShutOff.into();
     world.report(stopped).await;
     let (_, again) = world.asked().await;
-    assert_eq!(again.set[0].model, "virtio");
+    assert_eq!(again.set[0].linked, Some(true));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(crate) async fn guests_are_plugged(fleet: &Fleet) -> Result<()> {
     let other = json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default", "model": "VNIC_MODEL_E1000"});
     let told = fleet.ctl.exec_with_input(&["apply", "-f", "-"], &vnic(&vm, "eth0", &other)).await?;
     let said = format!("{}{}", told.stdout, told.stderr);
-    ensure!(said.contains("not in sync") && said.contains("REPLUG_NEEDED"), "{told:?}");
+    ensure!(said.contains("owed: REPLUG_NEEDED"), "{told:?}");
     let status = fleet.ctl.json(&["get", "vnic", &format!("{vm}/vnics/eth0")]).await?["status"].take();
     ensure!(status["plugging"]["findings"][0]["code"] == "REPLUG_NEEDED", "{status:#}");
     put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;

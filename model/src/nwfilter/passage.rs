@@ -84,6 +84,8 @@ fn laid_out<'a>(filters: &[&'a NwFilter]) -> Vec<Stop<'a>> {
 fn passes(stops: &[Stop<'_>], frame: Frame) -> bool {
     for stop in stops {
         let fate = match stop {
+            // What returns from there leaves the filter.
+            Stop::Rule(rule) if rule.action == FilterAction::Return && taken(rule, frame) != Taken::No => return true,
             Stop::Rule(rule) => through(&[rule], frame),
             Stop::Chain(chain, rules) if enters(chain, frame) => through(rules, frame),
             Stop::Chain(..) => continue,
@@ -148,6 +150,10 @@ fn taken(rule: &FilterRule, frame: Frame) -> Taken {
 
 /// Tells whether a frame carries what a rule names. Of a part of an address, a guest's own has it, and others may.
 fn carries(rule: &FilterRule, attribute: &str, value: &str, frame: Frame) -> Taken {
+    if attribute == "srcmacaddr" && rule.direction == FilterDirection::Both {
+        // On the guest's side libvirt swaps source and destination of such a rule, and compares the destination.
+        return Taken::GuestDecides;
+    }
     let is_part = || rule.matches.iter().any(|(name, _)| name == "srcmacmask");
     match (attribute, value, frame.source) {
         ("srcmacmask", ..) => match frame.source {
@@ -157,13 +163,8 @@ fn carries(rule: &FilterRule, attribute: &str, value: &str, frame: Frame) -> Tak
         ("srcmacaddr", "$MAC", Source::Own) => Taken::Yes,
         ("srcmacaddr", "$MAC", Source::Foreign) if is_part() => Taken::GuestDecides,
         ("srcmacaddr", "$MAC", Source::Foreign) => Taken::No,
-        ("protocolid", kind, _) => {
-            if kind == frame.kind {
-                Taken::Yes
-            } else {
-                Taken::No
-            }
-        }
+        ("protocolid", kind, _) if kind == frame.kind => Taken::Yes,
+        ("protocolid", kind, _) if KINDS.contains(&kind) => Taken::No,
         _ => Taken::GuestDecides,
     }
 }

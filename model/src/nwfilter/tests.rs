@@ -69,3 +69,38 @@ fn what_only_goes_on_and_what_is_for_the_guest_stop_nothing() {
     assert!(!of(&[inward]).stops_mac_spoofing);
     assert!(!of(&[]).stops_mac_spoofing);
 }
+
+#[test]
+fn what_the_judge_does_not_know_is_taken_for_a_way_through() {
+    let with = |rule: FilterRule| {
+        let mut rules = vec![rule.at(100)];
+        rules.extend(guard().into_iter().filter_map(|entry| match entry {
+            FilterEntry::Rule(rule) => Some(rule),
+            FilterEntry::Refers(_) => None,
+        }));
+        of(&rules).stops_mac_spoofing
+    };
+    assert!(!with(out(FilterAction::Accept).when("mac", &[("protocolid", "0x88cc")])), "any ethertype");
+    assert!(with(out(FilterAction::Drop).when("mac", &[("protocolid", "0x88cc")])));
+    let lacks =
+        FilterRule { polarity: Polarity::Lacks, ..out(FilterAction::Drop).when("mac", &[("protocolid", "0x88cc")]) };
+    assert!(!of(&[lacks]).stops_mac_spoofing);
+    let both = |action| FilterRule::new(action, FilterDirection::Both).when("mac", &[("srcmacaddr", "$MAC")]);
+    assert!(
+        !of(&[both(FilterAction::Return), out(FilterAction::Drop)]).stops_mac_spoofing,
+        "it compares the destination"
+    );
+}
+
+#[test]
+fn what_returns_from_the_root_leaves_the_filter() {
+    let rules = |action| {
+        let first = out(action).at(100);
+        let rest =
+            FilterRule { polarity: Polarity::Lacks, ..out(FilterAction::Drop).when("mac", &[("srcmacaddr", "$MAC")]) };
+        let entries = [FilterEntry::Rule(first), FilterEntry::Rule(rest)];
+        effects_of("it", &[NwFilter::new("it", "root", &entries)]).stops_mac_spoofing
+    };
+    assert!(rules(FilterAction::Continue));
+    assert!(!rules(FilterAction::Return));
+}

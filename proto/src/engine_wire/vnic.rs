@@ -9,6 +9,7 @@ use super::resource::shape;
 use super::{Resource, parse_name_of};
 use crate::engine::v1 as wire;
 use crate::form::Form;
+use crate::host::v1::FilterParameter;
 use crate::host_wire::{build_parameters, read_parameters};
 
 const MAC: &str = "vnic.spec.mac";
@@ -51,11 +52,25 @@ impl Resource for wire::Vnic {
             plugged: spec.plugged.unwrap_or(true),
             linked: spec.linked.unwrap_or(true),
             extra_macs: read_extra_macs(form, mac, &spec.extra_macs),
-            filter_parameters: read_parameters(form, "vnic.spec.filter_parameters", &spec.filter_parameters),
+            filter_parameters: read_filter_parameters(form, "vnic.spec.filter_parameters", &spec.filter_parameters),
             bypasses_filter: spec.bypasses_filter,
             virtual_macs: spec.virtual_macs,
         })
     }
+}
+
+/// Reads a filter's parameters. The guest's MAC is libvirt's to give: who gave another would let it spoof.
+pub(super) fn read_filter_parameters(
+    form: &mut Form,
+    path: &str,
+    parameters: &[FilterParameter],
+) -> Vec<(String, String)> {
+    for (position, _) in parameters.iter().enumerate().filter(|(_, parameter)| parameter.name == "MAC") {
+        let finding =
+            Finding::error(Code::FieldConflict, format!("{path}[{position}].name"), "MAC is the interface's own");
+        form.note(finding.remedy("leave it out: libvirt gives it"));
+    }
+    read_parameters(form, path, parameters)
 }
 
 /// Reads the name of a profile; an empty one is none.

@@ -7,11 +7,11 @@ use trestle_model::{BadName, Code, Finding, VlanId};
 
 use super::Resource;
 use super::resource::shape;
-use super::vnic::{build_profile, read_profile};
+use super::vnic::{build_profile, read_filter_parameters, read_profile};
 use crate::engine::v1 as wire;
 use crate::engine::v1::network_filter::Choice;
 use crate::form::Form;
-use crate::host_wire::{build_bandwidth, build_parameters, read_bandwidth, read_custom, read_parameters};
+use crate::host_wire::{build_bandwidth, build_parameters, read_bandwidth, read_custom};
 
 const PARAMETERS: &str = "vnic_profile.spec.filter_parameters";
 
@@ -32,7 +32,7 @@ impl Resource for wire::VnicProfile {
     fn read(&self, form: &mut Form, (network, id): ProfileId, meta: Meta) -> Option<VnicProfile> {
         let spec = self.spec.clone().unwrap_or_default();
         let filter = read_filter(form, spec.network_filter);
-        let filter_parameters = read_parameters(form, PARAMETERS, &spec.filter_parameters);
+        let filter_parameters = read_filter_parameters(form, PARAMETERS, &spec.filter_parameters);
         if filter == Some(NetworkFilter::None) && !spec.filter_parameters.is_empty() {
             let finding = Finding::error(Code::FieldConflict, PARAMETERS, "parameters are given for no filter");
             form.note(finding.remedy("name a filter, or leave its parameters out"));

@@ -154,7 +154,7 @@ pub(crate) fn vnic_profile() -> impl Strategy<Value = VnicProfile> {
 }
 
 fn filter_parameters() -> impl Strategy<Value = Vec<(String, String)>> {
-    proptest::collection::vec(("[A-Z]{1,4}", "[0-9a-f:.]{1,8}"), 0..3)
+    proptest::collection::vec(("[A-Z]{4,6}", "[0-9a-f:.]{1,8}"), 0..3)
 }
 
 fn profile_id() -> impl Strategy<Value = ProfileId> {

@@ -85,7 +85,7 @@ spec:
     let bonds = run(&server(&engine), &["get", "bonds", "hosts/host-b"], "").await;
     assert_eq!(bonds.stdout, "NAME                      MODE  NICS\nhosts/host-b/bonds/bond0  lacp  eth2,eth3\n");
     let green = run(&server(&engine), &["get", "networkattachment", "hosts/host-b/networkAttachments/green"], "").await;
-    let row = "hosts/host-b/networkAttachments/green  bond0      10.20.0.2/24  yes";
+    let row = "hosts/host-b/networkAttachments/green  bond0      10.20.0.2/24  yes            -";
     assert_eq!(green.stdout.lines().last(), Some(row), "{}", green.stdout);
 }
 

@@ -18,8 +18,8 @@ const NAMED: usize = 100;
 /// Tells whether the guest behind a reported interface may send with a foreign MAC, and the engine does not know: no vNIC
 /// is declared so, or its profile is mended by `fix`.
 pub(crate) fn may_spoof_unknown(fleet: &Fleet, sighting: &Sighting<'_>, fix: Fix) -> bool {
-    let filter = sighting.interface.filter.as_ref();
-    let stops = filter.is_some_and(|filter| stops_mac_spoofing_on(fleet, sighting.host, &filter.name));
+    let (filter, mac) = (sighting.interface.filter.as_ref(), sighting.interface.mac);
+    let stops = filter.is_some_and(|filter| stops_mac_spoofing_on(fleet, sighting.host, filter, mac));
     let is_declared = || fleet.vnic_of(sighting).is_some_and(|vnic| is_declared(fleet, vnic, sighting));
     !stops && (fix == Fix::Profiles || !is_declared())
 }

@@ -285,3 +285,15 @@ fn a_managed_network_does_not_come_to_a_host_whose_filter_lets_spoof() {
     let findings = trestle_rules::evaluate(&joins, &fleet).0;
     assert_eq!(conflicts(&findings), [("network_attachment.name", vec!["hosts/h1".to_owned()])]);
 }
+
+#[test]
+fn a_filter_that_is_given_another_mac_stops_nothing() {
+    let with = |given: &str| {
+        let parameters = vec![("MAC".to_owned(), given.to_owned())];
+        let told = on_interface(domain(9, "blue", mac(9), Some("no-mac-spoofing")), |interface| {
+            interface.filter.as_mut().unwrap().parameters.clone_from(&parameters);
+        });
+        broken(&reporting(managed("blue"), vec![told])).len()
+    };
+    assert_eq!((with(&mac(9).to_string()), with(&mac(8).to_string()), with("$MAC")), (0, 1, 1));
+}

@@ -161,6 +161,27 @@ fn a_profiles_limits_are_asked_for_and_taken_away() {
 }
 
 #[test]
+fn what_libvirt_names_anew_makes_no_other_domain() {
+    let mut fleet = world(web());
+    put(&mut fleet, Entity::Vnic(Vnic { linked: false, ..vnic(1, "blue", "guests") }));
+    let before = owed_plugs(&fleet, &host_name("h1"));
+    let mut again = web();
+    again.interfaces[0].tap = Some(crate::fixture::device("vnet7"));
+    again.interfaces[0].alias = Some("net7".to_owned());
+    report(&mut fleet, again);
+    assert_eq!(owed_plugs(&fleet, &host_name("h1")), before);
+}
+
+#[test]
+fn a_filter_with_a_foreign_mac_is_no_default() {
+    let mut domain = web();
+    let filter = domain.interfaces[0].filter.as_mut().unwrap();
+    filter.parameters = vec![("MAC".to_owned(), mac(9).to_string())];
+    let guard = FilterReference { name: "no-mac-spoofing".to_owned(), parameters: Vec::new() };
+    assert_eq!(wanted(&world(domain)).filter, Some(guard));
+}
+
+#[test]
 fn a_vnic_that_is_not_plugged_goes_and_one_without_a_network_has_its_cable_out() {
     let mut fleet = world(web());
     put(&mut fleet, Entity::Vnic(Vnic { plugged: false, ..vnic(1, "blue", "guests") }));
@@ -216,6 +237,19 @@ fn what_the_engine_keeps_to_itself_is_told() {
     let mut fleet = changed(vec![Entity::Vm(nowhere)]);
     report(&mut fleet, Domain { state: DomainState::ShutOff, ..web() });
     assert!(!wanted(&fleet).linked);
+
+    let other_model = Vnic { model: VnicModel::E1000, ..vnic(1, "blue", "guests") };
+    let mut fleet = changed(vec![Entity::Vnic(other_model)]);
+    assert_eq!(withheld(&fleet), Code::ReplugNeeded);
+    report(&mut fleet, Domain { state: DomainState::ShutOff, ..web() });
+    assert_eq!(wanted(&fleet).model, "e1000");
+
+    // Known by their MAC alone, two would take the interface from each other.
+    let second = Vnic { id: crate::fixture::id("old"), plugged: false, ..vnic(1, "blue", "guests") };
+    let mut fleet = changed(vec![Entity::Vnic(second.clone())]);
+    assert_eq!(owed(&fleet), None);
+    put(&mut fleet, Entity::Vnic(Vnic { mac: Some(mac(2)), ..second }));
+    assert!(owed(&fleet).is_some());
 
     let mut twice = web();
     twice.interfaces.push(twice.interfaces[0].clone());

@@ -65,12 +65,17 @@ fn add_protocol(rule: &mut FilterRule, protocol: &str, element: &Element<'_>) ->
     if rule.protocol.get_or_insert_with(|| protocol.to_owned()) != protocol {
         return Ok(());
     }
-    for (name, value) in element.attributes()? {
-        match name.as_str() {
-            "match" if value == "no" => rule.polarity = Polarity::Lacks,
-            "match" | "comment" => {}
-            _ => rule.matches.push((name, value)),
-        }
+    let mut attributes = element.attributes()?;
+    let is_no = |(name, value): &(String, String)| name == "match" && value == "no";
+    let polarity = if attributes.iter().any(is_no) { Polarity::Lacks } else { Polarity::Carries };
+    attributes.retain(|(name, _)| !matches!(name.as_str(), "match" | "comment"));
+    if rule.matches.is_empty() {
+        (rule.polarity, rule.matches) = (polarity, attributes);
+    } else if rule.polarity == polarity {
+        rule.matches.extend(attributes);
+    } else {
+        // libvirt looks for the one and for the absence of the other: more than is judged here, so the guest may choose.
+        (rule.polarity, rule.matches) = (Polarity::Carries, vec![("match".to_owned(), "mixed".to_owned())]);
     }
     Ok(())
 }
@@ -108,6 +113,14 @@ mod tests {
         let entries = [FilterEntry::refers("no-mac-spoofing"), FilterEntry::Rule(ours), FilterEntry::Rule(rest)];
         assert_eq!(parse(OURS).unwrap(), NwFilter::new("ours", "mac", &entries).ordered(-750));
         assert_eq!(parse("<filter name='bare'/>").unwrap(), NwFilter::new("bare", "root", &[]));
+    }
+
+    #[test]
+    fn a_rule_that_looks_for_one_thing_and_not_for_another_is_not_judged() {
+        let mixed = "<filter name='mixed' chain='mac'><rule action='drop' direction='out'>
+              <mac protocolid='arp'/><mac match='no' srcmacaddr='$MAC'/></rule></filter>";
+        let FilterEntry::Rule(rule) = parse(mixed).unwrap().entries.remove(0) else { panic!("no rule") };
+        assert_eq!((rule.polarity, rule.matches), (Polarity::Carries, vec![("match".to_owned(), "mixed".to_owned())]));
     }
 
     #[test]
