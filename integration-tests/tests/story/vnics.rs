@@ -62,6 +62,8 @@ pub(crate) async fn guests_are_plugged(fleet: &Fleet) -> Result<()> {
     let vm = vm_name(fleet, GUEST).await?;
     fleet.ctl.apply(&format!("kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab}}")).await?;
     put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    // The host may not have told of the domain yet, so that nobody could be waited for.
+    machine.wait_until(&format!("virsh -c qemu:///system dumpxml {GUEST} --inactive | grep -q {MAC}"), LIMIT).await?;
     let defined = machine.virsh(&format!("dumpxml {GUEST} --inactive")).await?;
     ensure!(defined.contains(MAC) && defined.contains("filter='no-mac-spoofing'"), "{defined}");
 
