@@ -3,6 +3,7 @@
 //! A handler parses, asks the store or the write use case, and builds the answer. It holds no rule.
 
 mod checks;
+mod copies;
 mod events;
 mod filtered;
 mod filters;
@@ -43,6 +44,7 @@ use crate::write::{Wish, Writer, Written};
 use filtered::Filtered;
 
 pub use checks::Checks;
+pub use copies::HostCopies;
 pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;

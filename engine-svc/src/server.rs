@@ -20,6 +20,7 @@ use trestle_proto::engine::v1::check_service_server::CheckServiceServer;
 use trestle_proto::engine::v1::cluster_network_service_server::ClusterNetworkServiceServer;
 use trestle_proto::engine::v1::cluster_service_server::ClusterServiceServer;
 use trestle_proto::engine::v1::event_service_server::EventServiceServer;
+use trestle_proto::engine::v1::host_copy_service_server::HostCopyServiceServer;
 use trestle_proto::engine::v1::host_service_server::HostServiceServer;
 use trestle_proto::engine::v1::mac_pool_service_server::MacPoolServiceServer;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentServiceServer;
@@ -38,8 +39,8 @@ use trestle_serve::{
 use trestle_store::{OpenError, Store};
 
 use crate::api::{
-    Api, Bonds, Checks, ClusterNetworks, Clusters, Events, Hosts, MacPools, NetworkAttachments, Networks, StockFilters,
-    Vms, VnicProfiles, Vnics, Watches,
+    Api, Bonds, Checks, ClusterNetworks, Clusters, Events, HostCopies, Hosts, MacPools, NetworkAttachments, Networks,
+    StockFilters, Vms, VnicProfiles, Vnics, Watches,
 };
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
@@ -180,6 +181,7 @@ fn services(
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
             .with(limited!(StockFilterServiceServer::new(StockFilters)))
+            .with(limited!(HostCopyServiceServer::new(HostCopies(writer.clone()))))
             .with(limited!(CheckServiceServer::new(Checks(writer))))
             .with(limited!(EventServiceServer::new(Events(store.clone()))))
             .with(limited!(WatchServiceServer::new(Watches(store))))

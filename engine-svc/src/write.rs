@@ -2,6 +2,7 @@
 
 mod check;
 mod guests;
+mod together;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::session::Board;
 use crate::states::HostStates;
 
 pub(crate) use check::{Checked, Decide};
+pub(crate) use together::Together;
 
 /// Changes the desired state.
 #[derive(Debug, Clone)]
@@ -114,9 +116,15 @@ impl Writer {
             Ok(Decision { mutations, findings })
         });
         let Committed { revision, entities, findings, .. } = committed.map_err(refusal)?;
-        info!(revision, actor = wish.actor, hosts = touched.len(), "desired state changed");
+        self.changed(revision, &wish.actor, &touched);
+        Ok(Written { entity: entities.into_iter().next(), findings })
+    }
+
+    /// Tells hosts' reconciler and watchers of a write.
+    fn changed(&self, revision: u64, actor: &str, touched: &BTreeSet<HostName>) {
+        info!(revision, actor, hosts = touched.len(), "desired state changed");
         let cause = trace_context::current();
-        for host in &touched {
+        for host in touched {
             let gone = self.store.read(|fleet| !fleet.hosts().contains_key(host));
             if gone {
                 self.board.remove(host);
@@ -125,7 +133,6 @@ impl Writer {
                 self.board.touch(host);
             }
         }
-        Ok(Written { entity: entities.into_iter().next(), findings })
     }
 
     /// Completes and evaluates a change, also by what is known of hosts beside their reports.

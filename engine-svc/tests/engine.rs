@@ -6,6 +6,7 @@ mod engine {
     pub(crate) mod benchmark;
     pub(crate) mod bonds;
     pub(crate) mod checks;
+    pub(crate) mod copies;
     pub(crate) mod events;
     pub(crate) mod filtered;
     pub(crate) mod guest_ports;

@@ -8,6 +8,7 @@ mod attachment;
 mod bond;
 mod cluster;
 mod cluster_network;
+mod copy;
 mod dns;
 mod host;
 mod mac_pool;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use any::{build_any, changed_fields, view_any};
 pub use cluster::build_cluster_status;
+pub use copy::{CopyWish, Others, parse_copy};
 pub use placement::{PlacementQuestion, PlacementSubject, parse_placements};
 pub use plugging::{build_seen_domain, build_seen_interface};
 pub use resource::{Resource, etag, timestamp};

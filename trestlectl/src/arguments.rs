@@ -66,6 +66,8 @@ pub enum Command {
     Apply(Apply),
     /// Tell what the engine's rules say of files, without a change
     Check(Check),
+    /// Give a host the bonds, labels and networks of another
+    Copy(Copy),
     /// Remove resources
     Delete(Delete),
     /// Show resources
@@ -147,6 +149,30 @@ pub struct Check {
     /// A warning that does not count, by its code; may be repeated
     #[arg(long, value_name = "CODE")]
     pub acknowledge: Vec<String>,
+}
+
+/// Options of copy.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The host to copy, e.g. hosts/host-a or just host-a
+    pub source: String,
+    /// The host that gets it
+    pub target: String,
+    /// The target's NIC or bond for one of the source; may be repeated [default: that of the same name]
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub device: Vec<String>,
+    /// An address of the target, needed where the source has static ones; may be repeated
+    #[arg(long, value_name = "NETWORK=ADDRESS/PREFIX[@GATEWAY]|NETWORK=dhcp")]
+    pub address: Vec<String>,
+    /// Remove bonds, labels and networks of the target that the source does not have
+    #[arg(long)]
+    pub remove_others: bool,
+    /// How it writes.
+    #[command(flatten)]
+    pub writing: Writing,
+    /// How it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// Options of delete.

@@ -2,6 +2,7 @@
 
 mod checks;
 mod codec;
+mod copies;
 mod events;
 mod placements;
 pub(crate) mod retry;

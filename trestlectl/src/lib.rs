@@ -14,6 +14,7 @@ pub mod output;
 pub mod progress;
 
 mod apply;
+mod copy;
 mod delete;
 mod events;
 mod get;
@@ -40,6 +41,7 @@ pub async fn run(command: Command, context: &Context, now: Timestamp) -> Result<
     match command {
         Command::Apply(arguments) => Box::pin(apply::apply(context, arguments)).await,
         Command::Check(arguments) => Box::pin(apply::check(context, arguments)).await,
+        Command::Copy(arguments) => Box::pin(copy::copy(context, arguments)).await,
         Command::Delete(arguments) => Box::pin(delete::delete(context, arguments)).await,
         Command::Get(arguments) => Box::pin(get::get(context, arguments)).await,
         Command::Status(arguments) => Box::pin(status::status(context, arguments)).await,
@@ -63,6 +65,7 @@ impl Command {
         match self {
             Self::Apply(_) => "trestlectl apply",
             Self::Check(_) => "trestlectl check",
+            Self::Copy(_) => "trestlectl copy",
             Self::Delete(_) => "trestlectl delete",
             Self::Get(_) => "trestlectl get",
             Self::Status(_) => "trestlectl status",

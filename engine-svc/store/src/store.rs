@@ -86,6 +86,25 @@ impl Store {
         write: Write,
         decide: impl FnOnce(&Fleet) -> Result<Decision, E>,
     ) -> Result<Committed, TransactError<E>> {
+        self.transact_by(write, |store| store.read(decide))
+    }
+
+    /// As [`Store::transact`], for changes that are decided one after the other: each on the fleet with those before it.
+    ///
+    /// *Errors*: as [`Store::transact`].
+    pub fn transact_in_turn<E>(
+        &self,
+        write: Write,
+        decide: impl FnOnce(&mut Rehearsal<'_>) -> Result<Decision, E>,
+    ) -> Result<Committed, TransactError<E>> {
+        self.transact_by(write, |store| store.rehearse(decide))
+    }
+
+    fn transact_by<E>(
+        &self,
+        write: Write,
+        decide: impl FnOnce(&Self) -> Result<Decision, E>,
+    ) -> Result<Committed, TransactError<E>> {
         let mut ledger = self.ledger()?;
         if let Some(request) = &write.request
             && let Some(answer) = ledger.answer(request.id)?
@@ -94,12 +113,8 @@ impl Store {
         }
         let before = self.revision();
         let stamp = Stamp { revision: before.saturating_add(1), now_ms: write.now_ms, uid: write.uid };
-        let (changes, findings) = self
-            .read(|fleet| {
-                let Decision { mutations, findings } = decide(fleet)?;
-                Ok((change::resolve(mutations, fleet, &stamp), findings))
-            })
-            .map_err(TransactError::Decided)?;
+        let Decision { mutations, findings } = decide(self).map_err(TransactError::Decided)?;
+        let changes = self.read(|fleet| change::resolve(mutations, fleet, &stamp));
 
         let is_noop = changes.mutations.is_empty();
         let revision = if is_noop { before } else { stamp.revision };
