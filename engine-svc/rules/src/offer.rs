@@ -127,7 +127,7 @@ fn not_in_cluster(guest: &Guest, network: &Network, fleet: &Fleet, spot: &Spot) 
     })
 }
 
-/// Rows 4, 6, 15 and 16 for what is plugged over the bridge of a managed `network`.
+/// Rows 2, 4, 6, 15 and 16 for what is plugged over the bridge of a managed `network`.
 fn unmanageable(plugged: &[Plugged<'_>], network: &Network, host: &Host, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let name = EntityId::Network(network.id.clone()).to_string();
     let here = || plugged.iter().filter(|one| one.network.id == network.id && !one.profile.is_passthrough());

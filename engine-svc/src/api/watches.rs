@@ -136,7 +136,7 @@ impl Watch {
         Self { store, head, scope, snapshot, copied: None, at: revision, marked: None, due }
     }
 
-    /// Returns the next piece of news; `None` when the engine stops. *Cancel safety*: safe, nothing is lost.
+    /// Returns the next piece of news; `None` when the store is gone; an engine that stops drops the stream. *Cancel safety*: safe, nothing is lost.
     async fn next(&mut self) -> Result<Option<News>, Status> {
         loop {
             match self.due.pop_front() {

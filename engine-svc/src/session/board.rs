@@ -128,6 +128,24 @@ impl Entry {
     fn has(&self, number: Uuid) -> bool {
         self.session.as_ref().is_some_and(|session| session.number == number)
     }
+
+    /// Hands a command to a session that has reported, unless one of its kind is under way.
+    fn post(&self, is_busy: bool, message: EngineMessage) -> Result<(), NotSent> {
+        let session = self.session.as_ref().ok_or(NotSent::NoSession)?;
+        if session.fenced.is_cancelled() {
+            return Err(NotSent::NoSession);
+        }
+        if !self.now.reported {
+            return Err(NotSent::NotReported);
+        }
+        if is_busy {
+            return Err(NotSent::Busy);
+        }
+        session.outbox.try_send(Ok(message)).map_err(|_| {
+            session.fenced.cancel();
+            NotSent::OutboxFull
+        })
+    }
 }
 
 impl Default for Board {
@@ -200,20 +218,7 @@ impl Board {
     ) -> Result<(), NotSent> {
         let mut hosts = self.lock();
         let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
-        let session = entry.session.as_ref().ok_or(NotSent::NoSession)?;
-        if session.fenced.is_cancelled() {
-            return Err(NotSent::NoSession);
-        }
-        if !entry.now.reported {
-            return Err(NotSent::NotReported);
-        }
-        if entry.now.in_flight.is_some() {
-            return Err(NotSent::Busy);
-        }
-        if session.outbox.try_send(Ok(message.clone())).is_err() {
-            session.fenced.cancel();
-            return Err(NotSent::OutboxFull);
-        }
+        entry.post(entry.now.in_flight.is_some(), message.clone())?;
         let (lost_at, message) = (Instant::now() + patience, Arc::new(message));
         entry.now.in_flight = Some(Commanded { id: command, changes, lost_at, message });
         drop(hosts);
@@ -236,20 +241,7 @@ impl Board {
     ) -> Result<(), NotSent> {
         let mut hosts = self.lock();
         let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
-        let session = entry.session.as_ref().ok_or(NotSent::NoSession)?;
-        if session.fenced.is_cancelled() {
-            return Err(NotSent::NoSession);
-        }
-        if !entry.now.reported {
-            return Err(NotSent::NotReported);
-        }
-        if entry.plugs.under_way().is_some() {
-            return Err(NotSent::Busy);
-        }
-        if session.outbox.try_send(Ok(message)).is_err() {
-            session.fenced.cancel();
-            return Err(NotSent::OutboxFull);
-        }
+        entry.post(entry.plugs.under_way().is_some(), message)?;
         entry.plugs.begin(command, owed, Instant::now() + patience);
         drop(hosts);
         self.touch(host);

@@ -39,8 +39,8 @@ impl<'a> Rehearsal<'a> {
         self.fleet
     }
 
-    /// Makes changes as a write would, which no rule refuses: indexes rely on some of the rules. Returns what happens to each entity, in order; nothing for those that change
-    /// nothing.
+    /// Makes changes as a write would, which no rule refuses: indexes rely on some of the rules. Returns what happens to each
+    /// entity, in order; nothing for those that change nothing.
     pub fn apply(&mut self, mutations: Vec<Mutation>) -> Vec<(EntityId, Change)> {
         self.revision = self.revision.saturating_add(1);
         let stamp = Stamp { revision: self.revision, now_ms: 0, uid: Uuid::nil() };

@@ -164,9 +164,15 @@ async fn a_refused_copy_writes_nothing_and_says_all() {
     let codes: Vec<_> = findings_of(&refused).into_iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["FIELD_MISSING", "REFERENCE_NOT_FOUND"]);
     // A rule refuses the last of the changes: nothing of those before it stays.
-    let mut taken = wish();
-    taken.addresses[0].ipv4 = Some(statics("192.0.2.1/33"));
-    assert_eq!(copy(&engine, taken).await.unwrap_err().code(), Code::InvalidArgument);
+    let mut lost = wish();
+    let gateway = Some("192.0.2.254".to_owned());
+    let given = host::StaticAddresses { addresses: vec!["192.0.2.2/24".to_owned()], gateway };
+    lost.addresses[0].ipv4 = Some(host::Ipv4Config { method: Some(host::ipv4_config::Method::Static(given)) });
+    let refused = copy(&engine, lost).await.unwrap_err();
+    assert_eq!(reason_of(&refused).as_deref(), Some("GATEWAY_WITHOUT_DEFAULT_ROUTE"));
+    let mut malformed = wish();
+    malformed.addresses[0].ipv4 = Some(statics("192.0.2.1/33"));
+    assert_eq!(copy(&engine, malformed).await.unwrap_err().code(), Code::InvalidArgument);
     let elsewhere = wire::CopyHostNetworksRequest {
         devices: [("eth1".to_owned(), "ens1".to_owned()), ("eth2".to_owned(), "ens1".to_owned())].into(),
         ..wish()

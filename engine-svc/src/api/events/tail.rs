@@ -51,7 +51,7 @@ impl Tail {
         })))
     }
 
-    /// Returns the next piece of news; `None` when the engine stops. *Cancel safety*: safe, nothing is lost.
+    /// Returns the next piece of news; `None` when the store is gone; an engine that stops drops the stream. *Cancel safety*: safe, nothing is lost.
     async fn next(&mut self) -> Result<Option<News>, Status> {
         loop {
             if let Some(event) = self.due.pop_front() {
