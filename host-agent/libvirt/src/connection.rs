@@ -4,24 +4,47 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
+use trestle_libvirt_events::Subscription;
 use trestle_model::{Feature, LibvirtInfo, Support};
 use virt::connect::Connect;
 
+use crate::owner::Teller;
 use crate::{Fault, probe, snapshot};
 
 /// Pause after the first failure to connect; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a silent daemon is left alone before it is asked for a sign of life, in seconds.
+const KEEPALIVE_S: i32 = 5;
+/// How many signs of life in a row may fail to come before the connection is given up.
+const KEEPALIVES: u32 = 5;
 
 /// A connection that heals: a call on a dead one connects anew, once.
 ///
 /// It stays on the owner's thread: dropping it may block as any other call.
 pub(crate) struct Connection {
     uri: String,
-    open: Option<Connect>,
+    teller: Teller,
+    open: Option<Open>,
+    /// How many connections there have been.
+    opened: u64,
     failure: Option<Failure>,
     probed: BTreeMap<Feature, Support>,
+}
+
+/// An open connection. Dropping it closes it, which the crate `virt` leaves to its users.
+struct Open {
+    connect: Connect,
+    /// None where libvirt tells of nothing by itself.
+    subscription: Option<Subscription>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.subscription = None;
+        let _last = self.connect.close();
+    }
 }
 
 /// The last failure to connect, and when to try again.
@@ -32,8 +55,18 @@ struct Failure {
 }
 
 impl Connection {
-    pub(crate) const fn new(uri: String) -> Self {
-        Self { uri, open: None, failure: None, probed: BTreeMap::new() }
+    pub(crate) const fn new(uri: String, teller: Teller) -> Self {
+        Self { uri, teller, open: None, opened: 0, failure: None, probed: BTreeMap::new() }
+    }
+
+    /// Tells which of all connections the open one is, the first being 1.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.open.is_some().then_some(self.opened)
+    }
+
+    /// Tells whether libvirt would tell of a change by itself; asks nothing of the daemon.
+    pub(crate) fn is_told(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.subscription.is_some() && open.connect.is_alive().unwrap_or(false))
     }
 
     /// Runs `work` on a connection. Where a connection that stood before turns out to be dead, and the outcome is still
@@ -109,9 +142,12 @@ impl Connection {
 
     fn connected(&mut self) -> Result<&Connect, Fault> {
         if self.open.is_none() {
-            self.open = Some(self.connect()?);
+            let connect = self.connect()?;
+            self.opened += 1;
+            let subscription = self.subscribe(&connect);
+            self.open = Some(Open { connect, subscription });
         }
-        Ok(self.open.as_ref().expect("was made just above"))
+        Ok(&self.open.as_ref().expect("was made just above").connect)
     }
 
     fn connect(&mut self) -> Result<Connect, Fault> {
@@ -141,6 +177,19 @@ impl Connection {
         }
     }
 
+    fn subscribe(&self, connect: &Connect) -> Option<Subscription> {
+        // libvirt's in-process test driver has no daemon that could fall silent.
+        let _kept_alive = connect.set_keep_alive(KEEPALIVE_S, KEEPALIVES);
+        let teller = self.teller.clone();
+        match Subscription::new(connect, move |notice| teller.tell(notice)) {
+            Ok(subscription) => Some(subscription),
+            Err(error) => {
+                warn!(uri = self.uri, error = error.message(), "libvirt tells of no changes; it is polled for them");
+                None
+            }
+        }
+    }
+
     fn unreachable(&self, reason: String) -> Fault {
         Fault::Unreachable { uri: self.uri.clone(), reason }
     }
@@ -162,6 +211,10 @@ mod tests {
 
     use super::*;
 
+    fn connection(uri: &str) -> Connection {
+        Connection::new(uri.to_owned(), Teller::nobodys())
+    }
+
     #[test]
     fn version_is_written_as_major_minor_release() {
         assert_eq!(version_text(9_000_000), "9.0.0");
@@ -170,7 +223,7 @@ mod tests {
 
     #[test]
     fn pause_between_tries_to_connect_doubles_to_a_limit() {
-        let mut connection = Connection::new("qemu+unix:///system?socket=/no/such/socket".to_owned());
+        let mut connection = connection("qemu+unix:///system?socket=/no/such/socket");
         let mut pauses = Vec::new();
         for _ in 0..8 {
             assert!(matches!(connection.call(|| true, |_| Ok(())), Err(Fault::Unreachable { .. })));
@@ -184,7 +237,7 @@ mod tests {
     #[test]
     fn call_on_a_dead_connection_is_repeated_once_while_its_outcome_is_wanted() {
         for (is_wanted, expected) in [(true, 2), (false, 1)] {
-            let mut connection = Connection::new("test:///default".to_owned());
+            let mut connection = connection("test:///default");
             connection.call(|| true, |_| Ok(())).unwrap();
             let tries = Cell::new(0);
             let outcome = connection.call(
@@ -200,7 +253,7 @@ mod tests {
 
     #[test]
     fn call_during_a_pause_fails_at_once_with_the_last_reason() {
-        let mut connection = Connection::new("qemu+unix:///system?socket=/no/such/socket".to_owned());
+        let mut connection = connection("qemu+unix:///system?socket=/no/such/socket");
         let first = connection.call(|| true, |_| Ok(())).unwrap_err();
         connection.failure.as_mut().unwrap().retry_at = now() + Duration::from_secs(3600);
         assert_eq!(connection.call(|| true, |_| Ok(())).unwrap_err(), first);

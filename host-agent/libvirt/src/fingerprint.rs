@@ -10,21 +10,22 @@ use virt_sys as sys;
 use crate::Fault;
 use crate::connection::Connection;
 
-/// How often something was found to differ since the handle was started.
+/// How often something was told or found to differ since the handle was started; one change may count twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// The set of networks, or which of them run or start by themselves.
+    /// Networks: which there are, how they are defined, and which of them run or start by themselves.
     pub networks: u64,
-    /// The set of domains, or which of them run; a domain that was restarted counts.
+    /// Domains: which there are, how they are defined, what they do, and their devices.
     pub guests: u64,
-    /// Whether libvirt can be reached.
+    /// Whether libvirt can be reached, or over which connection.
     pub connection: u64,
 }
 
 /// The state of polling: what the last poll saw.
 #[derive(Debug, Default)]
 pub(crate) struct Poll {
-    connected: Option<bool>,
+    /// The number of the connection, or none where libvirt could not be reached; none at all before the first poll.
+    reached: Option<Option<u64>>,
     seen: Option<Fingerprint>,
 }
 
@@ -50,13 +51,18 @@ enum GuestFacet {
 }
 
 impl Poll {
+    /// Tells whether the last poll went over the connection that is open now: what changed before it was told is known.
+    pub(crate) fn knows(&self, connection: &Connection) -> bool {
+        self.reached == Some(connection.number())
+    }
+
     /// Asks libvirt, and counts what differs from the last time.
     ///
     /// While libvirt cannot be reached, what was seen last is kept, so that its return alone changes no network.
     pub(crate) fn run(&mut self, connection: &mut Connection, changes: &watch::Sender<Changes>) {
         let outcome = connection.call(|| true, read);
-        let before = self.connected.replace(outcome.is_ok());
-        let connection_differs = before != self.connected;
+        let before = self.reached.replace(outcome.as_ref().ok().and_then(|_| connection.number()));
+        let connection_differs = before != self.reached;
         let (networks_differ, guests_differ) = match outcome {
             Ok(now) => {
                 let networks = self.seen.as_ref().is_none_or(|seen| seen.networks != now.networks);

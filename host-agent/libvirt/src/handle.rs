@@ -26,7 +26,8 @@ pub struct Options {
     pub uri: String,
     /// How long a caller waits for the answer to one call.
     pub call_timeout: Duration,
-    /// How often libvirt is asked what differs while somebody watches.
+    /// How often libvirt is asked what differs, while somebody watches, although it tells of changes by itself. While
+    /// it does not, because it cannot be reached or knows no events, it is asked every second, or as often as this.
     pub poll_period: Duration,
 }
 
@@ -46,18 +47,20 @@ struct Shared {
     uri: String,
     call_timeout: Duration,
     /// `None` once shut down.
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    jobs: Mutex<Option<Arc<SyncSender<Job>>>>,
     /// Closes when the owner's thread ends.
     changes: watch::Receiver<Changes>,
 }
 
 impl Libvirt {
-    /// Starts the owner's thread; connects at the first call, not here.
+    /// Starts the owner's thread, and once in a process that of libvirt's events; connects at the first call, not here.
     ///
     /// *Errors*: the thread could not be started.
     pub fn start(options: Options) -> io::Result<Self> {
-        let connection = Connection::new(options.uri.clone());
-        let (jobs, changes) = owner::start(connection, options.poll_period)?;
+        if let Err(reason) = trestle_libvirt_events::start_loop() {
+            warn!(reason, "libvirt's events are not heard; it is polled for changes");
+        }
+        let (jobs, changes) = owner::start(options.uri.clone(), options.poll_period)?;
         let shared =
             Shared { uri: options.uri, call_timeout: options.call_timeout, jobs: Mutex::new(Some(jobs)), changes };
         Ok(Self { shared: Arc::new(shared) })
@@ -150,10 +153,9 @@ impl Libvirt {
 
     /// Returns a channel that tells when networks, guests or the connection differ from what they were.
     ///
-    /// libvirt is *polled* for it, every [`Options::poll_period`]: the crate `virt` has no safe wrapper for libvirt's
-    /// events. A poll compares which networks there are, which run and which start by themselves, and which domains
-    /// there are and run. It does not see a network defined anew in place, an interface plugged into a running
-    /// domain, or what came and went between two polls.
+    /// libvirt tells by itself of domains and networks that are defined, undefined, started, paused, resumed or stopped,
+    /// and of devices of running domains that come and go. It is also *polled*, every [`Options::poll_period`], for
+    /// what it does not tell of: which networks start by themselves, and what a daemon behind its own daemon lost.
     ///
     /// *Shape*: the latest value only, so a slow reader loses nothing but the count of steps between. The first poll
     /// after somebody began to watch always counts as a difference: observe after it. The channel closes when the

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use trestle_libvirt_events::Notice;
 
 use crate::Changes;
 use crate::connection::{Connection, now};
@@ -13,17 +15,49 @@ use crate::fingerprint::Poll;
 
 /// How many calls may wait; a further one is turned away.
 const QUEUE: usize = 32;
+/// How often libvirt is asked at least while it tells of nothing by itself: it cannot be reached, or knows no events.
+const UNTOLD_PERIOD: Duration = Duration::from_secs(1);
 
 /// Something to do on the owner's thread.
 pub(crate) type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// Passes on what libvirt tells by itself; called on the thread of libvirt's events.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    changes: watch::Sender<Changes>,
+    /// Weak, so that it does not keep the owner's thread.
+    jobs: Weak<SyncSender<Job>>,
+}
+
+impl Teller {
+    pub(crate) fn tell(&self, notice: Notice) {
+        match notice {
+            Notice::Domains => self.changes.send_modify(|changes| changes.guests += 1),
+            Notice::Networks => self.changes.send_modify(|changes| changes.networks += 1),
+            Notice::Closed => {
+                // Makes the owner look whether a poll is due by now; one that is at work will, anyway.
+                if let Some(jobs) = self.jobs.upgrade() {
+                    let _full = jobs.try_send(Box::new(|_| {}));
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn nobodys() -> Self {
+        Self { changes: watch::Sender::default(), jobs: Weak::new() }
+    }
+}
+
 /// Starts the thread; it ends when the returned sender is dropped, and its end closes the returned receiver.
 pub(crate) fn start(
-    connection: Connection,
+    uri: String,
     poll_period: Duration,
-) -> io::Result<(SyncSender<Job>, watch::Receiver<Changes>)> {
+) -> io::Result<(Arc<SyncSender<Job>>, watch::Receiver<Changes>)> {
     let (jobs, waiting) = sync_channel(QUEUE);
+    let jobs = Arc::new(jobs);
     let (changes, seen) = watch::channel(Changes::default());
+    let connection = Connection::new(uri, Teller { changes: changes.clone(), jobs: Arc::downgrade(&jobs) });
     thread::Builder::new().name("libvirt".to_owned()).spawn(move || {
         run(&waiting, connection, poll_period, &changes);
     })?;
@@ -32,25 +66,22 @@ pub(crate) fn start(
 
 fn run(waiting: &Receiver<Job>, mut connection: Connection, period: Duration, changes: &watch::Sender<Changes>) {
     let mut poll = Poll::default();
-    let mut due = now() + period;
+    let mut polled = now();
     loop {
+        let is_told = connection.is_told() && poll.knows(&connection);
+        let due = polled + if is_told { period } else { period.min(UNTOLD_PERIOD) };
         match waiting.recv_timeout(due.saturating_duration_since(now())) {
             Ok(job) => job(&mut connection),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                // One receiver is the handle's own.
+                if changes.receiver_count() > 1 {
+                    poll.run(&mut connection, changes)
+                } else {
+                    poll = Poll::default()
+                }
+                polled = now();
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if is_due(due) {
-            // One receiver is the handle's own.
-            if changes.receiver_count() > 1 {
-                poll.run(&mut connection, changes)
-            } else {
-                poll = Poll::default()
-            }
-            due = now() + period;
-        }
     }
-}
-
-fn is_due(due: Instant) -> bool {
-    due <= now()
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 mod daemon;
+mod events;
 mod guests;
 
 use std::time::Duration;
