@@ -210,10 +210,16 @@ struct Shared {
     /// Told of each commit before anything else happens.
     #[cfg(test)]
     witness: std::sync::OnceLock<Witness>,
+    /// Tells which commits fail.
+    #[cfg(test)]
+    saboteur: std::sync::OnceLock<Saboteur>,
 }
 
 #[cfg(test)]
 type Witness = Box<dyn Fn(Arc<Contents>) + Send + Sync>;
+
+#[cfg(test)]
+type Saboteur = Box<dyn Fn(&Change) -> bool + Send + Sync>;
 
 impl Journal {
     /// Opens the store in `folder`, and makes both where they are missing.
@@ -236,6 +242,8 @@ impl Journal {
                     _hold: hold,
                     #[cfg(test)]
                     witness: std::sync::OnceLock::new(),
+                    #[cfg(test)]
+                    saboteur: std::sync::OnceLock::new(),
                 }),
             })
         })
@@ -272,6 +280,13 @@ impl Journal {
     pub async fn write(&self, change: Change) -> Result<(), JournalError> {
         self.with_store(move |store, shared| {
             let change = change.resolved(&shared.contents.borrow().running);
+            #[cfg(test)]
+            if shared.saboteur.get().is_some_and(|fails| fails(&change)) {
+                return Err(JournalError::Io {
+                    folder: shared.folder.clone(),
+                    source: std::io::ErrorKind::StorageFull.into(),
+                });
+            }
             store.commit(&change)?;
             if let Some(past) = &change.past {
                 *held(&shared.ended) = Some(Ended {
@@ -339,6 +354,12 @@ impl Journal {
     #[cfg(test)]
     pub(crate) fn witness(&self, witness: impl Fn(Arc<Contents>) + Send + Sync + 'static) {
         assert!(self.shared.witness.set(Box::new(witness)).is_ok(), "one witness is there already");
+    }
+
+    /// Lets commits fail as on a full disk.
+    #[cfg(test)]
+    pub(crate) fn sabotage(&self, fails: impl Fn(&Change) -> bool + Send + Sync + 'static) {
+        assert!(self.shared.saboteur.set(Box::new(fails)).is_ok(), "somebody does that already");
     }
 
     async fn with_store<T: Send + 'static>(

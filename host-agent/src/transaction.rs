@@ -332,4 +332,6 @@ mod crashes;
 #[cfg(test)]
 mod scopes;
 #[cfg(test)]
+mod store_faults;
+#[cfg(test)]
 mod tests;

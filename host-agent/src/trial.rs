@@ -210,7 +210,7 @@ impl<H: Site> Bench<H> {
         Self::run(agent, writer, folder).await
     }
 
-    async fn run(agent: Agent<H>, mut writer: Writer<H>, folder: TempDir) -> Self {
+    pub(crate) async fn run(agent: Agent<H>, mut writer: Writer<H>, folder: TempDir) -> Self {
         writer.recover(|| ()).await.unwrap();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -233,6 +233,8 @@ impl<H: Site> Execution<'_, H> {
                     info!(committed = past.report.committed, "transaction applied");
                     return Ok(answer(&past));
                 }
+                // Whoever confirmed was told that it holds.
+                Err(error) if is_confirmed(&open) => return Err(Failure::Fatal(error)),
                 Err(error) => store_failed(&error),
             },
             Err(cause) => cause,
@@ -399,6 +401,8 @@ pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, Jo
 /// Puts the host back to the snapshot, and closes the record with the cause.
 ///
 /// While libvirt does not answer, what was seen of the host is put back and told, and the record stays open: its end is owed.
+/// What the disk may call confirmed is put back only when the disk says otherwise: the next start would adopt it, on a host
+/// that is as before.
 ///
 /// *Errors*: the store failed; the record is still open, and the next start goes on.
 pub(super) async fn take_back<H: Site>(
@@ -407,9 +411,13 @@ pub(super) async fn take_back<H: Site>(
     cause: Finding,
 ) -> Result<Past, JournalError> {
     warn!(cause = %cause, "transaction is undone");
+    let may_be_confirmed = is_confirmed(&open);
     open.record.phase = Phase::Undoing;
     open.record.cause = Some(cause.clone());
     if let Err(error) = write_open(shared, &open).await {
+        if may_be_confirmed {
+            return Err(error);
+        }
         // The record that is there leads to the same undo.
         error!(error = %chain(&error), "undo begins without being journalled as such");
     }
@@ -464,6 +472,11 @@ fn past_without(running: &HostConfig, open: Open, outcome: Outcome) -> Past {
         steps: open.record.steps,
         report,
     }
+}
+
+/// Tells whether somebody had to confirm the transaction, and has: the disk was told so.
+fn is_confirmed(open: &Open) -> bool {
+    open.record.phase == Phase::Adopting && open.record.request.options.connectivity_check.timeout().is_some()
 }
 
 async fn write_open<H>(shared: &Shared<H>, open: &Open) -> Result<(), JournalError> {
