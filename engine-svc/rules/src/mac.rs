@@ -105,7 +105,7 @@ pub(crate) fn shared_in_pool<'a>(
     })
 }
 
-/// Row 20 where a cluster with managed `networks` gets a pool that allows duplicates.
+/// Row 20 where a cluster with managed `networks` gets a pool that allows duplicates, or its pool comes to allow them.
 pub(crate) fn duplicates_become_possible(pool: &MacPool, networks: &[&Network], spot: &Spot, field: &str) -> Finding {
     let networks: Vec<String> = networks.iter().map(|n| EntityId::Network(n.id.clone()).to_string()).collect();
     let message = format!("pool {} allows a MAC twice, which {} do not", pool.id, enumerate(&networks));

@@ -1,9 +1,12 @@
 //! Rules for MAC pools.
 
-use trestle_model::fleet::{EntityId, Fleet, MacPool};
-use trestle_model::{Code, Finding, MacRange, ResourceId};
+use std::collections::BTreeMap;
+
+use trestle_model::fleet::{EntityId, Fleet, MacPool, Network};
+use trestle_model::{Code, Finding, MacRange, NetworkName, ResourceId};
 
 use crate::mac;
+use crate::matrix;
 use crate::spot::{Spot, enumerate};
 
 const ALLOW_DUPLICATES: &str = "mac_pool.spec.allow_duplicates";
@@ -17,6 +20,17 @@ pub(crate) fn put(pool: &MacPool, fleet: &Fleet) -> Vec<Finding> {
         let vms = fleet.clusters_of_pool(&pool.id).flat_map(|cluster| fleet.vms_in(cluster));
         let vnics = vms.flat_map(|vm| fleet.vnics_of(*vm));
         findings.extend(mac::shared_in_pool(fleet, pool, None, vnics, &spot, ALLOW_DUPLICATES));
+    }
+    if before.is_some_and(|before| !before.allow_duplicates) && pool.allow_duplicates {
+        let clusters = fleet.clusters_of_pool(&pool.id);
+        let managed: BTreeMap<&NetworkName, &Network> = clusters
+            .flat_map(|cluster| matrix::managed_networks(fleet, cluster))
+            .map(|network| (&network.id, network))
+            .collect();
+        if !managed.is_empty() {
+            let networks: Vec<&Network> = managed.into_values().collect();
+            findings.push(mac::duplicates_become_possible(pool, &networks, &spot, ALLOW_DUPLICATES));
+        }
     }
     findings
 }

@@ -22,7 +22,9 @@ pub(crate) use profiles::{
 pub(crate) use reported::{
     may_spoof_unknown, owners_of_its_mac, reported_duplicates, reported_spoofers, reported_with, told,
 };
-pub(crate) use vnics::{bypassing, duplicates_possible, is_live, live_ports, nested, plugged_twice, virtual_macs};
+pub(crate) use vnics::{
+    bypassing, duplicates_possible, is_live, live_ports, nested, plugged_twice, plugged_twice_with, virtual_macs,
+};
 
 use trestle_model::ResourceId;
 use trestle_model::fleet::{Fleet, Network};

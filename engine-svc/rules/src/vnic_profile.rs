@@ -168,6 +168,7 @@ fn on_managed(
         if before.is_some_and(VnicProfile::is_passthrough) {
             let vnics = fleet.vnics_with(&id);
             findings.extend(matrix::extra_macs(fleet, vnics, fleet.hosts_with(&network.id), spot, PASSTHROUGH));
+            findings.extend(matrix::plugged_twice_with(fleet, &id, network, spot, PASSTHROUGH));
         }
     }
     let newly = |is: &dyn Fn(&VnicProfile) -> bool| is(profile) && !before.is_some_and(is);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trestle_model::fleet::{EntityId, Fleet, MacPool, Nesting, Network, Vnic};
+use trestle_model::fleet::{EntityId, Fleet, MacPool, Nesting, Network, ProfileId, Vnic};
 use trestle_model::{Code, Finding, MacAddr, ResourceId};
 
 use super::virtual_macs_of_profiles;
@@ -61,6 +61,28 @@ pub(crate) fn plugged_twice(fleet: &Fleet, network: &Network, spot: &Spot, field
             users.entry(mac).or_default().push(vnic);
         }
     }
+    twice(users, network, spot, field)
+}
+
+/// Row 19 for a profile that comes to the bridge of a managed `network`: MACs of its vNICs that are plugged more than once.
+pub(crate) fn plugged_twice_with(
+    fleet: &Fleet,
+    arriving: &ProfileId,
+    network: &Network,
+    spot: &Spot,
+    field: &str,
+) -> Option<Finding> {
+    let arrives = |vnic: &Vnic| vnic.profile.as_ref() == Some(arriving);
+    let mut users: BTreeMap<MacAddr, Vec<&Vnic>> = BTreeMap::new();
+    for mac in fleet.vnics_with(arriving).filter(|vnic| vnic.plugged).flat_map(Vnic::addresses) {
+        let there = fleet.vnics_with_mac(mac).filter(|vnic| vnic.plugged);
+        let there = there.filter(|vnic| arrives(vnic) || is_over_bridge(fleet, network, vnic));
+        users.insert(mac, there.collect());
+    }
+    twice(users, network, spot, field)
+}
+
+fn twice(users: BTreeMap<MacAddr, Vec<&Vnic>>, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
     let shared: Vec<_> = users.into_iter().filter(|(_, vnics)| vnics.len() > 1).collect();
     let (mac, _) = shared.first()?;
     let message =
@@ -108,8 +130,10 @@ pub(crate) fn virtual_macs(fleet: &Fleet, network: &Network, spot: &Spot, field:
 
 /// Returns the vNICs on the network's bridges.
 fn over_bridge<'a>(fleet: &'a Fleet, network: &'a Network) -> impl Iterator<Item = &'a Vnic> {
-    fleet.vnics_on(&network.id).filter(|vnic| {
-        let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
-        profile.is_some_and(|profile| !profile.is_passthrough())
-    })
+    fleet.vnics_on(&network.id).filter(|vnic| is_over_bridge(fleet, network, vnic))
+}
+
+fn is_over_bridge(fleet: &Fleet, network: &Network, vnic: &Vnic) -> bool {
+    let profile = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile));
+    profile.is_some_and(|profile| profile.network == network.id && !profile.is_passthrough())
 }

@@ -411,3 +411,52 @@ fn a_profile_comes_to_a_managed_bridge_only_where_hosts_have_entries_for_its_vni
     let names = ["hosts/h1", &format!("{}/vnics/eth0", vm_name(1))];
     assert_eq!(refused(&fleet), [error(Code::ExtraMacsUnsupported, "vnic_profile.spec.passthrough", &names)]);
 }
+
+#[test]
+fn a_profile_comes_to_a_managed_bridge_only_where_nobody_has_the_macs_of_its_vnics() {
+    let twice = |plugged| Vnic { mac: Some(mac(0)), plugged, ..vnic(3, "blue", "fast") };
+    let fleet = |plugged| {
+        with([
+            Entity::MacPool(MacPool { allow_duplicates: true, ..pool("p", 0, 3) }),
+            Entity::Network(managed("blue")),
+            Entity::VnicProfile(passthrough("blue", "fast", None)),
+            Entity::Vnic(twice(plugged)),
+        ])
+    };
+    let change = Entity::VnicProfile(profile("blue", "fast"));
+    let vnics = [1, 3].map(|number| format!("{}/vnics/eth0", vm_name(number)));
+    let names: Vec<&str> = vnics.iter().map(String::as_str).collect();
+    assert_eq!(put(&fleet(true), change.clone()), [error(Code::DuplicateMac, "vnic_profile.spec.passthrough", &names)]);
+    assert_eq!(put(&fleet(false), change.clone()), []);
+
+    // Two of its own, none of which was on the bridge.
+    let mut both = fleet(true);
+    both.apply(Mutation::Put(Entity::Vnic(Vnic { mac: Some(mac(0)), ..vnic(1, "blue", "fast") })));
+    let told = [
+        info(Code::LivePortsPending, "vnic_profile.name", &names[..1]),
+        error(Code::DuplicateMac, "vnic_profile.spec.passthrough", &names),
+    ];
+    assert_eq!(put(&both, change), told);
+}
+
+#[test]
+fn a_pool_that_comes_to_allow_duplicates_warns_of_managed_networks() {
+    let allows = Entity::MacPool(MacPool { allow_duplicates: true, ..pool("p", 0, 3) });
+    assert_eq!(put(&ordinary(), allows.clone()), []);
+    let fleet = with([Entity::Network(managed("blue")), Entity::Network(managed("red"))]);
+    let field = "mac_pool.spec.allow_duplicates";
+    assert_eq!(put(&fleet, allows.clone()), [warning(Code::DuplicateMacPossible, field, &["networks/blue"])]);
+    let shared = Entity::Cluster(Cluster { mac_pool: Some(id("p")), ..cluster("other") });
+    let two = with([
+        Entity::Network(managed("blue")),
+        Entity::Network(managed("red")),
+        Entity::ClusterNetwork(cluster_network("other", "blue")),
+        shared,
+    ]);
+    let both = ["networks/blue", "networks/red"];
+    assert_eq!(put(&two, allows.clone()), [warning(Code::DuplicateMacPossible, field, &both)]);
+    let described = MacPool { description: "new".to_owned(), allow_duplicates: true, ..pool("p", 0, 3) };
+    let mut allowed = two;
+    allowed.apply(Mutation::Put(allows));
+    assert_eq!(put(&allowed, Entity::MacPool(described)), []);
+}
