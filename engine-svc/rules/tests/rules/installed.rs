@@ -13,6 +13,7 @@ const INSTALLED: &str = "/etc/libvirt/nwfilter";
 #[test]
 fn the_catalogue_is_what_libvirt_installs() {
     if !Path::new(INSTALLED).is_dir() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{INSTALLED} is not there, and CI skips nothing");
         eprintln!("skipped: {INSTALLED} is not there, libvirt's filters are not installed");
         return;
     }

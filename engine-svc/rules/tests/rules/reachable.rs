@@ -11,13 +11,14 @@ use trestle_model::fleet::{
     Network, NetworkAttachment, NetworkFilter, Passthrough, SwitchType, Vm, Vnic, VnicAttachment, VnicProfile,
 };
 use trestle_model::{
-    BondMode, BondOptions, BridgeOptions, Code, Feature, HostName, MacTableManager, NetworkName, NicLabel, Southbound,
+    BondMode, BondOptions, BridgeOptions, Code, Domain, DomainState, Feature, HostName, MacTableManager, NetworkName,
+    NicLabel, Southbound,
 };
 use trestle_rules::Fix;
 
 use crate::fixture::{
-    attachment, bond, capable, cluster, cluster_network, device, found, host, host_name, id, mac, network,
-    network_name, pool, profile, report, vlan, vm, vnic, without,
+    attachment, bond, capable, cluster, cluster_network, device, domain, found, host, host_name, hosting, id, mac,
+    managed, network, network_name, passthrough, pool, profile, vlan, vm, vnic, without,
 };
 
 const CLUSTERS: [&str; 2] = ["main", "other"];
@@ -32,12 +33,26 @@ const VNICS: [&str; 2] = ["eth0", "eth1"];
 
 #[derive(Debug, Clone)]
 enum Happening {
-    Change(Box<Mutation>),
-    /// A host reports: what it lacks, and the networks that it finds managed.
-    Report(&'static str, Option<Feature>, Vec<&'static str>),
+    Change(Box<Mutation>, Fix),
+    /// A host reports: what it lacks, the networks that it finds managed, and its guests.
+    Report(&'static str, Option<Feature>, Vec<&'static str>, Vec<Domain>),
 }
 
-/// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`.
+/// What the fleet is before anything happens.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    Empty,
+    Furnished,
+    Crowded,
+}
+
+/// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`. A million of them, in
+/// chunks that a machine can have going beside one another:
+///
+/// ```sh
+/// CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 TRESTLE_REACHABLE=1000000 \
+///     cargo test --release --package trestle-rules --test rules reachable -- --nocapture
+/// ```
 const TRIED: u64 = 20_000;
 /// How long a sequence is on average.
 const SEQUENCE: u64 = 40;
@@ -46,29 +61,36 @@ const SEQUENCE: u64 = 40;
 fn accepted_changes_never_reach_a_contradiction() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let tried = number("TRESTLE_REACHABLE").unwrap_or(TRIED);
-    let seed = number("TRESTLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    eprintln!("TRESTLE_SEED={seed} TRESTLE_REACHABLE={tried}");
+    let seed = number("PROPTEST_RNG_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let again = format!("to repeat it: PROPTEST_RNG_SEED={seed} TRESTLE_REACHABLE={tried}");
+    eprintln!("{again}");
     let cases = u32::try_from(tried.div_ceil(SEQUENCE)).unwrap();
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let (accepted, placed) = (Cell::new(0_u64), Cell::new(0_u64));
+    let (happened, accepted, placed) = (Cell::new(0_u64), Cell::new(0_u64), Cell::new(0_u64));
+    let starts = prop_oneof![2 => Just(Start::Empty), 2 => Just(Start::Furnished), 1 => Just(Start::Crowded)];
     let sequences = prop::collection::vec(happening(), 1..80);
-    let outcome = runner.run(&(any::<bool>(), sequences), |(is_furnished, happenings)| {
-        let mut fleet = if is_furnished { furnished() } else { Fleet::default() };
+    let outcome = runner.run(&(starts, sequences), |(start, happenings)| {
+        let mut fleet = match start {
+            Start::Empty => Fleet::default(),
+            Start::Furnished => furnished(),
+            Start::Crowded => crowded(),
+        };
         for happening in happenings {
+            happened.set(happened.get() + 1);
             // What hosts report may give guests a freedom that nobody asked for; no accepted change does.
             let before = match happening {
-                Happening::Report(host, lacks, managed) => {
-                    observe(&mut fleet, host, lacks, &managed);
+                Happening::Report(host, lacks, managed, domains) => {
+                    observe(&mut fleet, host, lacks, &managed, domains);
                     at_odds(&fleet)
                 }
-                Happening::Change(mutation) => {
+                Happening::Change(mutation, fix) => {
                     let before = at_odds(&fleet);
                     // Every warning is acknowledged.
-                    let proposal = trestle_rules::propose(*mutation, Fix::Profiles, &fleet);
+                    let proposal = trestle_rules::propose(*mutation, fix, &fleet);
                     if !proposal.findings.refuses(Code::ALL) {
                         proposal.mutations.into_iter().for_each(|mutation| fleet.apply(mutation));
                         accepted.set(accepted.get() + 1);
@@ -83,9 +105,12 @@ fn accepted_changes_never_reach_a_contradiction() {
         placed.set(placed.get() + u64::try_from(fleet.vnics().len()).unwrap());
         Ok(())
     });
-    eprintln!("{} changes were accepted, {} vNICs stood at the ends", accepted.get(), placed.get());
-    outcome.unwrap();
-    assert!(accepted.get() > tried / 20 && placed.get() > tried / 400, "too little was reached");
+    let (happened, accepted, placed) = (happened.get(), accepted.get(), placed.get());
+    eprintln!("{accepted} of {happened} happenings were accepted changes, {placed} vNICs stood at the ends");
+    if let Err(failed) = outcome {
+        panic!("{failed}\n{again}");
+    }
+    assert!(accepted > tried / 20 && placed > tried / 400, "too little was reached; {again}");
 }
 
 /// A fleet in which every vNIC has somewhere to go.
@@ -106,9 +131,45 @@ fn furnished() -> Fleet {
     fleet
 }
 
+/// The same, with one MAC for all, on a managed network over the bridge and past it.
+fn crowded() -> Fleet {
+    let mut fleet = furnished();
+    let entities = [Entity::MacPool(MacPool { allow_duplicates: true, ..pool("p", 0, 9) })].into_iter();
+    let past = NETWORKS.map(|name| Entity::VnicProfile(passthrough(name, "open", None)));
+    let vnics = VMS.zip([("blue", "guests"), ("blue", "open"), ("red", "open")]);
+    let vnics = vnics.map(|(number, (network, profile))| Vnic { mac: Some(mac(1)), ..vnic(number, network, profile) });
+    let on = [Entity::Network(managed("blue"))];
+    for entity in entities.chain(past).chain(vnics.map(Entity::Vnic)).chain(on) {
+        let findings = trestle_rules::evaluate(&Mutation::Put(entity.clone()), &fleet);
+        assert!(!findings.refuses(Code::ALL), "{entity:?}: {findings:?}");
+        fleet.apply(Mutation::Put(entity));
+    }
+    fleet
+}
+
 /// What hosts' reports may bring about, and no accepted change.
 fn at_odds(fleet: &Fleet) -> BTreeSet<String> {
-    free_vnics(fleet).into_iter().chain(unheard_of(fleet)).collect()
+    free_vnics(fleet).into_iter().chain(unheard_of(fleet)).chain(reported_spoofers(fleet)).collect()
+}
+
+/// Guests that run, as hosts report, on networks that are to be managed, and no filter keeps them from spoofing.
+fn reported_spoofers(fleet: &Fleet) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for host in fleet.hosts().keys() {
+        let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
+        let domains = reported.into_iter().flat_map(|reported| &reported.domains);
+        for domain in domains.filter(|domain| domain.state == DomainState::Running) {
+            for interface in &domain.interfaces {
+                let network = interface.bridge.as_deref().map(network_name);
+                let managed = network.and_then(|name| fleet.networks().get(&name)).is_some_and(is_managed);
+                let filter = interface.filter.as_ref().map(|filter| filter.name.as_str());
+                if managed && filter != Some("no-mac-spoofing") {
+                    found.insert(format!("{} of {host} spoofs on {:?}", domain.name, interface.bridge));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// What guests on managed networks are to have beside one MAC, on hosts that carry the networks and have reported that they
@@ -241,11 +302,19 @@ fn contradictions_of_vms(fleet: &Fleet) -> Vec<String> {
     found
 }
 
-fn observe(fleet: &mut Fleet, name: &str, lacks: Option<Feature>, managed: &[&str]) {
+/// A host with a bridge of every network.
+fn observe(fleet: &mut Fleet, name: &str, lacks: Option<Feature>, managed: &[&str], domains: Vec<Domain>) {
     if fleet.hosts().contains_key(&host_name(name)) {
-        let features = lacks.map_or_else(capable, without);
-        let networks = managed.iter().map(|network| found(network, MacTableManager::Libvirt)).collect();
-        fleet.observe(host_name(name), report(features, networks));
+        let mut record = hosting(&NETWORKS, domains);
+        if let Some(reported) = &mut record.capabilities {
+            reported.features = lacks.map_or_else(capable, without);
+            for network in managed {
+                let mut places = reported.networks.iter_mut();
+                let place = places.find(|place| place.configured.spec.name.as_str() == *network).unwrap();
+                place.mac_table = found(network, MacTableManager::Libvirt).mac_table;
+            }
+        }
+        fleet.observe(host_name(name), record);
     }
 }
 
@@ -387,11 +456,22 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Some(Feature::LibvirtMacTableManager)),
         1 => Just(Some(Feature::GuestPorts)),
     ];
-    prop_oneof![
-        6 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Put(entity)))),
-        1 => entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Delete(entity.id())))),
-        1 => (one_of(&HOSTS), lacking, reports).prop_map(|(host, lacks, on)| Happening::Report(host, lacks, on)),
-    ]
+    let fixes = prop_oneof![Just(Fix::Leave), Just(Fix::Profiles)];
+    let puts = (entity(), fixes).prop_map(|(entity, fix)| Happening::Change(Box::new(Mutation::Put(entity)), fix));
+    let deletes = entity().prop_map(|entity| Happening::Change(Box::new(Mutation::Delete(entity.id())), Fix::Leave));
+    let domains = prop::collection::vec(a_domain(), 0..3);
+    let reports = (one_of(&HOSTS), lacking, reports, domains)
+        .prop_map(|(host, lacks, on, domains)| Happening::Report(host, lacks, on, domains));
+    prop_oneof![6 => puts, 1 => deletes, 1 => reports]
+}
+
+/// A guest of a VM of the fleet, or of nobody's.
+fn a_domain() -> impl Strategy<Value = Domain> {
+    let filters = prop_oneof![1 => Just(None), 1 => Just(Some("no-arp-spoofing")), 2 => Just(Some("no-mac-spoofing"))];
+    let states = prop_oneof![3 => Just(DomainState::Running), 1 => Just(DomainState::ShutOff)];
+    (VMS.start..VMS.end + 1, one_of(&NETWORKS), 0..12_u64, filters, states).prop_map(
+        |(number, network, address, filter, state)| Domain { state, ..domain(number, network, mac(address), filter) },
+    )
 }
 
 fn entity() -> impl Strategy<Value = Entity> {
