@@ -51,6 +51,7 @@ async fn a_managed_bridge_holds_whoever_meddles() -> Result<()> {
 async fn tell(stage: &mut Stage) -> Result<()> {
     begins_with_two_guests(stage).await.context("beginning")?;
     what_is_taken_away_comes_back(stage).await.context("losses")?;
+    what_a_guest_was_learned_to_be_is_forgotten(stage).await.context("forgetting")?;
     a_guest_whose_mac_was_learned_on_the_wire_is_heard(stage).await.context("learned")?;
     a_guest_wired_past_libvirt_is_converted(stage).await.context("wired past libvirt")?;
     guests_pause_and_start_anew(stage).await.context("pausing")?;
@@ -186,6 +187,21 @@ async fn what_is_taken_away_comes_back(stage: &Stage) -> Result<()> {
     println!("          {repairs}");
     ensure!(repairs["failed"].is_null() || repairs["failed"] == "0", "{repairs}");
     Ok(())
+}
+
+/// While a tap learns, its guest may have itself taken for somebody on the wire: what was learned goes as soon as the port is
+/// shut again, since nobody else corrects it.
+async fn what_a_guest_was_learned_to_be_is_forgotten(stage: &Stage) -> Result<()> {
+    let (tap, learned) = (&stage.taps[0], format!("bridge fdb show br {BRIDGE} | grep -q '^{STRANGER} dev '"));
+    stage.forget_repairs().await?;
+    let learn = format!("bridge fdb replace {STRANGER} dev {tap} vlan 1 master dynamic");
+    // In one go: between two commands the port might be shut already.
+    stage.host.machine.run(&format!("bridge link set dev {tap} learning on && {learn} && {learned}")).await?;
+    stage.host.machine.wait_until(&format!("! {learned}"), LIMIT).await?;
+    stage.host.machine.wait_until(&format!("bridge -d link show dev {tap} | grep -q 'learning off'"), LIMIT).await?;
+    let told = stage.host.machine.run(&stage.host.ctl("history --limit 3 -o json")?).await?;
+    ensure!(told.contains("forget what was learned on port"), "{told}");
+    stage.all_are_reachable().await
 }
 
 async fn a_guest_whose_mac_was_learned_on_the_wire_is_heard(stage: &mut Stage) -> Result<()> {

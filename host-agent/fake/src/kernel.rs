@@ -80,6 +80,7 @@ impl Kernel {
             KernelStep::RemoveTrafficClass { link, class } => self.remove_traffic_class(link, *class)?,
             KernelStep::ReplaceFdb { entry } => self.replace_entry(entry, features)?,
             KernelStep::RemoveFdb { entry } => self.remove_entry(entry)?,
+            KernelStep::ForgetLearned { port } => self.forget_learned(port)?,
         }
         self.follow();
         Ok(())

@@ -60,5 +60,6 @@ pub(crate) async fn perform(devices: &mut Devices<'_>, step: &KernelStep) -> Res
         KernelStep::RemoveTrafficClass { link, class } => egress::remove_class(devices, link, *class).await,
         KernelStep::ReplaceFdb { entry } => forwarding::replace(devices, entry).await,
         KernelStep::RemoveFdb { entry } => forwarding::remove(devices, entry).await,
+        KernelStep::ForgetLearned { port } => links::forget_learned(devices, port).await,
     }
 }

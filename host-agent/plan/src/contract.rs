@@ -37,6 +37,7 @@ enum Case {
     PortFlagsAreKept,
     PortIsLocked,
     EntriesAreSetAndMoved,
+    LearnedIsForgottenByPort,
     EntriesFollowVlans,
     PortsAreInVlans,
     EntryIsSticky,
@@ -62,7 +63,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::BridgeComesAndGoes,
         Self::BridgeAttributesAreKept,
         Self::BridgeFiltersByVlan,
@@ -72,6 +73,7 @@ impl Case {
         Self::PortFlagsAreKept,
         Self::PortIsLocked,
         Self::EntriesAreSetAndMoved,
+        Self::LearnedIsForgottenByPort,
         Self::EntriesFollowVlans,
         Self::PortsAreInVlans,
         Self::EntryIsSticky,
@@ -104,6 +106,7 @@ impl Case {
             | Self::PortsComeAndGo
             | Self::PortFlagsAreKept
             | Self::EntriesAreSetAndMoved
+            | Self::LearnedIsForgottenByPort
             | Self::OwnEntriesComeBack
             | Self::FailureTellsItsPosition
             | Self::LibvirtNetworkComesAndGoes
@@ -161,6 +164,7 @@ impl Case {
             Self::PortFlagsAreKept => ports::port_flags_are_kept(bench).await,
             Self::PortIsLocked => ports::port_is_locked(bench).await,
             Self::EntriesAreSetAndMoved => ports::entries_are_set_and_moved(bench).await,
+            Self::LearnedIsForgottenByPort => ports::learned_is_forgotten_by_port(bench).await,
             Self::EntriesFollowVlans => ports::entries_follow_vlans(bench).await,
             Self::PortsAreInVlans => ports::are_in_vlans(bench).await,
             Self::EntryIsSticky => ports::entry_is_sticky(bench).await,

@@ -257,6 +257,15 @@ pub(crate) fn fdb_change<E: Borrow<FdbEntry>>(target: &FdbTarget, entries: &[E])
     }
 }
 
+/// Returns what a bridge, whose entries these are, has learned behind a port.
+pub(crate) fn learned_at<'e, E: Borrow<FdbEntry> + 'e>(
+    port: &IfName,
+    entries: &'e [E],
+) -> impl Iterator<Item = &'e FdbEntry> {
+    let is_it = |entry: &&FdbEntry| entry.state == FdbState::Learned && entry.port == *port;
+    entries.iter().map(Borrow::borrow).filter(is_it)
+}
+
 /// Returns what of a libvirt network's definition differs: each attribute's name, the wanted and the observed value.
 pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) -> Vec<(&'static str, String, String)> {
     let text = |value: Option<&str>| value.unwrap_or("none").to_owned();

@@ -1,25 +1,29 @@
 //! What of a host is not as it is to be, value by value.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use trestle_model::{
     Address, BondOptions, Bridge, DhcpClientSpec, Egress, FdbEntry, FdbState, HostQos, HostState, IfName, Leftover,
-    LibvirtNetwork, Link, LinkKind, NicState, ResolverState, Route, Rule, Shaping, TrafficClass,
+    LibvirtNetwork, Link, LinkKind, MacAddr, NicState, ResolverState, Route, Rule, Shaping, TrafficClass,
 };
 
 use crate::ResolverStep;
 use crate::census::Census;
 use crate::difference::{
     EgressChange, SettingsChange, active_change, address_change, autoconf_change, bond_change, bridge_change,
-    client_change, definition_change, egress_change, fdb_change, is_another_kind, port_change, resolver_change,
-    route_change, rule_change, settings_change, vlan_change, without_effect,
+    client_change, definition_change, egress_change, fdb_change, is_another_kind, learned_at, port_change,
+    resolver_change, route_change, rule_change, settings_change, vlan_change, without_effect,
 };
 use crate::target::{
-    AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkTarget, LinkWanted,
-    MasterTarget, SettingsTarget, Target,
+    AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LearnedTarget, LibvirtTarget, LibvirtWanted,
+    LinkTarget, LinkWanted, MasterTarget, SettingsTarget, Target,
 };
+
+/// How many MACs of a port one line tells.
+const MACS_TOLD: usize = 8;
 
 /// An attribute that is not as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -220,6 +224,9 @@ impl Comparison<'_> {
             self.compare(object, "isolated", change.isolated, flags.isolated);
             self.compare(object, "locked", change.locked, flags.locked);
         }
+        if wanted.learned == LearnedTarget::Nothing {
+            self.learned(object, link);
+        }
         if let Some(vlans) = &link.vlans {
             let change = vlan_change(&wanted.vlans, vlans);
             let way = |id: u16| vlans.membership(id).map_or_else(|| "absent".to_owned(), |is| is.way().to_owned());
@@ -236,6 +243,21 @@ impl Comparison<'_> {
         self.lists(object, "address", &addresses.add, &addresses.remove, |address: &Address| address.net.to_string());
         let routes = route_change(wanted, link, self.census.routes(&link.name));
         self.lists(object, "route", &routes.add, &routes.remove, route_text);
+    }
+
+    /// Notes what a bridge has learned behind a port, in one line: whoever spoofs may make it much.
+    fn learned(&mut self, object: Object<'_>, link: &Link) {
+        let Some(bridge) = &link.master else { return };
+        let macs: BTreeSet<MacAddr> =
+            learned_at(&link.name, self.census.entries(bridge)).map(|entry| entry.mac).collect();
+        if macs.is_empty() {
+            return;
+        }
+        let mut told = macs.iter().take(MACS_TOLD).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if let Some(more @ 1..) = macs.len().checked_sub(MACS_TOLD) {
+            told = format!("{told} and {more} more");
+        }
+        self.note(object, "learned MACs", "none", told);
     }
 
     /// Notes what is missing and what is too much; something that is there in another form is told in one line.

@@ -274,6 +274,11 @@ pub enum KernelStep {
         /// The entry.
         entry: FdbEntry,
     },
+    /// Lets a bridge forget what it has learned behind a port; entries that somebody set stay.
+    ForgetLearned {
+        /// The port.
+        port: IfName,
+    },
 }
 
 /// A change of libvirt's networks.

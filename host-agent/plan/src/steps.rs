@@ -27,7 +27,8 @@ use crate::{DhcpStep, Guests, KernelStep, PlannedStep, Step};
 pub fn steps_towards(target: &Target, observed: &HostState) -> Vec<PlannedStep> {
     let census = Census::of(observed);
     let now = Expectation::new(observed);
-    let mut draft = Draft { target, observed, census, now, tuned: BTreeSet::new(), steps: Vec::new() };
+    let (tuned, deafened) = (BTreeSet::new(), BTreeSet::new());
+    let mut draft = Draft { target, observed, census, now, tuned, deafened, steps: Vec::new() };
     draft.order();
     draft.steps
 }
@@ -40,6 +41,8 @@ struct Draft<'a> {
     now: Expectation,
     /// Bonds whose options were set while they have to be set whole.
     tuned: BTreeSet<IfName>,
+    /// Ports whose learning was switched off, and of which nothing was forgotten yet.
+    deafened: BTreeSet<IfName>,
     steps: Vec<PlannedStep>,
 }
 
@@ -109,7 +112,8 @@ impl Draft<'_> {
             | KernelStep::AddRule { .. }
             | KernelStep::SetTrafficClass { .. }
             | KernelStep::ReplaceFdb { .. }
-            | KernelStep::RemoveFdb { .. } => false,
+            | KernelStep::RemoveFdb { .. }
+            | KernelStep::ForgetLearned { .. } => false,
         }
     }
 
@@ -124,6 +128,7 @@ impl Draft<'_> {
             Step::Dhcp(_) | Step::Resolver(_) | Step::Guest(_) => (None, None, None),
             Step::Kernel(step) => match step {
                 KernelStep::SetPort { port, .. }
+                | KernelStep::ForgetLearned { port }
                 | KernelStep::AddVlans { port, .. }
                 | KernelStep::RemoveVlans { port, .. } => (Some(port), None, None),
                 KernelStep::ReplaceFdb { entry } | KernelStep::RemoveFdb { entry } => (Some(&entry.port), None, None),

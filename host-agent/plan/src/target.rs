@@ -67,6 +67,8 @@ pub struct LinkWanted {
     pub port: PortChange,
     /// VLANs as a port of a bridge that filters by VLAN, or is to.
     pub vlans: VlansTarget,
+    /// What its bridge has learned behind it.
+    pub learned: LearnedTarget,
     /// Addresses.
     pub addresses: AddressTarget,
     /// Routes through it.
@@ -137,6 +139,15 @@ pub enum VlansTarget {
     },
     /// These, and no others.
     Exactly(PortVlans),
+}
+
+/// What a bridge is to have learned behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LearnedTarget {
+    /// Whatever it has.
+    Leave,
+    /// Nothing, also of what it learns while the port still does.
+    Nothing,
 }
 
 /// The addresses that a device is to have. The kernel's own (IPv6 link-local, and those made of what routers advertise)
@@ -328,6 +339,7 @@ impl LinkWanted {
             autoconf: AutoconfChange::default(),
             port: PortChange::default(),
             vlans: VlansTarget::Leave,
+            learned: LearnedTarget::Leave,
             addresses: AddressTarget::Leave,
             routes: RouteTarget::Leave,
             dhcp: DhcpTarget::Leave,

@@ -88,6 +88,15 @@ impl Kernel {
         Ok(())
     }
 
+    /// Removes what was learned on a port.
+    pub(crate) fn forget_learned(&mut self, port: &IfName) -> Answer {
+        if self.link(port)?.port.is_none() {
+            return Err(format!("{port}: Operation not supported"));
+        }
+        self.state.fdb.retain(|has| has.port != *port || has.state != FdbState::Learned);
+        Ok(())
+    }
+
     pub(super) fn pvid(&self, bridge: &IfName) -> Option<u16> {
         let bridge = self.state.links.get(bridge)?.bridge()?;
         Some(bridge.default_pvid).filter(|pvid| *pvid != 0)

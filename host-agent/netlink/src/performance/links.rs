@@ -13,7 +13,7 @@ use trestle_model::{IfName, MacAddr, Mtu, VlanId};
 use crate::device::{Device, Devices};
 use crate::failure::{Failure, tolerate};
 
-pub(super) use options::{set_bridge, set_info, set_port};
+pub(super) use options::{forget_learned, set_bridge, set_info, set_port};
 
 /// `IFLA_IFALIAS` in `uapi/linux/if_link.h`.
 const IFALIAS: u16 = 20;

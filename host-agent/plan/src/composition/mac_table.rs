@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use trestle_model::{
-    BridgeSpec, FdbEntry, FdbState, Feature, GuestInterface, GuestPorts, HostConfig, IfName, MacAddr, MacTableManager,
-    NetworkSpec, PortVlans, SourceMacs, VlanRange,
+    BridgeSpec, FdbEntry, FdbState, Feature, GuestInterface, GuestPorts, HostConfig, IfName, Link, MacAddr,
+    MacTableManager, NetworkSpec, PortVlans, SourceMacs, VlanRange,
 };
 
 use super::bridged::attributes;
 use super::{Composition, why};
 use crate::PortChange;
-use crate::target::{FdbTarget, KindTarget, LinkWanted, MasterTarget, VlansTarget};
+use crate::target::{FdbTarget, KindTarget, LearnedTarget, LinkWanted, MasterTarget, VlansTarget};
 
 impl Composition<'_> {
     /// Wants the table of a bridge; `own_mac` is the MAC that the bridge is to have, `pvid` the VLAN of untagged frames.
@@ -204,12 +204,22 @@ impl Composition<'_> {
         };
         wanted.port = PortChange { learning: learns, flood: learns, locked, ..PortChange::default() };
         wanted.vlans = vlans;
-        let is_stray = self.observed().kernel.links.get(tap).is_some_and(|link| link.master.is_none());
+        let link = self.observed().kernel.links.get(tap);
+        // What was learned while the port still did, and be it in a guest's favour who spoofs, nothing else corrects: neither
+        // this port nor the uplink learns.
+        let is_shut = learns == Some(false) || (learns.is_none() && link.is_some_and(is_deaf));
+        wanted.learned = if is_shut { LearnedTarget::Nothing } else { LearnedTarget::Leave };
+        let is_stray = link.is_some_and(|link| link.master.is_none());
         if let Some(bridge) = spec.bridge().filter(|_| is_stray) {
             wanted.master = MasterTarget::PortOf(bridge.name.clone());
         }
         self.present(tap.clone(), wanted);
     }
+}
+
+/// Tells whether a port does not learn.
+fn is_deaf(link: &Link) -> bool {
+    link.port.is_some_and(|flags| !flags.learning)
 }
 
 /// Whether a guest's port learns and floods.

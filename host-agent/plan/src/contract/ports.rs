@@ -1,6 +1,6 @@
 //! Cases about bridge ports and forwarding entries.
 
-use trestle_model::{FdbEntry, FdbState, IfName, PortFlags, VlanRange};
+use trestle_model::{FdbEntry, FdbState, IfName, MacAddr, PortFlags, VlanRange};
 
 use super::bench::{Bench, OTHER_MAC, master, port_step, same, up};
 use crate::{BridgeChange, Host, KernelStep, PortChange};
@@ -73,6 +73,27 @@ pub(super) async fn entries_are_set_and_moved<H: Host>(bench: &Bench<'_, H>) -> 
     bench.perform([KernelStep::ReplaceFdb { entry: entry(bridge, nic, None) }]).await?;
     bench.perform([master(nic, None)]).await?;
     same("entry after its port has gone", &at(bench, None).await?, &None)
+}
+
+pub(super) async fn learned_is_forgotten_by_port<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {
+    let (nic, other, bridge) = (&bench.nic, &bench.other_nic, &bench.bridge);
+    bench.perform([bench.create_bridge(bridge), master(nic, Some(bridge)), master(other, Some(bridge))]).await?;
+    bench.perform([up(bridge), up(nic), up(other)]).await?;
+    let learned = |port: &IfName, last| FdbEntry {
+        mac: MacAddr::new([2, 0, 0, 0, 0, last]),
+        state: FdbState::Learned,
+        ..entry(bridge, port, None)
+    };
+    let entries = [learned(nic, 1), learned(nic, 2), learned(other, 3), entry(bridge, nic, None)];
+    bench.perform(entries.clone().map(|entry| KernelStep::ReplaceFdb { entry })).await?;
+    bench.perform([KernelStep::ForgetLearned { port: nic.clone() }]).await?;
+    let fdb = bench.state().await?.kernel.fdb;
+    let has = entries.map(|entry| fdb.contains(&entry));
+    same("entries after a port's were forgotten", &has, &[false, false, true, true])?;
+    bench.perform([KernelStep::ForgetLearned { port: nic.clone() }]).await?;
+    let no_port = KernelStep::ForgetLearned { port: bridge.clone() };
+    let refused = bench.perform_once(&[no_port.into()]).await.is_err();
+    same("what is no port is refused", &refused, &true)
 }
 
 pub(super) async fn entries_follow_vlans<H: Host>(bench: &Bench<'_, H>) -> Result<(), String> {

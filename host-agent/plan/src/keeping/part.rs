@@ -10,8 +10,8 @@ use crate::difference::{is_another_kind, is_automatic, is_default, settled};
 use crate::drift::verify_on;
 use crate::ownership::ROUTE_PROTOCOL;
 use crate::target::{
-    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LinkTarget, LinkWanted, MasterTarget,
-    ResolverTarget, RouteTarget, SettingsTarget, Target, VlansTarget,
+    AddressTarget, AliasTarget, DhcpTarget, EgressTarget, FdbTarget, KindTarget, LearnedTarget, LinkTarget, LinkWanted,
+    MasterTarget, ResolverTarget, RouteTarget, SettingsTarget, Target, VlansTarget,
 };
 use crate::{AutoconfChange, PortChange};
 
@@ -135,6 +135,7 @@ impl Narrowing<'_> {
             part.master = wanted.master.clone();
             part.port = PortChange { isolated: None, ..wanted.port };
             part.vlans = wanted.vlans.clone();
+            part.learned = wanted.learned;
         }
         Some(LinkTarget::Present(part))
     }
@@ -175,6 +176,7 @@ impl Narrowing<'_> {
             kind,
             port: PortChange { isolated: wanted.port.isolated, ..PortChange::default() },
             vlans: VlansTarget::Leave,
+            learned: LearnedTarget::Leave,
             // So is the place of a guest's tap the MAC table's.
             master: if wanted.kind == KindTarget::Guest { MasterTarget::Leave } else { wanted.master.clone() },
             ipv6_disabled: None,
@@ -310,6 +312,7 @@ fn both(one: LinkWanted, other: LinkWanted) -> LinkWanted {
             locked: one.port.locked.or(other.port.locked),
         },
         vlans: if one.vlans == VlansTarget::Leave { other.vlans } else { one.vlans },
+        learned: if one.learned == LearnedTarget::Leave { other.learned } else { one.learned },
         addresses: if one.addresses == AddressTarget::Leave { other.addresses } else { one.addresses },
         routes: if one.routes == RouteTarget::Leave { other.routes } else { one.routes },
         dhcp: if one.dhcp == DhcpTarget::Leave { other.dhcp } else { one.dhcp },

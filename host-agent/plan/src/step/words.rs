@@ -75,6 +75,7 @@ impl fmt::Display for KernelStep {
             Self::RemoveRule { rule } => write!(f, "remove rule from {} to table {}", rule.source, rule.table),
             Self::ReplaceFdb { entry } => write!(f, "set FDB entry {}", EntryWords(entry)),
             Self::RemoveFdb { entry } => write!(f, "remove FDB entry {}", EntryWords(entry)),
+            Self::ForgetLearned { port } => write!(f, "forget what was learned on port {port}"),
         }
     }
 }

@@ -10,9 +10,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use trestle_model::{
-    Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, HostState,
-    IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu, PortFlags,
-    PortVlans, Route, Rule, Shaping, TrafficClass, VirtualFunction,
+    Address, AddressOrigin, Bond, BondOptions, Bridge, BridgeNumbers, DhcpClientSpec, Egress, FdbEntry, FdbState,
+    HostState, IfName, IpFamily, Ipv6Autoconf, LibvirtNetwork, LibvirtState, Link, LinkKind, MacTableManager, Mtu,
+    PortFlags, PortVlans, Route, Rule, Shaping, TrafficClass, VirtualFunction,
 };
 
 use self::device::{new_link, set_bond, set_bridge, set_port};
@@ -265,6 +265,12 @@ impl Expectation {
                 entries.push(entry.clone());
             }
             KernelStep::RemoveFdb { entry } => self.keep_entries(&entry.bridge, |has| has != entry),
+            KernelStep::ForgetLearned { port } => {
+                let bridge = self.link(port).and_then(|link| link.master.clone());
+                if let Some(bridge) = bridge {
+                    self.keep_entries(&bridge, |has| has.port != *port || has.state != FdbState::Learned);
+                }
+            }
         }
     }
 

@@ -35,6 +35,7 @@ impl<'a> Draft<'a> {
         self.remove_entries(|_, _| true);
         self.add_entries();
         self.set_ports(Gate::Shut, is_guest);
+        self.forget_learned();
         self.withdraw();
         self.move_ports();
         self.settle();
@@ -293,6 +294,7 @@ impl<'a> Draft<'a> {
                 self.plan_kernel(step, &wanted.why, "device is not a port of its bridge");
                 self.recover_mtu(name, wanted);
                 self.set_flags(name, wanted, |change| change);
+                self.forget_at(name, wanted);
                 self.set_vlans(|port| port == name);
             }
         }

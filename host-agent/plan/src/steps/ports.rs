@@ -3,8 +3,8 @@
 use trestle_model::{FdbEntry, IfName, Link, PortVlans, VlanRange};
 
 use super::Draft;
-use crate::difference::{Change, fdb_change, port_change, vlan_change};
-use crate::target::{KindTarget, LinkTarget, LinkWanted, MasterTarget};
+use crate::difference::{Change, fdb_change, learned_at, port_change, vlan_change};
+use crate::target::{KindTarget, LearnedTarget, LinkTarget, LinkWanted, MasterTarget};
 use crate::{KernelStep, PortChange};
 
 /// Which of a port's flags to set: those that let frames through, or those that hold them back.
@@ -29,7 +29,31 @@ impl Draft<'_> {
         let Some(flags) = self.now.link(name).and_then(|link| link.port) else { return };
         let change = which(port_change(&wanted.port, &flags));
         if change != PortChange::default() {
+            if change.learning == Some(false) {
+                self.deafened.insert(name.clone());
+            }
             self.plan_kernel(KernelStep::SetPort { port: name.clone(), change }, &wanted.why, "port flags differ");
+        }
+    }
+
+    /// Forgets what was learned on ports in their places that are to have learned nothing, and that learn no more.
+    pub(super) fn forget_learned(&mut self) {
+        for (name, wanted) in self.target.present() {
+            if self.in_place(name, wanted).is_some() {
+                self.forget_at(name, wanted);
+            }
+        }
+    }
+
+    /// Forgets what was learned on a port. One whose learning this plan has switched off may have learned since it was
+    /// looked at.
+    pub(super) fn forget_at(&mut self, name: &IfName, wanted: &LinkWanted) {
+        let Some(bridge) = self.now.link(name).and_then(|link| link.master.as_ref()) else { return };
+        let has_learned = learned_at(name, self.now.entries(bridge)).next().is_some();
+        if wanted.learned == LearnedTarget::Nothing && (has_learned || self.deafened.contains(name)) {
+            self.deafened.remove(name);
+            let step = KernelStep::ForgetLearned { port: name.clone() };
+            self.plan_kernel(step, &wanted.why, "port is to have learned nothing");
         }
     }
 

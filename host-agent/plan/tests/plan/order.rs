@@ -103,7 +103,8 @@ async fn guests_ports_get_their_entries_before_they_stop_learning_and_lose_them_
          start libvirt network trestle-blue\n\
          set FDB entry 52:54:00:00:00:01 on port vnet0 of blue\n\
          set FDB entry 52:54:00:00:00:01 on port vnet0 of blue in VLAN 1\n\
-         set port vnet0: learning off, flood off"
+         set port vnet0: learning off, flood off\n\
+         forget what was learned on port vnet0"
     );
     for step in plan.steps.iter().filter(|planned| planned.step.to_string().contains("vnet0")) {
         assert_eq!(step.guests, ["vm1"], "{}", step.step);

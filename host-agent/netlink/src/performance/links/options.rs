@@ -36,6 +36,16 @@ pub(crate) async fn set_port(devices: &mut Devices<'_>, port: &IfName, change: &
     if flags.is_empty() {
         return Ok(());
     }
+    set_port_data(devices, index, flags).await
+}
+
+/// Flushes a port: the kernel keeps what is static.
+pub(crate) async fn forget_learned(devices: &mut Devices<'_>, port: &IfName) -> Result<(), Failure> {
+    let index = devices.require(port).await?.index;
+    set_port_data(devices, index, vec![InfoBridgePort::Flush]).await
+}
+
+async fn set_port_data(devices: &Devices<'_>, index: u32, flags: Vec<InfoBridgePort>) -> Result<(), Failure> {
     let kind = LinkInfo::PortKind(InfoPortKind::Bridge);
     set_info(devices, index, vec![kind, LinkInfo::PortData(InfoPortData::BridgePort(flags))]).await
 }
