@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 pub use owed::{BondSync, Desired, HostSync, NetworkSync, Owed, Sync, owed, sync};
 pub use plugged::{PlugSync, VmSync, VnicSync, vm_sync, vnic_sync};
-pub use plugs::{Aim, OwedPlug, Place, owed_plugs, places_on};
+pub use plugs::{Aim, Ask, OwedPlug, Place, owed_plugs, places_on};
 pub use wake::Wake;
 use wake::{Depth, Look};
 pub use wanted::Difference;
@@ -143,12 +143,13 @@ impl Reconciler {
         let owed = self.store.read(|fleet| owed_plugs(fleet, host));
         let Some(owed) = self.board.next_plug(host, owed, Instant::now()) else { return };
         let id = Uuid::now_v7();
-        let (domain, set, remove) = (owed.seen.name.clone(), owed.request.set.len(), owed.request.remove.len());
-        let kind = CommandKind::SetDomainInterfaces(trestle_proto::host_wire::build_plug(&owed.request));
+        let request = owed.request();
+        let (domain, set, remove) = (owed.domain, request.set.len(), request.remove.len());
+        let kind = CommandKind::SetDomainInterfaces(trestle_proto::host_wire::build_plug(&request));
         let message = command(id, prost_types::Duration::try_from(PLUG_BEGIN).ok(), kind);
         match self.board.plug(host, message, id, owed, PLUG_BEGIN + PATIENCE) {
             Ok(()) => {
-                info!(trestle.host = %host, trestle.command_id = %id, domain, set, remove, "interfaces of a domain asked for");
+                info!(trestle.host = %host, trestle.command_id = %id, %domain, set, remove, "interfaces of a domain asked for");
             }
             Err(error) => info!(trestle.host = %host, %error, "command not sent"),
         }

@@ -79,8 +79,8 @@ pub use nic::{
 };
 pub use number::{Mtu, OutOfRange, VlanId};
 pub use nwfilter::{
-    FilterAction, FilterDirection, FilterEffects, FilterEntry, FilterRule, NwFilter, Polarity, chain_priority,
-    filter_effects,
+    FilterAction, FilterDirection, FilterEffects, FilterEntry, FilterRule, NwFilter, OwnFilter, Polarity,
+    chain_priority, filter_effects,
 };
 pub use object::{HostObject, ObjectKey, ObjectKind, Standing, TransactionStage, TransactionState};
 pub use outcome::{Leftover, Outcome, Progress, TransactionReport};

@@ -6,12 +6,15 @@
 //!
 //! *Source*: libvirt's `formatnwfilter` page, on chains, priorities and actions.
 
+mod own;
 mod passage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::own::OwnFilter;
 
 /// One of libvirt's filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,8 @@ pub enum FilterDirection {
 /// What a filter does to what its guest sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FilterEffects {
-    /// Every frame with a foreign source MAC is dropped, and some with the guest's own pass.
+    /// Every frame with a foreign source MAC is dropped, and some with the guest's own pass. Those that the parameter
+    /// [`OwnFilter::EXTRA_MAC`] lists are no foreign ones: who gives it answers for them.
     pub stops_mac_spoofing: bool,
     /// Every frame with a VLAN tag of the guest's is dropped.
     pub stops_guest_tags: bool,

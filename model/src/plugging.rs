@@ -112,6 +112,11 @@ pub struct WiredInterface {
     pub xml: String,
 }
 
+impl PlugRequest {
+    /// How many interfaces a request may set, and how many it may remove.
+    pub const MOST_INTERFACES: usize = 64;
+}
+
 impl DomainWiring {
     /// Returns the domain as a report tells it.
     pub fn domain(&self) -> Domain {

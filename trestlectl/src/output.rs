@@ -11,6 +11,11 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Says `yes` or `no` in a table.
+pub fn yes(value: bool) -> String {
+    if value { "yes".to_owned() } else { "no".to_owned() }
+}
+
 /// Prints data, a line break behind it.
 ///
 /// # Errors

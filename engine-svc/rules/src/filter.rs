@@ -9,29 +9,42 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use trestle_model::fleet::{Fleet, NetworkFilter};
-use trestle_model::{FilterEffects, FilterReference, HostName, MacAddr, NetworkName, NwFilter, filter_effects};
-
-/// Trestle's default filter, which agents define where libvirt lacks it.
-const DEFAULT: &str = "no-mac-spoofing";
+use trestle_model::{
+    FilterEffects, FilterReference, HostName, MacAddr, NetworkName, NwFilter, OwnFilter, filter_effects,
+};
 
 static STOCK: LazyLock<Vec<NwFilter>> = LazyLock::new(catalogue::all);
-static EFFECTS: LazyLock<BTreeMap<String, FilterEffects>> = LazyLock::new(|| filter_effects(&STOCK));
+static EFFECTS: LazyLock<BTreeMap<String, FilterEffects>> = LazyLock::new(|| {
+    let filters: Vec<NwFilter> = STOCK.iter().cloned().chain([OwnFilter::ListedMacs.definition()]).collect();
+    filter_effects(&filters)
+});
 
 /// Returns libvirt's stock filters, ordered by name.
 pub fn stock_filters() -> &'static [NwFilter] {
     &STOCK
 }
 
-/// Returns what one of libvirt's stock filters does.
+/// Returns what one of libvirt's stock filters, or of Trestle's, does.
 pub fn stock_effects(name: &str) -> Option<FilterEffects> {
     EFFECTS.get(name).copied()
 }
 
 /// Tells whether a filter in front of an interface with `mac` on `host` keeps its guest from sending with a foreign MAC: by what
 /// the host reports of it, else by the catalogue. A filter that neither knows does not; nor does one whose parameter `MAC` gives
-/// another address than the interface's own, which libvirt takes instead.
-pub fn stops_mac_spoofing_on(fleet: &Fleet, host: &HostName, filter: &FilterReference, mac: MacAddr) -> bool {
-    let is_foreign = |(name, value): &(String, String)| name == "MAC" && value.parse() != Ok(mac);
+/// another address than the interface's own, which libvirt takes instead, or whose [`OwnFilter::EXTRA_MAC`] has one that is
+/// not among the `extra` ones that it may send from.
+pub(crate) fn stops_mac_spoofing_on(
+    fleet: &Fleet,
+    host: &HostName,
+    filter: &FilterReference,
+    mac: MacAddr,
+    extra: &[MacAddr],
+) -> bool {
+    let is_foreign = |(name, value): &(String, String)| match name.as_str() {
+        "MAC" => value.parse() != Ok(mac),
+        OwnFilter::EXTRA_MAC => value.parse().map_or(true, |given| given != mac && !extra.contains(&given)),
+        _ => false,
+    };
     if filter.parameters.iter().any(is_foreign) {
         return false;
     }
@@ -59,7 +72,7 @@ pub(crate) fn lets_spoof_on(fleet: &Fleet, host: &HostName, name: &str) -> bool 
 /// Returns the name of libvirt's filter; none for no filter.
 pub(crate) fn filter_name(filter: &NetworkFilter) -> Option<&str> {
     match filter {
-        NetworkFilter::Default => Some(DEFAULT),
+        NetworkFilter::Default => Some(OwnFilter::NoMacSpoofing.name()),
         NetworkFilter::None => None,
         NetworkFilter::Named(name) => Some(name),
     }
@@ -80,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn only_three_stock_filters_stop_mac_spoofing() {
+    fn only_three_stock_filters_and_ours_stop_mac_spoofing() {
         let stopping = with(|effects| effects.stops_mac_spoofing);
-        assert_eq!(stopping, ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing"]);
+        assert_eq!(stopping, ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing", "trestle-listed-macs"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod vnic_profile;
 use trestle_model::Findings;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
-pub use filter::{stock_effects, stock_filters, stops_mac_spoofing_on};
+pub use filter::{stock_effects, stock_filters};
 pub use matrix::Fix;
 pub use offer::{Guest, not_offered, obstacles};
 pub use plugged::violations;

@@ -105,13 +105,11 @@ enum Standing {
 }
 
 fn standing(fleet: &Fleet, board: &Board, vnic: &Vnic, place: Place<'_>) -> Standing {
-    match place.aim(fleet, vnic) {
-        Aim::Keep => Standing::Nothing,
-        Aim::Withheld(finding) => Standing::Withheld(finding),
-        Aim::Set(_) | Aim::Remove(_) => match place.owed(fleet) {
-            Some(owed) => Standing::Told(board.plug_state(place.host, &owed.request)),
-            None => Standing::Nothing,
-        },
+    let aim = place.aim(fleet, vnic);
+    match (place.ask(&aim), aim) {
+        (Some(ask), _) => Standing::Told(board.plug_state(place.host, &ask)),
+        (None, Aim::Withheld(finding)) => Standing::Withheld(finding),
+        (None, Aim::Keep | Aim::Set(_) | Aim::Remove(_)) => Standing::Nothing,
     }
 }
 
@@ -133,16 +131,15 @@ pub(super) fn guests_of(fleet: &Fleet, board: &Board, host: &HostName) -> Guests
 fn plug_counts(fleet: &Fleet, board: &Board, host: &HostName) -> wire::PlugCounts {
     let mut counts = wire::PlugCounts::default();
     for place in places_on(fleet, host).filter(|place| place.is_wanted()) {
-        let aims: Vec<Aim> = fleet.vnics_of(place.vm.id).map(|vnic| place.aim(fleet, vnic)).collect();
-        let owed = number(aims.iter().filter(|aim| matches!(aim, Aim::Set(_) | Aim::Remove(_))).count());
-        let is_failed = || {
-            let standing = place.owed(fleet).map(|owed| board.plug_state(host, &owed.request));
-            matches!(standing, Some(PlugStanding::Failed(..)))
-        };
-        let count = if owed > 0 && is_failed() { &mut counts.failed } else { &mut counts.pending };
-        *count = count.saturating_add(owed);
-        let withheld = aims.iter().filter(|aim| matches!(aim, Aim::Withheld(_))).count();
-        counts.withheld = counts.withheld.saturating_add(number(withheld));
+        for vnic in fleet.vnics_of(place.vm.id) {
+            let count = match standing(fleet, board, vnic, place) {
+                Standing::Nothing => continue,
+                Standing::Told(PlugStanding::Owed | PlugStanding::UnderWay) => &mut counts.pending,
+                Standing::Told(PlugStanding::Failed(..)) => &mut counts.failed,
+                Standing::Withheld(_) => &mut counts.withheld,
+            };
+            *count = count.saturating_add(1);
+        }
     }
     counts
 }

@@ -5,12 +5,10 @@ use trestle_model::{
     Code, Domain, DomainInterface, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, PlugRequest, Replug,
     VmId, WantedInterface,
 };
+use uuid::Uuid;
 
 use super::plugged::{Whereabouts, whereabouts};
 use super::wanted::{cut_off, differences, wanted};
-
-/// How many interfaces a request may set, and how many it may remove; the rest comes with the next one.
-const MOST_INTERFACES: usize = 64;
 
 /// What is to become of a vNIC's interface in a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +23,24 @@ pub enum Aim {
     Withheld(Box<Finding>),
 }
 
-/// A request that a host is owed, and the domain as it was reported when it was made.
+/// What a host is owed for interfaces of one of its domains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwedPlug {
-    /// The request.
-    pub request: PlugRequest,
-    /// The domain, without what libvirt gives its interfaces anew each time: two that are alike are equal.
+    /// The domain's UUID.
+    pub domain: Uuid,
+    /// At least one, each MAC once.
+    pub asks: Vec<Ask>,
+}
+
+/// What a host is asked for one interface of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Its MAC.
+    pub mac: MacAddr,
+    /// How it is to be; none where it is to be gone.
+    pub wanted: Option<WantedInterface>,
+    /// The domain as it was reported when this was asked, with this interface alone, and without what libvirt gives
+    /// interfaces anew each time: two that are alike are equal.
     pub seen: Domain,
 }
 
@@ -45,8 +55,7 @@ pub struct Place<'a> {
     pub domain: &'a Domain,
 }
 
-/// Finds what `host` is owed: a request for each domain in which an interface is to be set or removed, ordered by the domain's
-/// name. The cost grows with the host's domains.
+/// Finds what `host` is owed, for each domain in which an interface is to be set or removed, ordered by the domain's name. The cost grows with the host's domains.
 pub fn owed_plugs(fleet: &Fleet, host: &HostName) -> Vec<OwedPlug> {
     places_on(fleet, host).filter_map(|place| place.owed(fleet)).collect()
 }
@@ -55,6 +64,38 @@ pub fn owed_plugs(fleet: &Fleet, host: &HostName) -> Vec<OwedPlug> {
 pub fn places_on<'a>(fleet: &'a Fleet, host: &'a HostName) -> impl Iterator<Item = Place<'a>> {
     let place = move |domain: &'a Domain| Some(Place { vm: fleet.vms().get(&VmId(domain.uuid))?, host, domain });
     fleet.domains_on(host).iter().filter_map(place)
+}
+
+impl OwedPlug {
+    /// Returns the request that asks for it.
+    pub fn request(&self) -> PlugRequest {
+        PlugRequest {
+            domain: DomainKey::Uuid(self.domain),
+            set: self.set().filter_map(|ask| ask.wanted.clone()).collect(),
+            remove: self.removed().map(|ask| ask.mac).collect(),
+            replug: Replug::Refuse,
+            validate_only: false,
+        }
+    }
+
+    /// Returns what a host's finding about the request names, as `set[3].filter` does; none where it names no interface.
+    pub fn named_by(&self, finding: &Finding) -> Option<&Ask> {
+        let (list, rest) = finding.field.split_once('[')?;
+        let position = rest.split_once(']')?.0.parse().ok()?;
+        match list {
+            "set" => self.set().nth(position),
+            "remove" => self.removed().nth(position),
+            _ => None,
+        }
+    }
+
+    fn set(&self) -> impl Iterator<Item = &Ask> {
+        self.asks.iter().filter(|ask| ask.wanted.is_some())
+    }
+
+    fn removed(&self) -> impl Iterator<Item = &Ask> {
+        self.asks.iter().filter(|ask| ask.wanted.is_none())
+    }
 }
 
 impl<'a> Place<'a> {
@@ -74,22 +115,21 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Returns the request that the host is owed for the domain's interfaces; none where there is nothing to ask for.
+    /// Returns what the host is owed for the domain's interfaces; none where there is nothing to ask for.
     pub fn owed(self, fleet: &Fleet) -> Option<OwedPlug> {
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for vnic in fleet.vnics_of(self.vm.id) {
-            match self.aim(fleet, vnic) {
-                Aim::Set(wanted) if set.len() < MOST_INTERFACES => set.push(wanted),
-                Aim::Remove(mac) if remove.len() < MOST_INTERFACES => remove.push(mac),
-                Aim::Set(_) | Aim::Remove(_) | Aim::Keep | Aim::Withheld(_) => {}
-            }
-        }
-        if set.is_empty() && remove.is_empty() {
-            return None;
-        }
-        let domain = DomainKey::Uuid(self.domain.uuid);
-        let request = PlugRequest { domain, set, remove, replug: Replug::Refuse, validate_only: false };
-        Some(OwedPlug { request, seen: lasting(self.domain) })
+        let aims = fleet.vnics_of(self.vm.id).map(|vnic| self.aim(fleet, vnic));
+        let asks: Vec<Ask> = aims.filter_map(|aim| self.ask(&aim)).collect();
+        (!asks.is_empty()).then_some(OwedPlug { domain: self.domain.uuid, asks })
+    }
+
+    /// Returns what the host is to be asked for an aim; none where there is nothing to ask for.
+    pub fn ask(self, aim: &Aim) -> Option<Ask> {
+        let (mac, wanted) = match aim {
+            Aim::Set(wanted) => (wanted.mac, Some(wanted.clone())),
+            Aim::Remove(mac) => (*mac, None),
+            Aim::Keep | Aim::Withheld(_) => return None,
+        };
+        Some(Ask { mac, wanted, seen: lasting(self.domain, mac) })
     }
 
     /// Says what is to become of the interface of one of the VM's vNICs.
@@ -142,7 +182,7 @@ impl<'a> Place<'a> {
             let remedy = "attach the network to the host; the vNIC is plugged when the host runs it";
             return withheld(Code::NetworkNotOnHost, message, remedy);
         }
-        let Some(wanted) = wanted(fleet, (vnic, vm, host), profile, seen) else { return Aim::Keep };
+        let Some(wanted) = wanted(fleet, (vnic, vm), profile, seen) else { return Aim::Keep };
         // Asked together with others of the domain, it would hold them up for as long as the guest runs.
         if domain.state.is_live()
             && let Some(what) = seen.and_then(|seen| unchangeable(seen, &wanted))
@@ -184,14 +224,17 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Returns a domain without what libvirt gives its interfaces anew each time they are plugged, in an order of its own.
-fn lasting(domain: &Domain) -> Domain {
-    let mut domain = domain.clone();
-    for interface in &mut domain.interfaces {
-        (interface.tap, interface.alias) = (None, None);
+/// Returns a domain with the interfaces of `mac` alone, without what libvirt gives them anew each time they are plugged.
+fn lasting(domain: &Domain, mac: MacAddr) -> Domain {
+    let alike = |interface: &&DomainInterface| interface.mac == mac;
+    let plain = |interface: &DomainInterface| DomainInterface { tap: None, alias: None, ..interface.clone() };
+    Domain {
+        name: domain.name.clone(),
+        uuid: domain.uuid,
+        state: domain.state,
+        persistence: domain.persistence,
+        interfaces: domain.interfaces.iter().filter(alike).map(plain).collect(),
     }
-    domain.interfaces.sort();
-    domain
 }
 
 /// Says what of a running guest's interface would have to change that libvirt does not change in place.

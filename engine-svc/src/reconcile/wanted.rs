@@ -6,12 +6,8 @@ use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Fleet, NetworkFilter, Sighting, Vm, Vnic, VnicModel, VnicProfile};
 use trestle_model::{
-    Bandwidth, BandwidthRate, DomainInterface, FilterReference, HostName, Mtu, WantedInterface, same_filter,
+    Bandwidth, BandwidthRate, DomainInterface, FilterReference, Mtu, OwnFilter, WantedInterface, same_filter,
 };
-use trestle_rules::stops_mac_spoofing_on;
-
-/// Trestle's default filter, which stops MAC spoofing.
-const DEFAULT_FILTER: &str = "no-mac-spoofing";
 
 /// One thing in which what is seen is not what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +23,7 @@ pub struct Difference {
 /// Says what the interface of a vNIC with a profile is to be; none for one without an address, or whose network is gone.
 pub(super) fn wanted(
     fleet: &Fleet,
-    (vnic, vm, host): (&Vnic, &Vm, &HostName),
+    (vnic, vm): (&Vnic, &Vm),
     profile: &VnicProfile,
     seen: Option<&DomainInterface>,
 ) -> Option<WantedInterface> {
@@ -40,9 +36,10 @@ pub(super) fn wanted(
         model: model(vnic.model).to_owned(),
         mtu,
         linked: vnic.linked,
-        isolated: seen.is_some_and(|seen| seen.isolated),
+        // Beside the network's own isolation of ports, whoever defined the guest may have isolated it.
+        isolated: network.port_isolation || seen.is_some_and(|seen| seen.isolated),
         bandwidth: profile.bandwidth,
-        filter: filter(fleet, (vnic, vm, host), profile, seen),
+        filter: filter((vnic, vm), profile, seen),
     })
 }
 
@@ -99,7 +96,10 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
     } else if interface.network.is_none() && network.is_some_and(trestle_model::fleet::Network::is_managed) {
         compare("attachment", "network".to_owned(), interface.attachment.clone());
     }
-    let filter = filter(fleet, (vnic, vm, sighting.host), profile, Some(interface));
+    if network.is_some_and(|network| network.port_isolation) && !interface.isolated {
+        compare("isolated", yes(true), yes(false));
+    }
+    let filter = filter((vnic, vm), profile, Some(interface));
     if !same_filter(filter.as_ref(), interface.filter.as_ref()) {
         let name = |filter: Option<&FilterReference>| filter.map(|filter| filter.name.clone()).unwrap_or_default();
         compare("filter", name(filter.as_ref()), name(interface.filter.as_ref()));
@@ -121,37 +121,30 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
     found
 }
 
-/// Says which filter is to be in front of an interface. Trestle's default is any that stops spoofing; a vNIC that is past its
-/// filter has whatever somebody gave it.
-fn filter(
-    fleet: &Fleet,
-    (vnic, vm, host): (&Vnic, &Vm, &HostName),
-    profile: &VnicProfile,
-    seen: Option<&DomainInterface>,
-) -> Option<FilterReference> {
-    let mac = seen.map(|seen| seen.mac);
-    let seen = seen.and_then(|seen| seen.filter.as_ref());
+/// Says which filter is to be in front of an interface: exactly that, since another one that stops spoofing, too, may stop more
+/// than the profile says. A vNIC that is past its filter has whatever somebody gave it.
+fn filter((vnic, vm): (&Vnic, &Vm), profile: &VnicProfile, seen: Option<&DomainInterface>) -> Option<FilterReference> {
     if vnic.bypasses_filter || vm.bypasses_filters {
-        return seen.cloned();
+        return seen.and_then(|seen| seen.filter.clone());
     }
-    let stops = |filter: &&FilterReference| mac.is_some_and(|mac| stops_mac_spoofing_on(fleet, host, filter, mac));
-    let parameters = given_parameters(vnic, profile);
-    match &profile.filter {
-        NetworkFilter::None => None,
-        NetworkFilter::Named(name) => Some(FilterReference { name: name.clone(), parameters }),
-        NetworkFilter::Default => match seen.filter(stops) {
-            Some(seen) if parameters.is_empty() => Some(seen.clone()),
-            Some(seen) => Some(FilterReference { name: seen.name.clone(), parameters }),
-            None => Some(FilterReference { name: DEFAULT_FILTER.to_owned(), parameters }),
-        },
-    }
+    let name = match &profile.filter {
+        NetworkFilter::None => return None,
+        NetworkFilter::Named(name) => name.clone(),
+        NetworkFilter::Default if vnic.extra_macs.is_empty() => OwnFilter::NoMacSpoofing.name().to_owned(),
+        NetworkFilter::Default => OwnFilter::ListedMacs.name().to_owned(),
+    };
+    Some(FilterReference { name, parameters: given_parameters(vnic, profile) })
 }
 
-/// Returns the profile's parameters, and the vNIC's instead of those of the same names.
+/// Returns the profile's parameters, and the vNIC's instead of those of the same names; and its extra MACs, which a filter of an
+/// operator's own may refer to, too.
 fn given_parameters(vnic: &Vnic, profile: &VnicProfile) -> Vec<(String, String)> {
     let own: BTreeSet<&String> = vnic.filter_parameters.iter().map(|(name, _)| name).collect();
     let of_profile = profile.filter_parameters.iter().filter(|(name, _)| !own.contains(name));
-    of_profile.chain(&vnic.filter_parameters).cloned().collect()
+    // libvirt takes a list in another order for the same, and leaves it as it is.
+    let extra: BTreeSet<_> = vnic.extra_macs.iter().collect();
+    let extra = extra.into_iter().map(|mac| (OwnFilter::EXTRA_MAC.to_owned(), mac.to_string()));
+    of_profile.chain(&vnic.filter_parameters).cloned().chain(extra).collect()
 }
 
 /// Writes parameters as `NAME=VALUE`, ordered by name.

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use trestle_model::{Findings, HostName, PlugRequest};
+use trestle_model::{Findings, HostName};
 use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::plugs::{PlugEnd, PlugStanding, Plugs};
 use super::rests::Rests;
 use super::seat::Seat;
-use crate::reconcile::{Owed, OwedPlug};
+use crate::reconcile::{Ask, Owed, OwedPlug};
 
 /// Messages that wait for a slow agent; one more ends its session.
 pub(super) const OUTBOX: usize = 64;
@@ -260,9 +260,9 @@ impl Board {
         self.lock().get(host).is_some_and(|entry| entry.plugs.awaits())
     }
 
-    /// Returns how the command for a domain's interfaces stands that asks as `request` does.
-    pub fn plug_state(&self, host: &HostName, request: &PlugRequest) -> PlugStanding {
-        self.lock().get(host).map_or(PlugStanding::Owed, |entry| entry.plugs.standing(request))
+    /// Returns how what a host is asked for an interface stands.
+    pub fn plug_state(&self, host: &HostName, ask: &Ask) -> PlugStanding {
+        self.lock().get(host).map_or(PlugStanding::Owed, |entry| entry.plugs.standing(ask))
     }
 
     /// Ends the command for interfaces that is under way; another command's end is ignored.

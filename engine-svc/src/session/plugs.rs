@@ -1,14 +1,14 @@
-//! Commands for interfaces of a host's domains: the one under way, and how the last one for each domain ended.
+//! Commands for interfaces of a host's domains: the one under way, and how the last one for each interface ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trestle_model::{DomainKey, Finding, PlugRequest};
+use trestle_model::{Finding, MacAddr, PlugRequest, Severity};
 use uuid::Uuid;
 
 use super::rests::Rests;
-use crate::reconcile::OwedPlug;
+use crate::reconcile::{Ask, OwedPlug};
 
 /// How long a host may take to report what it has done, before it is told again.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -17,9 +17,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Plugs {
     under_way: Option<UnderWay>,
-    /// The last command for each domain, while the host is owed something for it.
-    last: BTreeMap<Uuid, Last>,
+    /// How the last command for each interface ended, while the host is owed something for it.
+    last: BTreeMap<Key, Last>,
 }
+
+/// An interface: its domain, and its MAC.
+type Key = (Uuid, MacAddr);
 
 #[derive(Debug)]
 struct UnderWay {
@@ -30,9 +33,9 @@ struct UnderWay {
 
 #[derive(Debug)]
 struct Last {
-    owed: OwedPlug,
+    ask: Ask,
     outcome: Outcome,
-    /// Not before this moment the same is asked again of the same domain.
+    /// Not before this moment the same is asked again.
     retry_at: Instant,
 }
 
@@ -48,7 +51,7 @@ pub(super) struct PlugEnd {
     pub(super) refusal: Option<Vec<Finding>>,
 }
 
-/// How what a host is owed for a domain's interfaces stands.
+/// How what a host is owed for an interface stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlugStanding {
     /// It will be sent, or was sent and done, and the host has not reported it yet.
@@ -68,17 +71,23 @@ impl Plugs {
         self.under_way.is_some() || !self.last.is_empty()
     }
 
-    /// Forgets the domains for which nothing is owed, and returns what may be sent now.
+    /// Forgets the interfaces for which nothing is owed, and returns what may be sent now: of the first domain for which
+    /// something may, as much as fits into a request.
     ///
-    /// What was asked of a domain that is still as it was then rests; another wish, or a domain that has changed, does not.
+    /// What was asked for an interface rests while it, and what its domain does, is as it was then; another wish does not, and
+    /// neither does what is asked for the domain's other interfaces.
     pub(super) fn next(&mut self, owed: Vec<OwedPlug>, now: Instant) -> Option<OwedPlug> {
-        self.last.retain(|domain, _| owed.iter().any(|owed| owed.seen.uuid == *domain));
+        let keys: BTreeSet<Key> =
+            owed.iter().flat_map(|owed| owed.asks.iter().map(|ask| (owed.domain, ask.mac))).collect();
+        self.last.retain(|key, _| keys.contains(key));
         if self.under_way.is_some() {
             return None;
         }
-        let rests =
-            |owed: &OwedPlug| self.last.get(&owed.seen.uuid).is_some_and(|l| l.owed == *owed && now < l.retry_at);
-        owed.into_iter().find(|owed| !rests(owed))
+        owed.into_iter().find_map(|OwedPlug { domain, asks }| {
+            let due = asks.into_iter().filter(|ask| !self.rests(domain, ask, now));
+            let asks: Vec<Ask> = due.take(PlugRequest::MOST_INTERFACES).collect();
+            (!asks.is_empty()).then_some(OwedPlug { domain, asks })
+        })
     }
 
     pub(super) fn begin(&mut self, command: Uuid, owed: OwedPlug, lost_at: Instant) {
@@ -86,24 +95,25 @@ impl Plugs {
     }
 
     /// Ends the command under way; `false` where it is another.
+    ///
+    /// A refusal that names interfaces is theirs alone: the others may be sent at once, without them.
     pub(super) fn settle(&mut self, command: Uuid, end: PlugEnd, rests: Rests, now: Instant) -> bool {
         let Some(UnderWay { owed, .. }) = self.under_way.take_if(|under_way| under_way.command == command) else {
             return false;
         };
-        let domain = owed.seen.uuid;
-        let (outcome, rest) = match end.refusal {
-            None => (Outcome::Done, SILENCE),
-            Some(findings) => {
-                let earlier = match self.last.get(&domain) {
-                    Some(Last { owed: before, outcome: Outcome::Failed { failures, .. }, .. }) if *before == owed => {
-                        *failures
-                    }
-                    Some(_) | None => 0,
-                };
-                (Outcome::Failed { findings, failures: earlier.saturating_add(1) }, rests.after(earlier))
+        match end.refusal {
+            None => {
+                for ask in owed.asks {
+                    let last = Last { ask, outcome: Outcome::Done, retry_at: now + SILENCE };
+                    self.last.insert((owed.domain, last.ask.mac), last);
+                }
             }
-        };
-        self.last.insert(domain, Last { owed, outcome, retry_at: now + rest });
+            Some(findings) => {
+                for (ask, findings) in blamed(&owed, &findings) {
+                    self.fail((owed.domain, ask.mac), ask, findings, rests, now);
+                }
+            }
+        }
         true
     }
 
@@ -117,18 +127,46 @@ impl Plugs {
         self.under_way = None;
     }
 
-    pub(super) fn standing(&self, request: &PlugRequest) -> PlugStanding {
-        if self.under_way().is_some_and(|owed| owed.request.domain == request.domain) {
+    /// Says how what is asked for an interface stands.
+    pub(super) fn standing(&self, ask: &Ask) -> PlugStanding {
+        let domain = ask.seen.uuid;
+        let is_under_way =
+            |owed: &OwedPlug| owed.domain == domain && owed.asks.iter().any(|other| other.mac == ask.mac);
+        if self.under_way().is_some_and(is_under_way) {
             return PlugStanding::UnderWay;
         }
-        let DomainKey::Uuid(domain) = request.domain else { return PlugStanding::Owed };
-        match self.last.get(&domain) {
-            Some(Last { owed, outcome: Outcome::Failed { findings, .. }, retry_at }) if owed.request == *request => {
+        match self.last.get(&(domain, ask.mac)) {
+            Some(Last { ask: last, outcome: Outcome::Failed { findings, .. }, retry_at })
+                if last.wanted == ask.wanted =>
+            {
                 PlugStanding::Failed(findings.clone(), *retry_at)
             }
             Some(_) | None => PlugStanding::Owed,
         }
     }
+
+    fn rests(&self, domain: Uuid, ask: &Ask, now: Instant) -> bool {
+        self.last.get(&(domain, ask.mac)).is_some_and(|last| last.ask == *ask && now < last.retry_at)
+    }
+
+    fn fail(&mut self, key: Key, ask: &Ask, findings: Vec<Finding>, rests: Rests, now: Instant) {
+        let earlier = match self.last.get(&key) {
+            Some(Last { ask: before, outcome: Outcome::Failed { failures, .. }, .. }) if before == ask => *failures,
+            Some(_) | None => 0,
+        };
+        let outcome = Outcome::Failed { findings, failures: earlier.saturating_add(1) };
+        self.last.insert(key, Last { ask: ask.clone(), outcome, retry_at: now + rests.after(earlier) });
+    }
+}
+
+/// Says whose refusal it is, and why: that of the interfaces which its errors name, else of all.
+fn blamed<'a>(owed: &'a OwedPlug, findings: &[Finding]) -> Vec<(&'a Ask, Vec<Finding>)> {
+    let errors = || findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let named: BTreeSet<MacAddr> = errors().filter_map(|finding| Some(owed.named_by(finding)?.mac)).collect();
+    let concerns = |finding: &Finding, mac| owed.named_by(finding).is_none_or(|ask| ask.mac == mac);
+    let is_blamed = |ask: &&Ask| named.is_empty() || named.contains(&ask.mac);
+    let why = |mac| findings.iter().filter(|finding| concerns(finding, mac)).cloned().collect();
+    owed.asks.iter().filter(is_blamed).map(|ask| (ask, why(ask.mac))).collect()
 }
 
 #[cfg(test)]

@@ -53,11 +53,11 @@ impl World {
     }
 }
 
-fn refused() -> End {
+fn refused(field: &str) -> End {
     let finding = Finding {
         code: "STEP_FAILED".to_owned(),
         severity: Severity::Error.into(),
-        field: "set[0]".to_owned(),
+        field: field.to_owned(),
         message: "libvirt said no".to_owned(),
         ..Default::default()
     };
@@ -102,7 +102,7 @@ async fn a_refusal_is_told_and_what_changed_is_asked_for_at_once() {
     let with_mac = |world: &World| vec![DomainInterface { mac: world.mac.clone(), ..other() }];
     world.report(world.with(with_mac(&world))).await;
     let (id, _) = world.asked().await;
-    world.ends(&id, refused()).await;
+    world.ends(&id, refused("set[0]")).await;
     let plugging = world.becomes_plugging(wire::PlugState::Failed).await;
     assert_eq!((plugging.findings.len(), plugging.findings[0].code.as_str()), (1, "STEP_FAILED"));
     assert!(plugging.retry_time.is_some());
@@ -115,6 +115,28 @@ async fn a_refusal_is_told_and_what_changed_is_asked_for_at_once() {
     world.report(stopped).await;
     let (_, again) = world.asked().await;
     assert_eq!(again.set[0].linked, Some(true));
+}
+
+#[tokio::test]
+async fn a_vnic_that_its_host_refuses_holds_up_no_other_of_its_vm() {
+    let mut world = World::furnish().await;
+    put(&world.engine, vnic("eth1", GUESTS)).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    let (id, asked) = world.asked().await;
+    let macs = |asked: &SetDomainInterfacesRequest| asked.set.iter().map(|set| set.mac.clone()).collect::<Vec<_>>();
+    let [refused_mac, other] = macs(&asked).try_into().unwrap();
+    assert_eq!(refused_mac, world.mac);
+    world.ends(&id, refused("set[0].filter.name")).await;
+    let (id, asked) = world.asked().await;
+    assert_eq!(macs(&asked), std::slice::from_ref(&other));
+    let plugging = world.becomes_plugging(wire::PlugState::Failed).await;
+    assert_eq!(plugging.findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(), ["STEP_FAILED"]);
+    world.done(&id).await;
+    world.report(world.with(vec![interface(&other, GUARD)])).await;
+    let counts = wire::PlugCounts { pending: 0, failed: 1, withheld: 0 };
+    world.engine.wait_for("host-a", |status| status.plug_counts == Some(counts)).await;
+    let status = world.vnic().await;
+    assert_eq!((status.sync(), status.plugging.unwrap().state()), (wire::PlugSync::Absent, wire::PlugState::Failed));
 }
 
 #[tokio::test]

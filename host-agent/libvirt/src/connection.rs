@@ -9,7 +9,7 @@ use trestle_model::{Feature, LibvirtInfo, Support};
 use virt::connect::Connect;
 
 use crate::owner::Teller;
-use crate::{Fault, probe, snapshot};
+use crate::{Fault, probe, snapshot, step};
 
 /// Pause after the first failure to connect; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -160,6 +160,10 @@ impl Connection {
             Ok(connect) => {
                 info!(uri = self.uri, "connected to libvirt");
                 self.failure = None;
+                // Guests that somebody else defines may refer to them, before anybody asks for a plug.
+                if let Err(fault) = step::guest::define_all(&connect) {
+                    warn!(error = %fault, "network filters of ours not defined");
+                }
                 Ok(connect)
             }
             Err(error) => {

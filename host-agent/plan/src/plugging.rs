@@ -9,8 +9,8 @@ mod surroundings;
 use std::collections::BTreeSet;
 
 use trestle_model::{
-    Code, DomainWiring, Finding, Findings, HostConfig, LibvirtState, MacAddr, PlugAction, PlugRequest, Replug,
-    WantedInterface, WiredInterface,
+    Code, DomainWiring, Finding, Findings, HostConfig, LibvirtState, MacAddr, OwnFilter, PlugAction, PlugRequest,
+    Replug, WantedInterface, WiredInterface,
 };
 
 use self::difference::{Aspect, differences, differs};
@@ -61,9 +61,9 @@ pub fn plug_plan(request: &PlugRequest, situation: &PlugSituation<'_>) -> Result
     let resolved = surroundings::check(request, situation, &mut findings);
     let mut plan = PlugPlan::default();
     if let Some(wiring) = situation.wiring {
-        if lacks_mac_guard(request, situation) {
-            plan.steps.push(PlugStep { step: GuestStep::DefineMacGuard, field: String::new() });
-        }
+        let lacking = OwnFilter::ALL.into_iter().filter(|filter| lacks(request, situation, *filter));
+        let define = |filter| PlugStep { step: GuestStep::DefineFilter(filter), field: String::new() };
+        plan.steps.extend(lacking.map(define));
         let mut planner = Planner { wiring, plan: &mut plan };
         for (position, mac) in request.remove.iter().enumerate() {
             planner.remove(*mac, format!("remove[{position}]"));
@@ -122,13 +122,10 @@ pub fn not_back(before: &DomainWiring, now: &DomainWiring, macs: &BTreeSet<MacAd
     macs.iter().copied().filter(|mac| !sides.iter().all(|side| is_back(*mac, *side))).collect()
 }
 
-/// Tells whether the filter is asked for that is defined where libvirt lacks it.
-fn lacks_mac_guard(request: &PlugRequest, situation: &PlugSituation<'_>) -> bool {
-    let is_wanted = request
-        .set
-        .iter()
-        .any(|wanted| wanted.filter.as_ref().is_some_and(|filter| filter.name == GuestStep::MAC_GUARD));
-    is_wanted && !situation.filters.contains(GuestStep::MAC_GUARD)
+/// Tells whether a filter is asked for that is defined where libvirt lacks it.
+fn lacks(request: &PlugRequest, situation: &PlugSituation<'_>, own: OwnFilter) -> bool {
+    let mut wanted = request.set.iter().filter_map(|wanted| wanted.filter.as_ref());
+    wanted.any(|filter| filter.name == own.name()) && !situation.filters.contains(own.name())
 }
 
 struct Planner<'a> {

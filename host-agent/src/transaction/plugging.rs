@@ -178,16 +178,18 @@ async fn verified<H: Site>(
     let wiring = read.map_err(|error| failed(chain(&error).to_string()))?;
     let again = PlugRequest { replug: Replug::Allow, ..request.clone() };
     let (plan, wiring) = plan(shared, &again, look, wiring).map_err(|refusal| refusal.findings().0)?;
-    let differing: Vec<String> = plan
-        .outcomes
-        .iter()
-        .filter(|(_, action)| *action != PlugAction::Unchanged)
-        .map(|(mac, _)| mac.to_string())
+    // Whoever asked learns which of its interfaces it was.
+    let removed = (0..request.remove.len()).map(|position| format!("remove[{position}]"));
+    let fields = removed.chain((0..request.set.len()).map(|position| format!("set[{position}]")));
+    let differing: Vec<Finding> = fields
+        .zip(&plan.outcomes)
+        .filter(|(_, (_, action))| *action != PlugAction::Unchanged)
+        .map(|(field, (mac, _))| {
+            let message = format!("libvirt took the change of {mac}, and did not make it whole");
+            Finding::error(Code::VerificationFailed, field, message).about(&before.name)
+        })
         .collect();
-    if differing.is_empty() {
-        return Ok(wiring);
-    }
-    Err(failed(format!("libvirt took the change of {}, and did not make it whole", differing.join(", "))))
+    if differing.is_empty() { Ok(wiring) } else { Err(differing) }
 }
 
 /// Puts back what was done to the interfaces `touched`, and says what could not be.
@@ -243,7 +245,7 @@ fn not_plugged(findings: Vec<Finding>) -> Refusal {
 fn mac(step: &GuestStep) -> Option<MacAddr> {
     match step {
         GuestStep::Interface(step) => Some(step.mac),
-        GuestStep::DefineMacGuard => None,
+        GuestStep::DefineFilter(_) => None,
     }
 }
 

@@ -53,6 +53,7 @@ async fn tell(story: &mut Story, fleet: &mut Fleet, collector: &Collector) -> Re
         .tell("a guest that moves to another host is heard at once", networks::a_guest_moves_between_hosts(fleet))
         .await;
     story.tell("vNICs are plugged into guests that are off and that run", vnics::guests_are_plugged(fleet)).await;
+    story.tell("a vNIC has all that it can have, and no more", vnics::a_vnic_has_everything(fleet)).await;
     story
         .tell("a filter stops a guest that spoofs, and no filter does not", vnics::a_filter_stops_a_real_spoofer(fleet))
         .await;

@@ -98,7 +98,8 @@ pub(crate) async fn capabilities_report_it(fleet: &Fleet) -> Result<()> {
         let filters = libvirt["filters"].as_array().context("no filters")?;
         let stopping = filters.iter().filter(|filter| filter["stopsMacSpoofing"] == true).map(|filter| &filter["name"]);
         let stopping: Vec<_> = stopping.collect();
-        ensure!(stopping == ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing"], "{libvirt:#}");
+        let expected = ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing", "trestle-listed-macs"];
+        ensure!(stopping == expected, "{libvirt:#}");
         let features = capabilities["features"].as_array().context("no features")?;
         for feature in ["bridge_vlan_filtering", "libvirt_mac_table_manager", "vlan_devices"] {
             let is_there = |report: &Value| report["name"] == feature && report["support"] == "SUPPORT_PRESENT";

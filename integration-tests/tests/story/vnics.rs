@@ -12,8 +12,35 @@ const GUEST: &str = "web";
 const MAC: &str = "52:54:00:aa:00:21";
 const SECOND: &str = "52:54:00:aa:00:22";
 const FOREIGN: &str = "52:54:00:aa:00:2f";
+/// A further MAC that the guest may send from.
+const LISTED: &str = "52:54:00:aa:00:2a";
 /// Where the guest answers, on whichever network its first card is.
 const ADDRESS: &str = "10.10.0.60";
+
+/// One address, so that it is known which one the guest gets.
+const POOL: &str = "
+kind: MacPool
+name: macPools/one
+spec: {ranges: [{first: '52:54:00:aa:00:21', last: '52:54:00:aa:00:21'}]}
+---
+kind: Cluster
+name: clusters/lab
+spec: {description: The lab, macPool: macPools/one}
+";
+
+/// What a profile can give, and a network that isolates its guests.
+const FULL: &str = "
+kind: Network
+name: networks/blue
+spec: {description: 'Guests, MAC tables managed by libvirt', vlanId: 10, manageMacsWithLibvirt: true, portIsolation: true}
+---
+kind: VnicProfile
+name: networks/blue/vnicProfiles/full
+spec:
+  extraMacsAllowed: 1
+  guestTagging: {mode: TAGGING_MODE_LIST, vlanIds: [7]}
+  bandwidth: {inbound: {average: 100000}, outbound: {average: 50000}}
+";
 
 /// The guest was plugged behind the engine's back, without a filter: first it is nobody's, and then a vNIC's, and mended.
 pub(crate) async fn the_engine_mends_a_guest(fleet: &Fleet, name: &str, mac: &str) -> Result<()> {
@@ -60,8 +87,9 @@ pub(crate) async fn guests_are_plugged(fleet: &Fleet) -> Result<()> {
     machine.write("/run/lab/web.xml", &xml).await?;
     machine.virsh("define /run/lab/web.xml").await?;
     let vm = vm_name(fleet, GUEST).await?;
+    fleet.ctl.apply(POOL).await?;
     fleet.ctl.apply(&format!("kind: Vm\nname: {vm}\nspec: {{cluster: clusters/lab}}")).await?;
-    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    put(fleet, &vm, "eth0", &json!({"profile": "networks/blue/vnicProfiles/default"})).await?;
     // The host may not have told of the domain yet, so that nobody could be waited for.
     machine.wait_until(&format!("virsh -c qemu:///system dumpxml {GUEST} --inactive | grep -q {MAC}"), LIMIT).await?;
     let defined = machine.virsh(&format!("dumpxml {GUEST} --inactive")).await?;
@@ -107,6 +135,56 @@ pub(crate) async fn guests_are_plugged(fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
+/// One vNIC with all that a vNIC can have, as the kernel and libvirt have it; and the guest is heard from its listed MAC, and from
+/// no other.
+pub(crate) async fn a_vnic_has_everything(fleet: &Fleet) -> Result<()> {
+    let machine = &fleet.a.machine;
+    let vm = vm_name(fleet, GUEST).await?;
+    let blue = fleet.ctl.run(&["get", "network", "blue", "--output", "yaml"]).await?;
+    fleet.ctl.apply(FULL).await?;
+    let full = json!({
+        "mac": MAC, "profile": "networks/blue/vnicProfiles/full", "extraMacs": [LISTED],
+        "filterParameters": [{"name": "IP", "value": ADDRESS}],
+    });
+    put(fleet, &vm, "eth0", &full).await?;
+    let xml = machine.virsh(&format!("dumpxml {GUEST}")).await?;
+    for words in [
+        "<filterref filter='trestle-listed-macs'>",
+        &format!("<parameter name='EXTRA_MAC' value='{LISTED}'/>"),
+        &format!("<parameter name='IP' value='{ADDRESS}'/>"),
+        "<inbound average='100000'/>",
+        "<outbound average='50000'/>",
+        "<port isolated='yes'/>",
+        &format!("<mac address='{MAC}'/>"),
+    ] {
+        ensure!(xml.contains(words), "no {words}: {xml}");
+    }
+    let tap = machine.tap(GUEST).await?;
+    // The host's networks and its guest's interface are two wishes.
+    for mac in [MAC, LISTED] {
+        let tagged = format!("bridge fdb show br blue | grep '^{mac} dev {tap} vlan 7 ' | grep -q static");
+        machine.wait_until(&tagged, LIMIT).await?;
+        facts::guest_port_is_managed(&fleet.a, "blue", &tap, mac).await?;
+    }
+    machine.run(&format!("bridge vlan show dev {tap} | grep -qw 7")).await.context("its VLAN")?;
+    machine.run(&format!("bridge -d link show dev {tap} | grep -q 'isolated on'")).await.context("its port")?;
+    machine.run(&format!("tc qdisc show dev {tap} | grep -q htb")).await.context("its rates")?;
+
+    answers_on(fleet, "blue").await.context("its own MAC")?;
+    machine.tell_guest(GUEST, &format!("mac {LISTED}")).await?;
+    answers_on(fleet, "blue").await.context("a listed MAC")?;
+    machine.tell_guest(GUEST, &format!("mac {FOREIGN}")).await?;
+    is_silent(fleet).await.context("a MAC that is not listed passes")?;
+    machine.tell_guest(GUEST, &format!("mac {LISTED}")).await?;
+    // The list shrinks to nothing while the guest runs.
+    put(fleet, &vm, "eth0", &json!({"mac": MAC, "profile": "networks/blue/vnicProfiles/default"})).await?;
+    is_silent(fleet).await.context("a MAC that is listed no more passes")?;
+    machine.tell_guest(GUEST, &format!("mac {MAC}")).await?;
+    answers_on(fleet, "blue").await.context("its own MAC again")?;
+    fleet.ctl.run(&["delete", "networks/blue/vnicProfiles/full"]).await?;
+    fleet.ctl.apply(&blue).await.map(drop)
+}
+
 /// The same guest on a network that nobody manages: without a filter it sends with a MAC that is not its own and is heard, with
 /// the default it is not; and where libvirt is to manage the MACs, no filter is refused from both sides.
 pub(crate) async fn a_filter_stops_a_real_spoofer(fleet: &Fleet) -> Result<()> {
@@ -128,7 +206,7 @@ pub(crate) async fn a_filter_stops_a_real_spoofer(fleet: &Fleet) -> Result<()> {
 
     fleet.ctl.apply("kind: VnicProfile\nname: networks/red/vnicProfiles/open\nspec: {}").await?;
     fleet.until("host-a", LIMIT, is_plugged).await?;
-    machine.run(&format!("ip neigh flush all; ! ping -c1 -W2 {ADDRESS}")).await.context("the filter stops it")?;
+    is_silent(fleet).await.context("the filter stops it")?;
     machine.tell_guest(GUEST, &format!("mac {MAC}")).await?;
     answers_on(fleet, "red").await.context("its own MAC passes")?;
 
@@ -158,6 +236,12 @@ fn vnic(vm: &str, name: &str, spec: &Value) -> String {
 /// Applies a vNIC, and waits until it is plugged.
 async fn put(fleet: &Fleet, vm: &str, vnic: &str, spec: &Value) -> Result<()> {
     fleet.ctl.apply(&self::vnic(vm, vnic, spec)).await.map(drop)
+}
+
+/// Nobody answers at the guest's address; not even ARP, for which no entry is needed where the guest is only deaf.
+async fn is_silent(fleet: &Fleet) -> Result<()> {
+    let silent = format!("ip neigh flush all; ! ping -c1 -W2 {ADDRESS} && ! ip neigh show {ADDRESS} | grep lladdr");
+    fleet.a.machine.run(&silent).await.map(drop)
 }
 
 /// The guest answers over a network.

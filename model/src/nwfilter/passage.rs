@@ -25,6 +25,9 @@ enum Source {
 /// What frames carry: each protocol that a chain or rule of libvirt's can ask for, and one that none does.
 const KINDS: [&str; 8] = ["ipv4", "ipv6", "arp", "rarp", "vlan", "stp", "0x835", "0x88b5"];
 
+/// The source of frames that whoever gives the parameter [`super::OwnFilter::EXTRA_MAC`] answers for.
+const LISTED: &str = "$EXTRA_MAC";
+
 /// Whether a rule takes a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
@@ -161,8 +164,10 @@ fn carries(rule: &FilterRule, attribute: &str, value: &str, frame: Frame) -> Tak
             Source::Foreign => Taken::GuestDecides,
         },
         ("srcmacaddr", "$MAC", Source::Own) => Taken::Yes,
-        ("srcmacaddr", "$MAC", Source::Foreign) if is_part() => Taken::GuestDecides,
+        ("srcmacaddr", "$MAC" | LISTED, Source::Foreign) if is_part() => Taken::GuestDecides,
         ("srcmacaddr", "$MAC", Source::Foreign) => Taken::No,
+        // A rule is made of it for each value, so that one which drops the rest of the world drops the other values, too.
+        ("srcmacaddr", LISTED, Source::Foreign) if rule.polarity == Polarity::Carries => Taken::No,
         ("protocolid", kind, _) if kind == frame.kind => Taken::Yes,
         ("protocolid", kind, _) if KINDS.contains(&kind) => Taken::No,
         _ => Taken::GuestDecides,

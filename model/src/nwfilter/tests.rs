@@ -104,3 +104,22 @@ fn what_returns_from_the_root_leaves_the_filter() {
     assert!(rules(FilterAction::Continue));
     assert!(!rules(FilterAction::Return));
 }
+
+#[test]
+fn filters_of_ours_stop_all_but_what_is_given_them() {
+    for own in OwnFilter::ALL {
+        let effects = effects_of(own.name(), &[own.definition()]);
+        assert!(effects.stops_mac_spoofing && effects.lets_guest_send && !effects.stops_guest_tags, "{own:?}");
+    }
+    let listed = |value: &str, action| {
+        let first = out(action).when("mac", &[("srcmacaddr", value)]);
+        of(&[first, out(FilterAction::Drop).at(1000)]).stops_mac_spoofing
+    };
+    // Any other parameter is nobody's to answer for.
+    assert!(!listed("$OTHER", FilterAction::Return) && !listed("52:54:00:00:00:09", FilterAction::Return));
+    let lacks = FilterRule {
+        polarity: Polarity::Lacks,
+        ..out(FilterAction::Drop).when("mac", &[("srcmacaddr", "$EXTRA_MAC")])
+    };
+    assert!(!of(&[lacks]).stops_mac_spoofing, "of a list, each value has such a rule");
+}

@@ -308,11 +308,13 @@ fn only_a_true_none_takes_the_filter_away() {
 
 /// A stored network with values in every kind of field.
 #[test]
-fn a_filter_is_given_no_mac_but_libvirts() {
-    let mac = || crate::host::v1::FilterParameter { name: "MAC".to_owned(), value: "52:54:00:00:00:01".to_owned() };
-    let named = profile(wire::VnicProfileSpec { filter_parameters: vec![mac()], ..Default::default() });
-    let refused = parse_new::<wire::VnicProfile>(Some(&named), "networks/blue", "p");
-    assert_eq!(violations(refused), ["FIELD_CONFLICT vnic_profile.spec.filter_parameters[0].name"]);
+fn a_filter_is_given_no_macs_but_libvirts_and_the_vnics() {
+    for name in ["MAC", "EXTRA_MAC"] {
+        let mac = crate::host::v1::FilterParameter { name: name.to_owned(), value: "52:54:00:00:00:01".to_owned() };
+        let named = profile(wire::VnicProfileSpec { filter_parameters: vec![mac], ..Default::default() });
+        let refused = parse_new::<wire::VnicProfile>(Some(&named), "networks/blue", "p");
+        assert_eq!(violations(refused), ["FIELD_CONFLICT vnic_profile.spec.filter_parameters[0].name"], "{name}");
+    }
 }
 
 fn stored() -> trestle_model::fleet::Network {

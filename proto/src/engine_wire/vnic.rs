@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use trestle_model::fleet::{EntityId, Meta, ProfileId, Vnic, VnicId, VnicModel};
-use trestle_model::{Code, Finding, MacAddr};
+use trestle_model::{Code, Finding, MacAddr, OwnFilter};
 
 use super::resource::shape;
 use super::{Resource, parse_name_of};
@@ -59,16 +59,19 @@ impl Resource for wire::Vnic {
     }
 }
 
-/// Reads a filter's parameters. The guest's MAC is libvirt's to give: who gave another would let it spoof.
+/// Reads a filter's parameters. The guest's MACs are libvirt's and the engine's to give: who gave others would let it spoof.
 pub(super) fn read_filter_parameters(
     form: &mut Form,
     path: &str,
     parameters: &[FilterParameter],
 ) -> Vec<(String, String)> {
-    for (position, _) in parameters.iter().enumerate().filter(|(_, parameter)| parameter.name == "MAC") {
-        let finding =
-            Finding::error(Code::FieldConflict, format!("{path}[{position}].name"), "MAC is the interface's own");
-        form.note(finding.remedy("leave it out: libvirt gives it"));
+    for (position, parameter) in parameters.iter().enumerate() {
+        let (message, remedy) = match parameter.name.as_str() {
+            "MAC" => ("MAC is the interface's own", "leave it out: libvirt gives it"),
+            OwnFilter::EXTRA_MAC => ("EXTRA_MAC is the vNIC's extra_macs", "list them there"),
+            _ => continue,
+        };
+        form.note(Finding::error(Code::FieldConflict, format!("{path}[{position}].name"), message).remedy(remedy));
     }
     read_parameters(form, path, parameters)
 }

@@ -13,8 +13,6 @@ use crate::finding_wire;
 use crate::form::{Form, quoted};
 use crate::host::v1 as wire;
 
-/// How many interfaces a request may set, and how many it may remove.
-const MOST_INTERFACES: usize = 64;
 /// The longest name of a domain, network, filter or parameter, in characters.
 const MOST_NAME: usize = 256;
 /// The longest word for a model, in characters.
@@ -33,12 +31,12 @@ pub fn parse_plug(request: &wire::SetDomainInterfacesRequest) -> Result<PlugRequ
     let mut named = Named::default();
     limit(&mut form, "remove", request.remove.len());
     let mut remove = Vec::new();
-    for (position, text) in request.remove.iter().take(MOST_INTERFACES).enumerate() {
+    for (position, text) in request.remove.iter().take(PlugRequest::MOST_INTERFACES).enumerate() {
         remove.extend(named.read(&mut form, format!("remove[{position}]"), text));
     }
     limit(&mut form, "set", request.set.len());
     let mut set = Vec::new();
-    for (position, wanted) in request.set.iter().take(MOST_INTERFACES).enumerate() {
+    for (position, wanted) in request.set.iter().take(PlugRequest::MOST_INTERFACES).enumerate() {
         set.extend(read_wanted(&mut form, &format!("set[{position}]"), wanted, &mut named));
     }
     if request.remove.is_empty() && request.set.is_empty() {
@@ -223,8 +221,9 @@ fn read_name(form: &mut Form, path: &str, text: &str, remedy: &str) -> Option<St
 }
 
 fn limit(form: &mut Form, path: &str, count: usize) {
-    if count > MOST_INTERFACES {
-        let message = format!("{count} interfaces are more than {MOST_INTERFACES}");
+    let most = PlugRequest::MOST_INTERFACES;
+    if count > most {
+        let message = format!("{count} interfaces are more than {most}");
         form.note(Finding::error(Code::TooLong, path, message).remedy("ask in several requests"));
     }
 }

@@ -9,7 +9,7 @@ use trestle_proto::schema;
 
 use crate::host::{capabilities, domain};
 use crate::kind::{Kind, id_of};
-use crate::output::{self, or_dash};
+use crate::output::{self, or_dash, yes};
 use crate::status::{connection_text, state_text, sync_text};
 
 /// Writes a table of resources of a kind.
@@ -219,8 +219,4 @@ fn plugging_text(plugging: &wire::Plugging) -> String {
         wire::PlugState::Failed => format!(" (failed: {codes})"),
         wire::PlugState::Withheld => format!(" (withheld: {codes})"),
     }
-}
-
-fn yes(value: bool) -> String {
-    if value { "yes".to_owned() } else { "no".to_owned() }
 }

@@ -14,7 +14,7 @@ use crate::arguments::{self, ReportFormat};
 use crate::context::Context;
 use crate::engine::retry;
 use crate::failure::Failure;
-use crate::output::{self, or_dash};
+use crate::output::{self, or_dash, yes};
 
 /// Runs `host capabilities`.
 pub(super) async fn run(context: &Context, arguments: arguments::Capabilities) -> Result<(), Failure> {
@@ -266,8 +266,4 @@ fn feature(report: &FeatureReport) -> [String; 3] {
         Support::Unknown | Support::Unspecified => "unknown",
     };
     [report.name.clone(), support.to_owned(), or_dash(report.reason.clone())]
-}
-
-pub(super) fn yes(value: bool) -> String {
-    if value { "yes".to_owned() } else { "no".to_owned() }
 }

@@ -9,12 +9,12 @@ use trestle_proto::host::v1::{
 };
 use trestle_proto::schema;
 
-use super::capabilities::{ask, mode, yes};
+use super::capabilities::{ask, mode};
 use super::{drift, nic};
 use crate::arguments::{List, ListFormat};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{self, or_dash};
+use crate::output::{self, or_dash, yes};
 
 const HEADS: [&str; 9] =
     ["NETWORK", "ORIGIN", "BRIDGE", "UPLINK", "VLAN", "MACS BY LIBVIRT", "ADDRESSES", "PERSISTENT", "IN ORDER"];

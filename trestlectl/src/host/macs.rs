@@ -9,11 +9,11 @@ use trestle_proto::host::v1::{
 };
 use trestle_proto::schema;
 
-use super::capabilities::{ask, yes};
+use super::capabilities::ask;
 use crate::arguments::{Macs, ReportFormat};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{self, or_dash};
+use crate::output::{self, or_dash, yes};
 
 /// Runs `host macs`.
 pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failure> {

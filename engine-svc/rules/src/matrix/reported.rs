@@ -18,9 +18,13 @@ const NAMED: usize = 100;
 /// Tells whether the guest behind a reported interface may send with a foreign MAC, and the engine does not know: no vNIC
 /// is declared so, or its profile is mended by `fix`.
 pub(crate) fn may_spoof_unknown(fleet: &Fleet, sighting: &Sighting<'_>, fix: Fix) -> bool {
+    let vnic = fleet.vnic_of(sighting);
+    // They are given on its own network alone.
+    let here = vnic.filter(|vnic| vnic.plugged && sighting.network.is_some_and(|network| is_on(vnic, network)));
+    let extra = here.map_or(&[][..], |vnic| &vnic.extra_macs);
     let (filter, mac) = (sighting.interface.filter.as_ref(), sighting.interface.mac);
-    let stops = filter.is_some_and(|filter| stops_mac_spoofing_on(fleet, sighting.host, filter, mac));
-    let is_declared = || fleet.vnic_of(sighting).is_some_and(|vnic| is_declared(fleet, vnic, sighting));
+    let stops = filter.is_some_and(|filter| stops_mac_spoofing_on(fleet, sighting.host, filter, mac, extra));
+    let is_declared = || vnic.is_some_and(|vnic| is_declared(fleet, vnic, sighting));
     !stops && (fix == Fix::Profiles || !is_declared())
 }
 

@@ -1,12 +1,12 @@
 //! Which hosts a virtual machine is offered.
 
 use trestle_model::fleet::{
-    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, Mutation, Network, SwitchType,
-    Vm, Vnic, VnicProfile,
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, HostRecord, Mutation, Network, NetworkFilter,
+    SwitchType, Vm, Vnic, VnicProfile,
 };
 use trestle_model::{
-    Capabilities, Code, DriftKind, Feature, MacTableManager, NetworkReport, NicReport, Repair, RepairState, Severity,
-    SourceMacs, VirtualFunction, VirtualFunctions,
+    Capabilities, Code, DriftKind, Feature, FilterEffects, MacTableManager, NetworkReport, NicReport, Repair,
+    RepairState, Severity, SourceMacs, VirtualFunction, VirtualFunctions,
 };
 use trestle_rules::{Contact, Guest, Standing, not_offered, obstacles};
 
@@ -141,6 +141,25 @@ fn a_capability_that_is_lost_stops_placement() {
     check(&reporting_of(with(Entity::Network(locks)), lost(Feature::PortLocked)), &[Code::HostUnsupported]);
     let plain = with(Entity::Network(network("blue")));
     check(&reporting_of(plain, lost(Feature::LibvirtMacTableManager)), &[]);
+}
+
+#[test]
+fn a_filter_that_somebody_weakened_on_a_host_is_in_the_way() {
+    let changed = |name: &str, stops_mac_spoofing| {
+        let name = name.to_owned();
+        move |host: &mut Capabilities| {
+            let effects = FilterEffects { stops_mac_spoofing, stops_guest_tags: false, lets_guest_send: true };
+            host.libvirt.filters.insert(name.clone(), effects);
+        }
+    };
+    check(&reporting(changed("no-mac-spoofing", true)), &[]);
+    check(&reporting(changed("no-mac-spoofing", false)), &[Code::MacSpoofConflict]);
+    check(&reporting(changed("clean-traffic", false)), &[]);
+    let plain = with(Entity::Network(network("blue")));
+    check(&reporting_of(plain, changed("no-mac-spoofing", false)), &[]);
+    let named = NetworkFilter::Named("clean-traffic".to_owned());
+    let named = with(Entity::VnicProfile(VnicProfile { filter: named, ..profile("blue", "guests") }));
+    check(&reporting_of(named, changed("clean-traffic", false)), &[Code::MacSpoofConflict]);
 }
 
 #[test]

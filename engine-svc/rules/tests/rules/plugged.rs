@@ -297,3 +297,35 @@ fn a_filter_that_is_given_another_mac_stops_nothing() {
     };
     assert_eq!((with(&mac(9).to_string()), with(&mac(8).to_string()), with("$MAC")), (0, 1, 1));
 }
+
+#[test]
+fn a_filter_of_listed_macs_stops_those_that_are_not_the_vnics() {
+    let seen = |number, listed: &[u64]| {
+        on_interface(domain(number, "blue", mac(1), Some("trestle-listed-macs")), |interface| {
+            let parameter = |number: &u64| ("EXTRA_MAC".to_owned(), mac(*number).to_string());
+            interface.filter.as_mut().unwrap().parameters = listed.iter().map(parameter).collect();
+        })
+    };
+    let codes = |fleet: &Fleet| broken(fleet).into_iter().map(|(_, code, ..)| code).collect::<Vec<_>>();
+    let of_vnic = |listed: &[u64], extra: &[u64], network: &str| {
+        let mut fleet = reporting(managed("blue"), vec![seen(1, listed)]);
+        let allows = VnicProfile { extra_macs_allowed: 2, ..profile(network, "guests") };
+        let extra_macs = extra.iter().map(|number| mac(*number)).collect();
+        let vnic = Vnic { extra_macs, ..vnic(1, network, "guests") };
+        for entity in [Entity::VnicProfile(allows), Entity::Vnic(vnic)] {
+            fleet.apply(Mutation::Put(entity));
+        }
+        codes(&fleet)
+    };
+    assert_eq!(of_vnic(&[8, 9], &[9, 8], "blue"), []);
+    assert_eq!(of_vnic(&[8, 1], &[9, 8], "blue"), []);
+    assert_eq!(of_vnic(&[8, 9], &[8], "blue"), [Code::MacSpoofConflict]);
+    assert_eq!(of_vnic(&[8], &[8], "red"), [Code::MacSpoofConflict], "they are given on another network");
+    let of_nobody = |listed: &[u64]| {
+        let mut stranger = seen(9, listed);
+        stranger.interfaces[0].mac = mac(7);
+        codes(&reporting(managed("blue"), vec![stranger]))
+    };
+    assert_eq!(of_nobody(&[]), []);
+    assert_eq!(of_nobody(&[8]), [Code::MacSpoofConflict]);
+}

@@ -163,7 +163,11 @@ fn different(lines: &[&str]) -> (PlugSync, Vec<String>) {
 #[test]
 fn each_attribute_of_an_interface_is_compared() {
     let same = |_: &mut Vnic| {};
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 11] = [
+        // It stops spoofing, and more than the profile says.
+        ("filter: no-mac-spoofing is clean-traffic", |it| {
+            it.filter.as_mut().unwrap().name = "clean-traffic".to_owned();
+        }),
         ("bandwidth:  is outbound 1000,,64", |it| {
             it.bandwidth.outbound = Some(BandwidthRate { average: 1000, peak: None, burst: Some(64) });
         }),
@@ -185,9 +189,9 @@ fn each_attribute_of_an_interface_is_compared() {
         assert_eq!(differs(change, same), different(&[line]));
     }
     let harmless: [Change; 5] = [
+        |it| it.isolated = true,
         |it| it.mtu = Some(1500),
         |it| it.model = None,
-        |it| it.filter.as_mut().unwrap().name = "clean-traffic".to_owned(),
         |it| it.alias = None,
         |it| (it.bridge, it.tap) = (None, None),
     ];

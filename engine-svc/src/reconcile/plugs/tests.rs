@@ -48,7 +48,7 @@ fn put(fleet: &mut Fleet, entity: Entity) {
 fn owed(fleet: &Fleet) -> Option<PlugRequest> {
     let mut owed = owed_plugs(fleet, &host_name("h1"));
     assert!(owed.len() <= 1);
-    owed.pop().map(|owed| owed.request)
+    owed.pop().map(|owed| owed.request())
 }
 
 fn wanted(fleet: &Fleet) -> WantedInterface {
@@ -79,6 +79,7 @@ fn as_set(wanted: &WantedInterface) -> DomainInterface {
     interface.linked = wanted.linked;
     interface.mtu = wanted.mtu.map(u32::from);
     interface.bandwidth = wanted.bandwidth;
+    interface.isolated = wanted.isolated;
     interface
 }
 
@@ -111,9 +112,8 @@ fn a_missing_interface_is_asked_for_whole_and_nothing_more_once_it_is_there() {
 
 #[test]
 fn what_is_acceptable_is_asked_for_as_it_is_seen() {
-    let mut domain = domain(1, "blue", mac(1), Some("clean-traffic"));
+    let mut domain = web();
     let seen = &mut domain.interfaces[0];
-    seen.filter.as_mut().unwrap().parameters = vec![("IP".to_owned(), "192.0.2.7".to_owned())];
     (seen.mtu, seen.isolated, seen.linked) = (Some(1500), true, false);
     let filter = seen.filter.clone();
     let asked = wanted(&world(domain));
@@ -121,6 +121,57 @@ fn what_is_acceptable_is_asked_for_as_it_is_seen() {
         (asked.mtu.map(u32::from), asked.isolated, asked.filter, asked.linked),
         (Some(1500), true, filter, true)
     );
+}
+
+/// Its profile had a filter of one address, and has the default now.
+#[test]
+fn a_filter_that_stops_more_than_the_default_is_not_kept() {
+    let mut domain = domain(1, "blue", mac(1), Some("clean-traffic"));
+    domain.interfaces[0].filter.as_mut().unwrap().parameters = vec![("IP".to_owned(), "192.0.2.5".to_owned())];
+    let guard = FilterReference { name: "no-mac-spoofing".to_owned(), parameters: Vec::new() };
+    let mut fleet = world(domain);
+    let asked = wanted(&fleet);
+    assert_eq!(asked.filter, Some(guard));
+    report(&mut fleet, Domain { interfaces: vec![as_set(&asked)], ..web() });
+    assert_eq!(owed(&fleet), None);
+}
+
+#[test]
+fn extra_macs_pass_the_default_filter_and_are_followed() {
+    let mut fleet = world(web());
+    let listed = |macs: &[u64]| FilterReference {
+        name: "trestle-listed-macs".to_owned(),
+        parameters: macs.iter().map(|number| ("EXTRA_MAC".to_owned(), mac(*number).to_string())).collect(),
+    };
+    for (listing, expected) in [(vec![9], vec![9]), (vec![9, 8], vec![8, 9]), (vec![8], vec![8])] {
+        let extra_macs = listing.iter().map(|number| mac(*number)).collect();
+        put(&mut fleet, Entity::Vnic(Vnic { extra_macs, ..vnic(1, "blue", "guests") }));
+        let asked = wanted(&fleet);
+        assert_eq!(asked.filter, Some(listed(&expected)));
+        report(&mut fleet, Domain { interfaces: vec![as_set(&asked)], ..web() });
+        assert_eq!(owed(&fleet), None);
+    }
+    put(&mut fleet, Entity::Vnic(vnic(1, "blue", "guests")));
+    assert_eq!(wanted(&fleet).filter, web().interfaces[0].filter);
+}
+
+#[test]
+fn a_network_that_isolates_ports_has_its_guests_isolated() {
+    for state in [DomainState::Running, DomainState::ShutOff] {
+        let mut fleet = world(Domain { state, ..web() });
+        if state == DomainState::ShutOff {
+            put(&mut fleet, Entity::Vm(Vm { host: None, ..vm(1, "main") }));
+        }
+        assert_eq!(owed(&fleet), None);
+        put(&mut fleet, Entity::Network(Network { port_isolation: true, ..network("blue") }));
+        let asked = wanted(&fleet);
+        assert!(asked.isolated);
+        report(&mut fleet, Domain { state, interfaces: vec![as_set(&asked)], ..web() });
+        assert_eq!(owed(&fleet), None);
+        // The host's own flag goes with the network's; what the domain says of itself stays.
+        put(&mut fleet, Entity::Network(network("blue")));
+        assert_eq!(owed(&fleet), None);
+    }
 }
 
 #[test]

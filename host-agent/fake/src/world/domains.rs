@@ -90,8 +90,8 @@ impl World {
     pub(crate) fn perform_on_guest(&mut self, step: &GuestStep) -> Answer {
         let libvirt = self.libvirt.as_mut().ok_or_else(|| "no libvirt here".to_owned())?;
         match step {
-            GuestStep::DefineMacGuard => {
-                libvirt.filters.insert(GuestStep::MAC_GUARD.to_owned());
+            GuestStep::DefineFilter(filter) => {
+                libvirt.filters.insert(filter.name().to_owned());
                 Ok(())
             }
             GuestStep::Interface(step) => self.change_interface(step),

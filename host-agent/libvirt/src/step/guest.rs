@@ -1,5 +1,6 @@
 //! The performing of one step on a guest's interface.
 
+use trestle_model::OwnFilter;
 use trestle_plan::{DomainSide, GuestStep, InterfaceChange, InterfaceStep};
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -10,28 +11,55 @@ use virt_sys as sys;
 use super::without_nul;
 use crate::{Fault, xml};
 
-/// What drops frames that a guest sends from another MAC than its own, and looks at nothing else.
+/// Drops frames that a guest sends from another MAC than its own, and looks at nothing else.
 ///
 /// *Source*: libvirt, "Network Filters": `$MAC` is the interface's own, and `match='no'` turns a rule around.
-const MAC_GUARD: &str = "<filter name='no-mac-spoofing' chain='mac' priority='-800'>\
+const NO_MAC_SPOOFING: &str = "<filter name='no-mac-spoofing' chain='mac' priority='-800'>\
     <rule action='drop' direction='out' priority='500'><mac match='no' srcmacaddr='$MAC'/></rule></filter>";
+
+/// The same, but for the MACs that a parameter lists.
+///
+/// *Source*: as above, of variables: a rule is made for each value of a list.
+const LISTED_MACS: &str = "<filter name='trestle-listed-macs' chain='mac' priority='-800'>\
+    <rule action='return' direction='out' priority='500'><mac srcmacaddr='$MAC'/></rule>\
+    <rule action='return' direction='out' priority='500'><mac srcmacaddr='$EXTRA_MAC'/></rule>\
+    <rule action='drop' direction='out' priority='1000'><mac/></rule></filter>";
 
 /// Performs `step`; one whose effect is there already succeeds.
 pub(crate) fn perform(connect: &Connect, step: &GuestStep) -> Result<(), Fault> {
     match step {
-        GuestStep::DefineMacGuard => define_mac_guard(connect),
+        GuestStep::DefineFilter(filter) => define(connect, *filter),
         GuestStep::Interface(step) => change(connect, step),
     }
 }
 
-fn define_mac_guard(connect: &Connect) -> Result<(), Fault> {
-    match NWFilter::lookup_by_name(connect, GuestStep::MAC_GUARD) {
+/// Defines each filter of ours that libvirt lacks; a libvirt without filters needs none.
+pub(crate) fn define_all(connect: &Connect) -> Result<(), Fault> {
+    match connect.list_nw_filters() {
+        Ok(names) => {
+            let lacks = |filter: &OwnFilter| !names.iter().any(|name| name == filter.name());
+            OwnFilter::ALL.into_iter().filter(lacks).try_for_each(|filter| define(connect, filter))
+        }
+        Err(error) if error.code() == ErrorNumber::NoSupport => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn define(connect: &Connect, filter: OwnFilter) -> Result<(), Fault> {
+    match NWFilter::lookup_by_name(connect, filter.name()) {
         Ok(_) => Ok(()),
         Err(error) if error.code() == ErrorNumber::NoNwfilter => {
-            NWFilter::define_xml(connect, MAC_GUARD)?;
+            NWFilter::define_xml(connect, definition(filter))?;
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+const fn definition(filter: OwnFilter) -> &'static str {
+    match filter {
+        OwnFilter::NoMacSpoofing => NO_MAC_SPOOFING,
+        OwnFilter::ListedMacs => LISTED_MACS,
     }
 }
 
@@ -77,4 +105,16 @@ fn is_there(domain: &Domain, step: &InterfaceStep) -> Result<bool, Fault> {
 /// *Source*: `qmp_device_del` in QEMU's `softmmu/qdev-monitor.c`.
 fn is_on_its_way(error: &Error) -> bool {
     error.message().contains("already in the process of unplug")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_defined_as_they_are_judged() {
+        for filter in OwnFilter::ALL {
+            assert_eq!(xml::nwfilter::parse(definition(filter)).unwrap(), filter.definition());
+        }
+    }
 }

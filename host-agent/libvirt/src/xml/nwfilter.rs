@@ -2,7 +2,7 @@
 //!
 //! *Source*: libvirt, "Network Filters".
 
-use trestle_model::{FilterAction, FilterDirection, FilterEntry, FilterRule, NwFilter, Polarity};
+use trestle_model::{FilterAction, FilterDirection, FilterEntry, FilterRule, NwFilter, OwnFilter, Polarity};
 
 use super::{BadXml, Element, visit};
 
@@ -18,6 +18,8 @@ pub(crate) fn parse(xml: &str) -> Result<NwFilter, BadXml> {
         };
         match element.path {
             [_, kind] if kind == "filterref" => filter.entries.push(FilterEntry::Refers(required(element, "filter")?)),
+            // Whoever gives such an address inside a filter lets every guest behind it send from there.
+            [_, kind, parameter] if kind == "filterref" && parameter == "parameter" => refuse_mac(element)?,
             [_, kind] if kind == "rule" => filter.entries.push(FilterEntry::Rule(rule(element)?)),
             [_, kind, protocol] if kind == "rule" => {
                 if let Some(FilterEntry::Rule(rule)) = filter.entries.last_mut() {
@@ -29,6 +31,13 @@ pub(crate) fn parse(xml: &str) -> Result<NwFilter, BadXml> {
         Ok(())
     })?;
     filter.ok_or_else(|| BadXml("there is no filter".to_owned()))
+}
+
+fn refuse_mac(element: &Element<'_>) -> Result<(), BadXml> {
+    match required(element, "name")?.as_str() {
+        name @ ("MAC" | OwnFilter::EXTRA_MAC) => Err(BadXml(format!("a reference gives {name}, and is not judged"))),
+        _ => Ok(()),
+    }
 }
 
 fn head(element: &Element<'_>) -> Result<NwFilter, BadXml> {
@@ -132,6 +141,10 @@ mod tests {
             ("<filter name='a'><rule action='sing' direction='in'/></filter>", "action \"sing\" is not known"),
             ("<filter name='a'><rule action='drop' direction='up'/></filter>", "direction \"up\" is not known"),
             ("<filter name='a'><filterref/></filter>", "filter/filterref has no filter"),
+            (
+                "<filter name='a'><filterref filter='b'><parameter name='EXTRA_MAC' value='52:54:00:00:00:09'/></filterref></filter>",
+                "a reference gives EXTRA_MAC",
+            ),
             ("", "there is no element"),
         ] {
             let error = parse(text).unwrap_err().to_string();

@@ -1,8 +1,11 @@
 //! Steps on guests' interfaces, each of them twice: whose effect is there already, it succeeds and changes nothing.
 
+use std::collections::BTreeSet;
+
 use trestle_libvirt::{Fault, Libvirt};
 use trestle_model::{
-    Bandwidth, DomainKey, DomainState, DomainWiring, FilterReference, MacAddr, MacTableManager, WiredInterface,
+    Bandwidth, DomainKey, DomainState, DomainWiring, FilterReference, MacAddr, MacTableManager, OwnFilter,
+    WiredInterface,
 };
 use trestle_plan::{DomainSide, GuestStep, InterfaceChange, InterfaceDefinition, InterfaceStep, InterfaceText};
 use uuid::Uuid;
@@ -110,30 +113,47 @@ async fn interface_is_plugged_changed_and_put_back_on_both_sides() {
 }
 
 #[tokio::test]
-async fn guard_of_macs_is_defined_once() {
+async fn filters_of_ours_are_defined_at_the_first_connection_and_when_a_plug_misses_them() {
     let Some(daemon) = Daemon::start().await else { return };
+    let connect = Connect::open(Some(&daemon.uri())).unwrap();
+    let theirs = "<filter name='no-mac-spoofing' chain='mac'><rule action='drop' direction='in'/></filter>";
+    NWFilter::define_xml(&connect, theirs).unwrap();
+    let before = NWFilter::lookup_by_name(&connect, OwnFilter::NoMacSpoofing.name()).unwrap().get_xml_desc(0).unwrap();
     let libvirt = handle(&daemon, LONG);
-    assert!(!libvirt.filters().await.unwrap().contains(GuestStep::MAC_GUARD));
-    twice(&libvirt, &GuestStep::DefineMacGuard).await;
-    assert!(libvirt.filters().await.unwrap().contains(GuestStep::MAC_GUARD));
+    let names = OwnFilter::ALL.map(|filter| filter.name().to_owned());
+    assert_eq!(libvirt.filters().await.unwrap(), BTreeSet::from(names.clone()));
+    let text = |filter: OwnFilter| NWFilter::lookup_by_name(&connect, filter.name()).unwrap().get_xml_desc(0).unwrap();
+    assert_eq!(text(OwnFilter::NoMacSpoofing), before, "what is there stays");
+    for filter in OwnFilter::ALL {
+        NWFilter::lookup_by_name(&connect, filter.name()).unwrap().undefine().unwrap();
+        twice(&libvirt, &GuestStep::DefineFilter(filter)).await;
+    }
+    assert_eq!(libvirt.filters().await.unwrap(), BTreeSet::from(names));
+    let effects = libvirt.info().await.filters;
+    for filter in OwnFilter::ALL {
+        let effects = effects[filter.name()];
+        assert!(effects.stops_mac_spoofing && effects.lets_guest_send, "{filter:?}");
+    }
 }
 
 #[tokio::test]
 async fn filters_are_told_by_what_their_rules_do() {
     let Some(daemon) = Daemon::start().await else { return };
     let libvirt = handle(&daemon, LONG);
-    twice(&libvirt, &GuestStep::DefineMacGuard).await;
+    assert!(!libvirt.filters().await.unwrap().is_empty());
     let connect = Connect::open(Some(&daemon.uri())).unwrap();
     let ours = "<filter name='ours' chain='root'><filterref filter='no-mac-spoofing'/></filter>";
     NWFilter::define_xml(&connect, ours).unwrap();
     let stopping = async || {
         let filters = libvirt.info().await.filters;
-        filters.into_iter().map(|(name, effects)| (name, effects.stops_mac_spoofing)).collect::<Vec<_>>()
+        let are_asked = |(name, _): &(String, _)| name != OwnFilter::ListedMacs.name();
+        let stops = filters.into_iter().filter(are_asked).map(|(name, effects)| (name, effects.stops_mac_spoofing));
+        stops.collect::<Vec<_>>()
     };
-    let both = |stops| vec![(GuestStep::MAC_GUARD.to_owned(), stops), ("ours".to_owned(), stops)];
+    let both = |stops| vec![(OwnFilter::NoMacSpoofing.name().to_owned(), stops), ("ours".to_owned(), stops)];
     assert_eq!(stopping().await, both(true));
     // Whoever weakens it weakens what refers to it.
-    let guard = NWFilter::lookup_by_name(&connect, GuestStep::MAC_GUARD).unwrap().get_xml_desc(0).unwrap();
+    let guard = NWFilter::lookup_by_name(&connect, OwnFilter::NoMacSpoofing.name()).unwrap().get_xml_desc(0).unwrap();
     assert!(guard.contains("action='drop'"), "{guard}");
     NWFilter::define_xml(&connect, &guard.replace("action='drop'", "action='accept'")).unwrap();
     assert_eq!(stopping().await, both(false));

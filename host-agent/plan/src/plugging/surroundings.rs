@@ -1,12 +1,12 @@
 //! Whether a wish fits the host: the domain, the networks and filters that it names, and who has its MACs.
 
 use trestle_model::{
-    Code, DomainState, DomainWiring, Finding, LibvirtNetwork, MacAddr, NetworkName, PlugRequest, WantedInterface,
+    Code, DomainState, DomainWiring, Finding, LibvirtNetwork, MacAddr, NetworkName, OwnFilter, PlugRequest,
+    WantedInterface,
 };
 
 use super::{DomainSide, PlugSituation, of};
 use crate::ownership;
-use crate::step::GuestStep;
 
 /// An interface whose network is known.
 pub(super) struct Resolved<'a> {
@@ -61,7 +61,7 @@ fn check_macs(request: &PlugRequest, wiring: &DomainWiring, findings: &mut Vec<F
 
 fn check_filter(field: &str, wanted: &WantedInterface, situation: &PlugSituation<'_>, findings: &mut Vec<Finding>) {
     let Some(filter) = &wanted.filter else { return };
-    if filter.name == GuestStep::MAC_GUARD || situation.filters.contains(&filter.name) {
+    if OwnFilter::named(&filter.name).is_some() || situation.filters.contains(&filter.name) {
         return;
     }
     let message = format!("libvirt has no filter {}", filter.name);

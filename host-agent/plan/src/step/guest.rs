@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use trestle_model::{Bandwidth, FilterReference, MacAddr, Mtu};
+use trestle_model::{Bandwidth, FilterReference, MacAddr, Mtu, OwnFilter};
 use uuid::Uuid;
 
 use super::Step;
@@ -13,9 +13,8 @@ use super::Step;
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "almost every step is of the larger kind")]
 pub enum GuestStep {
-    /// Defines the filter [`GuestStep::MAC_GUARD`], which lets a guest send from its own MAC alone; one of that name that is
-    /// there stays as it is.
-    DefineMacGuard,
+    /// Defines a filter of ours; one of that name that is there stays as it is.
+    DefineFilter(OwnFilter),
     /// Changes an interface.
     Interface(InterfaceStep),
 }
@@ -95,11 +94,6 @@ pub struct InterfaceDefinition {
     pub base: Option<String>,
 }
 
-impl GuestStep {
-    /// libvirt's stock filter that lets a guest send from its own MAC alone.
-    pub const MAC_GUARD: &'static str = "no-mac-spoofing";
-}
-
 impl From<GuestStep> for Step {
     fn from(step: GuestStep) -> Self {
         Self::Guest(step)
@@ -109,7 +103,7 @@ impl From<GuestStep> for Step {
 impl fmt::Display for GuestStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DefineMacGuard => write!(f, "define filter {}", Self::MAC_GUARD),
+            Self::DefineFilter(filter) => write!(f, "define filter {}", filter.name()),
             Self::Interface(step) => step.fmt(f),
         }
     }

@@ -338,8 +338,10 @@ async fn a_change_that_libvirt_drops_without_a_word_is_found() {
     let host = FakeHost::new(World::default().nic("eth0").domain("web", DomainState::Running));
     let bench = Bench::new(Wayward { host, ignores: "plug 52:54:00:00:00:01 into running" }).await;
     bench.apply(set(network("blue", "eth0"))).await;
-    let refusal = bench.agent.plug(wish("web", [wanted(MACS[0])], &[]), local()).await.unwrap_err();
-    assert_eq!(refusal.findings().0[0].code, Code::VerificationFailed, "{refusal:?}");
+    let asked = wish("web", [wanted(MACS[1]), wanted(MACS[0])], &[]);
+    let findings = bench.agent.plug(asked, local()).await.unwrap_err().findings();
+    let told: Vec<_> = findings.0.iter().map(|finding| (finding.code, finding.field.as_str())).collect();
+    assert_eq!(told, [(Code::VerificationFailed, "set[1]")]);
 }
 
 #[tokio::test(start_paused = true)]
