@@ -22,7 +22,7 @@ pub struct MacPool {
     pub allow_duplicates: bool,
 }
 
-/// The free addresses of all pools, as intervals between the taken ones.
+/// The free addresses of all pools, as intervals between the taken ones: those of vNICs, and those that hosts report.
 ///
 /// Taking and returning an address, and finding a free one, cost the logarithm of how many intervals there are.
 #[derive(Debug, Clone, Default)]
@@ -79,11 +79,10 @@ impl FreeMacs {
         }
     }
 
-    /// Returns the lowest free address of `pool` that does not have to be `passed_over`, at the cost of how many have to.
-    pub(super) fn lowest(&self, pool: &ResourceId, passed_over: impl Fn(MacAddr) -> bool) -> Option<MacAddr> {
-        let intervals = self.pools.get(pool)?.intervals.iter();
-        let free = intervals.flat_map(|(first, last)| *first..=*last).filter_map(MacAddr::from_number);
-        free.into_iter().find(|mac| !passed_over(*mac))
+    /// Returns the free addresses of `pool`, from the lowest on.
+    pub(super) fn of(&self, pool: &ResourceId) -> impl Iterator<Item = MacAddr> {
+        let intervals = self.pools.get(pool).into_iter().flat_map(|free| &free.intervals);
+        intervals.flat_map(|(first, last)| *first..=*last).filter_map(MacAddr::from_number)
     }
 
     /// Returns how many addresses of `pool` are free.
@@ -176,7 +175,7 @@ mod tests {
                     naive.insert(offset);
                 }
             }
-            assert_eq!(free.lowest(&pool.id, |_| false), naive.first().map(|offset| mac(*offset)));
+            assert_eq!(free.of(&pool.id).next(), naive.first().map(|offset| mac(*offset)));
             assert_eq!(free.number(&pool.id), u64::try_from(naive.len()).unwrap());
         }
     }
@@ -185,11 +184,11 @@ mod tests {
     fn a_pool_begins_without_what_is_taken_already_and_is_forgotten_whole() {
         let (mut free, pool) = (FreeMacs::default(), pool());
         free.add(&pool, |range| [mac(0), mac(1), mac(33)].into_iter().filter(|mac| range.contains(*mac)).collect());
-        assert_eq!((free.lowest(&pool.id, |_| false), free.number(&pool.id)), (Some(mac(2)), 22));
-        assert_eq!(free.lowest(&pool.id, |passed| [mac(2), mac(4), mac(3)].contains(&passed)), Some(mac(5)));
+        assert_eq!((free.of(&pool.id).next(), free.number(&pool.id)), (Some(mac(2)), 22));
+        assert_eq!(free.of(&pool.id).take(3).collect::<Vec<_>>(), [mac(2), mac(3), mac(4)]);
         free.remove(&pool);
-        assert_eq!((free.lowest(&pool.id, |_| false), free.number(&pool.id)), (None, 0));
+        assert_eq!((free.of(&pool.id).next(), free.number(&pool.id)), (None, 0));
         free.give_back(mac(0));
-        assert_eq!(free.lowest(&pool.id, |_| false), None);
+        assert_eq!(free.of(&pool.id).next(), None);
     }
 }

@@ -76,7 +76,8 @@ impl Fleet {
         let record = record.in_order();
         let before = self.observed.remove(&host);
         self.unmanage(&host, before.as_ref());
-        self.sightings.replace(&host, before.as_ref(), Some(&record));
+        let moved = self.sightings.replace(&host, before.as_ref(), Some(&record));
+        self.count_anew(moved);
         for network in record.managed_networks() {
             self.managed_reports.entry(network.clone()).or_default().insert(host.clone());
         }
@@ -270,10 +271,10 @@ impl Fleet {
 
     /// Returns the lowest address of `pool` that no vNIC of the fleet and no reported domain has, and that is none of `but`.
     pub fn free_mac(&self, pool: &ResourceId, but: &[MacAddr]) -> Option<MacAddr> {
-        self.free_macs.lowest(pool, |mac| but.contains(&mac) || self.sightings.has_mac(mac))
+        self.free_macs.of(pool).find(|mac| !but.contains(mac))
     }
 
-    /// Returns how many addresses of `pool` no vNIC of the fleet has.
+    /// Returns how many addresses of `pool` no vNIC of the fleet and no reported domain has.
     pub fn free_macs(&self, pool: &ResourceId) -> u64 {
         self.free_macs.number(pool)
     }
@@ -330,7 +331,23 @@ impl Fleet {
     fn forget(&mut self, host: &HostName) {
         let before = self.observed.remove(host);
         self.unmanage(host, before.as_ref());
-        self.sightings.replace(host, before.as_ref(), None);
+        let moved = self.sightings.replace(host, before.as_ref(), None);
+        self.count_anew(moved);
+    }
+
+    /// Takes addresses out of their pools that somebody has now, and gives those back that nobody has any more.
+    fn count_anew(&mut self, macs: impl IntoIterator<Item = MacAddr>) {
+        for mac in macs {
+            if self.is_taken(mac) {
+                self.free_macs.take(mac);
+            } else {
+                self.free_macs.give_back(mac);
+            }
+        }
+    }
+
+    fn is_taken(&self, mac: MacAddr) -> bool {
+        self.macs.contains_key(&mac) || self.sightings.has_mac(mac)
     }
 
     fn unmanage(&mut self, host: &HostName, before: Option<&HostRecord>) {
@@ -453,8 +470,9 @@ impl Fleet {
         if let Some(before) = self.mac_pools.get(&pool.id) {
             self.free_macs.remove(before);
         }
-        let macs = &self.macs;
-        let taken = |range: MacRange| macs.range(range.first()..=range.last()).map(|(mac, _)| *mac).collect();
+        let (macs, sightings) = (&self.macs, &self.sightings);
+        let of_vnics = |range: MacRange| macs.range(range.first()..=range.last()).map(|(mac, _)| *mac);
+        let taken = |range: MacRange| of_vnics(range).chain(sightings.macs_in(range)).collect();
         self.free_macs.add(&pool, taken);
         self.mac_pools.insert(pool.id.clone(), pool);
     }
@@ -479,9 +497,7 @@ impl Fleet {
         }
         for mac in before.addresses() {
             unlink(&mut self.macs, &mac, id);
-            if !self.macs.contains_key(&mac) {
-                self.free_macs.give_back(mac);
-            }
+            self.count_anew([mac]);
         }
     }
 

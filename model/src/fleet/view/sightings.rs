@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fleet, HostRecord};
 use crate::fleet::Vnic;
-use crate::{Domain, DomainInterface, HostName, MacAddr, NetworkName, VmId};
+use crate::{Domain, DomainInterface, HostName, MacAddr, MacRange, NetworkName, VmId};
 
 /// An interface of a domain, as a host last reported it.
 #[derive(Debug, Clone, Copy)]
@@ -139,30 +139,45 @@ impl HostRecord {
 }
 
 impl Sightings {
-    /// Puts what `host` reports now in the place of what it reported before; each of them may be nothing.
-    pub(super) fn replace(&mut self, host: &HostName, before: Option<&HostRecord>, after: Option<&HostRecord>) {
+    /// Puts what `host` reports now in the place of what it reported before; each of them may be nothing. Returns the MACs of
+    /// the domains that changed, before and now.
+    pub(super) fn replace(
+        &mut self,
+        host: &HostName,
+        before: Option<&HostRecord>,
+        after: Option<&HostRecord>,
+    ) -> BTreeSet<MacAddr> {
         let old = self.wirings.remove(host).unwrap_or_default();
         let new = after.map(Wiring::of).unwrap_or_default();
         let is_rewired = old != new;
         let (before, after) = (by_id(before), by_id(after));
+        let mut moved = BTreeSet::new();
         for (id, domain) in &before {
             if is_rewired || after.get(id) != Some(domain) {
                 self.take_out(host, &old, domain);
+                moved.extend(domain.interfaces.iter().map(|interface| interface.mac));
             }
         }
         for (id, domain) in &after {
             if is_rewired || before.get(id) != Some(domain) {
                 self.put_in(host, &new, domain);
+                moved.extend(domain.interfaces.iter().map(|interface| interface.mac));
             }
         }
         if new != Wiring::default() {
             self.wirings.insert(host.clone(), new);
         }
+        moved
     }
 
     /// Tells whether some domain has an interface with `mac`.
     pub(super) fn has_mac(&self, mac: MacAddr) -> bool {
         self.macs.contains_key(&mac)
+    }
+
+    /// Returns the MACs of a range that some domain has, ordered.
+    pub(super) fn macs_in(&self, range: MacRange) -> impl Iterator<Item = MacAddr> {
+        self.macs.range(range.first()..=range.last()).map(|(mac, _)| *mac)
     }
 
     fn put_in(&mut self, host: &HostName, wiring: &Wiring, domain: &Domain) {

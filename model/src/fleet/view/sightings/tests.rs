@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::*;
-use crate::fleet::{Entity, EntityId, Host, Meta, Mutation};
+use crate::fleet::{Entity, EntityId, Host, MacPool, Meta, Mutation};
 use crate::{
     Bandwidth, BridgeSpec, Capabilities, DomainPersistence, DomainState, IfName, NetworkEntry, NetworkReport,
     NetworkSpec, Origin, ResourceId, Topology,
@@ -105,6 +105,47 @@ fn host(number: u64) -> HostName {
     HostName::parse(&format!("h{number}")).unwrap()
 }
 
+fn pool(first: u64, last: u64) -> MacPool {
+    MacPool {
+        id: ResourceId::parse("p").unwrap(),
+        meta: Meta::default(),
+        description: String::new(),
+        ranges: vec![MacRange::new(interface(first).mac, interface(last).mac).unwrap()],
+        allow_duplicates: false,
+    }
+}
+
+/// What is free of a pool of ten addresses is what nobody is seen with.
+fn check_free(fleet: &Fleet) {
+    let id = ResourceId::parse("p").unwrap();
+    let free: Vec<MacAddr> = (0..10).map(|n| interface(n).mac).filter(|mac| !fleet.sightings.has_mac(*mac)).collect();
+    assert_eq!(fleet.free_macs.of(&id).collect::<Vec<_>>(), free);
+    assert_eq!(fleet.free_macs(&id), u64::try_from(free.len()).unwrap());
+}
+
+#[test]
+fn the_first_address_that_is_looked_at_is_free_however_many_are_reported() {
+    const REPORTED: u64 = 50_000;
+    let id = ResourceId::parse("p").unwrap();
+    let domains = (0..REPORTED).map(|n| domain(&format!("g{n:05}"), Uuid::from_u128(n.into()), vec![interface(n)]));
+    let reported = Capabilities { domains: domains.collect(), ..Capabilities::default() };
+    let record = HostRecord { capabilities: Some(reported), reported_ms: 1 };
+    let mut before = Fleet::default();
+    before.apply(Mutation::Put(Entity::MacPool(pool(0, 65_535))));
+    before.observe(host(1), record.clone());
+    let mut after = Fleet::default();
+    after.observe(host(1), record);
+    after.apply(Mutation::Put(Entity::MacPool(pool(0, 65_535))));
+    for fleet in [&mut before, &mut after] {
+        let seen = fleet.free_macs.of(&id).take_while(|mac| fleet.sightings.has_mac(*mac)).count();
+        assert_eq!(seen, 0, "reported addresses were looked at one by one");
+        assert_eq!(fleet.free_mac(&id, &[]), Some(interface(REPORTED).mac));
+        assert_eq!(fleet.free_macs(&id), 65_536 - REPORTED);
+        fleet.observe(host(1), HostRecord::default());
+        assert_eq!((fleet.free_mac(&id, &[]), fleet.free_macs(&id)), (Some(interface(0).mac), 65_536));
+    }
+}
+
 fn from_scratch(fleet: &Fleet) -> Sightings {
     let mut sightings = Sightings::default();
     for (host, record) in &fleet.observed {
@@ -148,6 +189,7 @@ fn check_lookups(fleet: &Fleet) {
 fn the_indexes_are_what_a_look_at_all_reports_makes_whatever_came_before() {
     for seed in 0..40 {
         let (mut dice, mut fleet) = (Dice(seed), Fleet::default());
+        fleet.apply(Mutation::Put(Entity::MacPool(pool(0, 9))));
         for _ in 0..60 {
             let name = host(dice.roll(3));
             match dice.roll(10) {
@@ -166,6 +208,7 @@ fn the_indexes_are_what_a_look_at_all_reports_makes_whatever_came_before() {
                 }
             }
             assert_eq!(fleet.sightings, from_scratch(&fleet), "seed {seed}");
+            check_free(&fleet);
             check_lookups(&fleet);
         }
         for number in 0..3 {
