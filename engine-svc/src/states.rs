@@ -13,12 +13,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use trestle_model::fleet::Fleet;
-use trestle_model::{Finding, HostName, NetworkChange, NetworkName};
+use trestle_model::{BondChange, Finding, HostName, IfName, NetworkChange, NetworkName, NetworkSpec, Southbound};
 use trestle_rules::{Contact, Guest, HostState, HostVerdict, Standing, host_verdict};
 use trestle_store::Store;
 
 use crate::clock;
-use crate::reconcile::{Desired, owed};
+use crate::reconcile::{Desired, Owed, owed};
 use crate::session::{Board, BoardEvent, HostNow};
 
 /// How often it is looked for hosts whose grace is over.
@@ -74,8 +74,9 @@ impl HostStates {
         let is_silent = self.board.is_silent(host, Instant::now(), self.grace);
         let contact = if is_silent { Contact::Silent } else { Contact::Heard };
         let reported = fleet.observed(host).and_then(|record| record.capabilities.as_ref());
-        let owed = reported.map(|reported| owed(&Desired::of(fleet, host), reported)).unwrap_or_default();
-        Standing { contact, pending: pending(&owed.networks, &now) }
+        let desired = Desired::of(fleet, host);
+        let owed = reported.map(|reported| owed(&desired, reported)).unwrap_or_default();
+        Standing { contact, pending: pending(&desired.networks, &owed, &now) }
     }
 
     /// Notes states until `cancel` is cancelled. *Cancel safety*: safe; each look is one synchronous step.
@@ -141,12 +142,17 @@ impl HostStates {
 }
 
 /// Returns the networks of which it is not known yet what becomes of them: those of the command under way, or of what is
-/// owed and will be sent. What has failed before is known, also while it is tried again.
-fn pending(owed: &[NetworkChange], now: &HostNow) -> BTreeSet<NetworkName> {
-    let changes = now.in_flight.as_ref().map_or(owed, |commanded| &commanded.changes.networks);
-    let failed = now.last.as_ref().filter(|last| !last.succeeded).map_or(&[][..], |last| &last.changes.networks);
-    let untried = changes.iter().filter(|change| !failed.contains(change));
-    untried.map(|change| change.network().clone()).collect()
+/// owed and will be sent, and the `desired` ones on its bonds. What has failed before is known, also while it is tried again.
+fn pending(desired: &[NetworkSpec], owed: &Owed, now: &HostNow) -> BTreeSet<NetworkName> {
+    let changes = now.in_flight.as_ref().map_or(owed, |commanded| &commanded.changes);
+    let failed = now.last.as_ref().filter(|last| !last.succeeded).map(|last| &last.changes);
+    let bonds = changes.bonds.iter().filter(|change| failed.is_none_or(|failed| !failed.bonds.contains(change)));
+    let bonds: BTreeSet<&IfName> = bonds.map(BondChange::bond).collect();
+    let is_on_them =
+        |spec: &&NetworkSpec| matches!(&spec.southbound, Some(Southbound::Bond(bond)) if bonds.contains(bond));
+    let on_bonds = desired.iter().filter(is_on_them).map(|spec| &spec.name);
+    let networks = changes.networks.iter().filter(|change| failed.is_none_or(|f| !f.networks.contains(change)));
+    networks.map(NetworkChange::network).chain(on_bonds).cloned().collect()
 }
 
 #[cfg(test)]

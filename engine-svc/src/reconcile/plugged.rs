@@ -71,10 +71,12 @@ pub fn vnic_sync<'a>(fleet: &'a Fleet, vnic: &Vnic, is_heard: &dyn Fn(&HostName)
             Vec::new()
         }
     };
+    // Without a profile there is no network to be plugged on, and nothing is missing where nothing is.
+    let is_wanted = vnic.plugged && vnic.profile.is_some();
     let sync = match place {
         Whereabouts::Silent(_) => PlugSync::Unknown,
-        Whereabouts::At(..) if seen.is_none() && vnic.plugged => PlugSync::Absent,
-        Whereabouts::Missing(_) if vnic.plugged => PlugSync::Absent,
+        Whereabouts::At(..) if seen.is_none() && is_wanted => PlugSync::Absent,
+        Whereabouts::Missing(_) if is_wanted => PlugSync::Absent,
         Whereabouts::At(..) if !differences.is_empty() => PlugSync::Different,
         Whereabouts::At(..) | Whereabouts::Missing(_) | Whereabouts::Unwanted => PlugSync::InSync,
     };

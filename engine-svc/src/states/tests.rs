@@ -1,11 +1,10 @@
 use trestle_model::Findings;
-use trestle_model::fleet::{Entity, Mutation};
+use trestle_model::fleet::{Entity, Mutation, NetworkAttachment};
 use trestle_store::{Decision, Write};
 use uuid::Uuid;
 
 use super::*;
-use crate::fixture::{cluster, host, host_name, network_name};
-use crate::reconcile::Owed;
+use crate::fixture::{attachment, cluster, cluster_network, host, host_name, network, network_name};
 use crate::session::LastCommand;
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -25,7 +24,8 @@ fn pending_after(owed: &[&str], failed: &[&str]) -> Vec<String> {
         retry_at: Instant::now(),
     };
     let now = HostNow { last: Some(last), ..HostNow::default() };
-    pending(&changes(owed), &now).into_iter().map(|network| network.to_string()).collect()
+    let owed = Owed { networks: changes(owed), ..Owed::default() };
+    pending(&[], &owed, &now).into_iter().map(|network| network.to_string()).collect()
 }
 
 #[test]
@@ -33,6 +33,39 @@ fn what_is_owed_is_pending_until_it_has_failed_once() {
     assert_eq!(pending_after(&["blue", "red"], &[]), ["blue", "red"]);
     assert_eq!(pending_after(&["blue", "red"], &["blue"]), ["red"]);
     assert_eq!(pending_after(&[], &[]), Vec::<String>::new());
+}
+
+/// A command about a bond says what becomes of the networks on it, too: they may be without a link for a moment.
+#[test]
+fn what_stands_on_a_bond_is_pending_with_it_until_it_has_failed_once() {
+    let bond0 = IfName::parse("bond0").unwrap();
+    let mut fleet = crate::fixture::fleet([
+        Entity::Cluster(cluster("main")),
+        Entity::Network(network("blue")),
+        Entity::Network(network("red")),
+        Entity::ClusterNetwork(cluster_network("main", "blue")),
+        Entity::ClusterNetwork(cluster_network("main", "red")),
+        Entity::Host(host("h1", "main")),
+        Entity::NetworkAttachment(attachment("h1", "red", "eth0")),
+    ]);
+    let on_bond =
+        NetworkAttachment { southbound: Some(Southbound::Bond(bond0.clone())), ..attachment("h1", "blue", "eth0") };
+    fleet.apply(Mutation::Put(Entity::NetworkAttachment(on_bond)));
+    let desired = fleet.desired_networks(&host_name("h1"));
+    let owed = Owed { bonds: vec![BondChange::Remove(bond0)], ..Owed::default() };
+    let pending_after = |failed: Owed| {
+        let last = LastCommand {
+            changes: failed,
+            result: None,
+            refusal: Findings::default(),
+            succeeded: false,
+            failures: 1,
+            retry_at: Instant::now(),
+        };
+        pending(&desired, &owed, &HostNow { last: Some(last), ..HostNow::default() })
+    };
+    assert_eq!(pending_after(Owed::default()), BTreeSet::from([network_name("blue")]));
+    assert_eq!(pending_after(owed.clone()), BTreeSet::new());
 }
 
 /// States of a fleet with the host `h1`.

@@ -205,6 +205,7 @@ fn each_attribute_of_an_interface_is_compared() {
     // Without a network, its cable is out, wherever it hangs.
     assert_eq!(differs(|_| {}, |vnic| vnic.profile = None), different(&["link: down is up"]));
     assert_eq!(differs(|it| it.linked = false, |vnic| vnic.profile = None), (PlugSync::InSync, Vec::new()));
+    assert_eq!(differs(|it| it.mac = mac(7), |vnic| vnic.profile = None), (PlugSync::InSync, Vec::new()));
 }
 
 #[test]
