@@ -3,6 +3,7 @@
 mod check;
 mod guests;
 mod together;
+mod turn;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::reconcile::Wake;
 use crate::session::Board;
 use crate::states::HostStates;
 
-pub(crate) use check::{Checked, Decide};
+pub(crate) use check::{Checked, Decide, Planned};
 pub(crate) use together::Together;
 
 /// Changes the desired state.
@@ -83,7 +84,7 @@ impl Writer {
     /// Judges changes that are not made, in their order.
     ///
     /// *Errors*: only where a rule died, which is a bug. *Cancel safety*: nothing is ever changed.
-    pub(crate) async fn check(&self, changes: Vec<Decide>, acknowledged: Vec<Code>) -> Result<Vec<Checked>, Refusal> {
+    pub(crate) async fn check(&self, changes: Vec<Planned>, acknowledged: Vec<Code>) -> Result<Vec<Checked>, Refusal> {
         let (writer, span) = (self.clone(), tracing::Span::current());
         let work = move || span.in_scope(|| check::check(&writer, changes, &acknowledged));
         tokio::task::spawn_blocking(work).await.map_err(|failed| {

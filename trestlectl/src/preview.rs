@@ -25,12 +25,12 @@ pub(crate) fn put(document: &Document) -> PlannedChange {
     let mut any = DynamicMessage::new(schema::message("trestle.engine.v1.AnyResource"));
     any.set_field_by_name(document.kind.field(), Value::Message(document.resource.clone()));
     let update_mask = Some(FieldMask { paths: vec!["*".to_owned()] });
-    PlannedChange { change: Some(Change::Put(schema::typed(&any))), update_mask }
+    PlannedChange { change: Some(Change::Put(schema::typed(&any))), update_mask, fix_profiles: false }
 }
 
 /// Plans to remove a resource.
 pub(crate) fn delete(name: &str) -> PlannedChange {
-    PlannedChange { change: Some(Change::Delete(name.to_owned())), update_mask: None }
+    PlannedChange { change: Some(Change::Delete(name.to_owned())), update_mask: None, fix_profiles: false }
 }
 
 /// Asks what would become of changes, each after those before it, and prints it with all findings.

@@ -8,13 +8,14 @@ use trestle_model::{Code, Finding, Findings};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::any_resource::Resource as Any;
 use trestle_proto::engine::v1::check_service_server::CheckService;
-use trestle_proto::engine::v1::planned_change::Change as Planned;
+use trestle_proto::engine::v1::planned_change::Change as Asked;
 use trestle_proto::engine_wire;
 use trestle_proto::status::Refusal;
+use trestle_rules::Fix;
 use trestle_store::Change;
 
 use super::{Collection, PAGE_BYTES, updating, wire_findings};
-use crate::write::{Checked, Decide, Writer};
+use crate::write::{Checked, Decide, Planned, Writer};
 
 /// The most changes of one check: readers and writers wait while they are tried.
 const MOST_CHANGES: usize = 2000;
@@ -29,8 +30,8 @@ impl CheckService for Checks {
         super::require_user(&request)?;
         let wire::CheckRequest { changes, acknowledge_warnings } = request.into_inner();
         let acknowledged = engine_wire::parse_acknowledged(&acknowledge_warnings).map_err(Refusal::malformed)?;
-        let (names, decisions): (Vec<_>, Vec<_>) = parse(changes)?.into_iter().unzip();
-        let checked = self.0.check(decisions, acknowledged).await?;
+        let (names, planned): (Vec<_>, Vec<_>) = parse(changes)?.into_iter().unzip();
+        let checked = self.0.check(planned, acknowledged).await?;
         Ok(Response::new(build(names, checked)))
     }
 }
@@ -38,7 +39,7 @@ impl CheckService for Checks {
 /// Reads what is to be judged: the name of each resource as given, and how its change is made.
 ///
 /// *Errors*: `FIELD_MISSING`, `TOO_LONG`. What is wrong with a change itself is told with that change.
-fn parse(changes: Vec<wire::PlannedChange>) -> Result<Vec<(String, Decide)>, Refusal> {
+fn parse(changes: Vec<wire::PlannedChange>) -> Result<Vec<(String, Planned)>, Refusal> {
     let mut faults = Vec::new();
     if changes.is_empty() {
         let finding = Finding::error(Code::FieldMissing, "changes", "changes is missing");
@@ -49,13 +50,14 @@ fn parse(changes: Vec<wire::PlannedChange>) -> Result<Vec<(String, Decide)>, Ref
         faults.push(Finding::error(Code::TooLong, "changes", message).remedy("judge them in parts, in their order"));
     }
     let mut parsed = Vec::new();
-    for (position, wire::PlannedChange { change, update_mask }) in changes.into_iter().enumerate() {
+    for (position, wire::PlannedChange { change, update_mask, fix_profiles }) in changes.into_iter().enumerate() {
+        let fix = if fix_profiles { Fix::Profiles } else { Fix::Leave };
         let given = change.and_then(|change| match change {
-            Planned::Put(any) => any.resource.map(|resource| putting(resource, update_mask)),
-            Planned::Delete(name) => Some((name.clone(), deleting(name))),
+            Asked::Put(any) => any.resource.map(|resource| putting(resource, update_mask)),
+            Asked::Delete(name) => Some((name.clone(), deleting(name))),
         });
         match given {
-            Some(change) => parsed.push(change),
+            Some((name, decide)) => parsed.push((name, Planned { decide, fix })),
             None => {
                 let field = format!("changes[{position}]");
                 let finding = Finding::error(Code::FieldMissing, &field, format!("{field} says nothing to do"));

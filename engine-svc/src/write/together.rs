@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use tracing::error;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
-use trestle_model::{Code, Finding, Findings, HostName, Severity};
+use trestle_model::{Code, Finding, Findings, HostName};
 use trestle_proto::status::Refusal;
-use trestle_rules::Proposal;
 use trestle_store::{Change, Committed, Decision, Rehearsal, Write};
 use trestle_telemetry::chain;
 use uuid::Uuid;
 
-use super::{Wish, Writer, hosts_touched, refusal};
+use super::{Wish, Writer, refusal};
 use crate::clock;
 
 /// Changes that were written together, or would have been.
@@ -87,20 +86,16 @@ impl Writer {
     fn judge(&self, mutations: Vec<Mutation>, wish: &Wish, rehearsal: &mut Rehearsal<'_>) -> Judged {
         let mut judged = Judged::default();
         for mutation in mutations {
-            let Proposal { mutations, findings } = self.propose(mutation, wish.fix, rehearsal.fleet());
-            let has_error = findings.0.iter().any(|finding| finding.severity == Severity::Error);
-            judged.findings.extend(findings.0);
-            if has_error {
-                continue;
-            }
-            judged.touched.extend(mutations.iter().flat_map(|mutation| hosts_touched(rehearsal.fleet(), mutation)));
-            for (id, change) in rehearsal.apply(mutations.clone()) {
+            let turn = self.take_turn(mutation, wish.fix, rehearsal);
+            judged.findings.extend(turn.findings.0);
+            judged.touched.extend(turn.touched);
+            judged.mutations.extend(turn.mutations);
+            for (id, change) in turn.told {
                 match change {
                     Change::Created | Change::Updated => judged.entities.extend(rehearsal.fleet().entity(&id)),
                     Change::Deleted => judged.removed.push(id),
                 }
             }
-            judged.mutations.extend(mutations);
         }
         judged
     }

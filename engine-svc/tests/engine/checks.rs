@@ -15,7 +15,7 @@ const VM: &str = "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f";
 
 fn planned(change: Change) -> wire::PlannedChange {
     let update_mask = Some(prost_types::FieldMask { paths: vec!["*".to_owned()] });
-    wire::PlannedChange { change: Some(change), update_mask }
+    wire::PlannedChange { change: Some(change), update_mask, fix_profiles: false }
 }
 
 fn put(resource: Resource) -> wire::PlannedChange {
@@ -203,4 +203,22 @@ async fn nobody_sees_what_is_only_checked() {
         assert_eq!(names, ["networks/real"]);
         while checks.try_join_next().transpose().unwrap().is_some() {}
     }
+}
+
+#[tokio::test]
+async fn profiles_in_the_way_are_mended_in_a_check_as_in_the_update() {
+    let engine = Running::start().await;
+    let mut client = CheckServiceClient::new(engine.connection.clone());
+    let mut judged = async |fix_profiles| {
+        let on = wire::PlannedChange { fix_profiles, ..network("blue", true) };
+        let changes = vec![network("blue", false), profile("blue", Some(Choice::None(true))), on];
+        let request = wire::CheckRequest { changes, ..Default::default() };
+        client.check(request).await.unwrap().into_inner().results.pop().unwrap()
+    };
+    let refused = judged(false).await;
+    assert!(refused.refused);
+    assert_eq!(refused.findings[0].code, "MAC_SPOOF_CONFLICT");
+    let mended = judged(true).await;
+    assert!(!mended.refused, "{mended:?}");
+    assert_eq!((mended.kind(), mended.resource.as_str()), (wire::ChangeKind::Updated, "networks/blue"));
 }

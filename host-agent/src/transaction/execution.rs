@@ -401,8 +401,6 @@ pub(super) async fn adopt<H>(shared: &Shared<H>, open: &Open) -> Result<Past, Jo
 /// Puts the host back to the snapshot, and closes the record with the cause.
 ///
 /// While libvirt does not answer, what was seen of the host is put back and told, and the record stays open: its end is owed.
-/// What the disk may call confirmed is put back only when the disk says otherwise: the next start would adopt it, on a host
-/// that is as before.
 ///
 /// *Errors*: the store failed; the record is still open, and the next start goes on.
 pub(super) async fn take_back<H: Site>(
@@ -411,13 +409,9 @@ pub(super) async fn take_back<H: Site>(
     cause: Finding,
 ) -> Result<Past, JournalError> {
     warn!(cause = %cause, "transaction is undone");
-    let may_be_confirmed = is_confirmed(&open);
     open.record.phase = Phase::Undoing;
     open.record.cause = Some(cause.clone());
     if let Err(error) = write_open(shared, &open).await {
-        if may_be_confirmed {
-            return Err(error);
-        }
         // The record that is there leads to the same undo.
         error!(error = %chain(&error), "undo begins without being journalled as such");
     }

@@ -64,14 +64,18 @@ async fn what_was_confirmed_is_never_undone_but_finished_by_the_next_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_that_may_be_on_the_disk_is_put_back_only_when_the_disk_says_so() {
+async fn a_change_whose_confirmation_was_refused_is_put_back_also_where_that_cannot_be_noted() {
     let host = host();
     let before = essence(&host);
-    let full = |change: &Change| opens_as(change, Phase::Adopting) || opens_as(change, Phase::Undoing);
+    let full = |change: &Change| {
+        opens_as(change, Phase::Adopting)
+            || opens_as(change, Phase::Undoing)
+            || matches!(change.open, OpenChange::Clear)
+    };
     let (told, outcome, folder) = confirmed(&host, full).await;
     told.unwrap_err();
     assert_eq!(outcome, None);
-    assert_ne!(essence(&host), before, "the disk decides, and was not asked yet");
+    assert_eq!(essence(&host), before);
 
     let bench = Bench::start(host.clone(), folder, BOOT).await;
     assert_eq!(essence(&host), before);
