@@ -46,8 +46,8 @@ enum Start {
     Crowded,
 }
 
-/// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`. A million of them, in
-/// chunks that a machine can have going beside one another:
+/// How many changes and reports are tried, in sequences of up to 80; more by `TRESTLE_REACHABLE`. Each run draws a seed of its
+/// own unless it is given one. A million, in a minute or two:
 ///
 /// ```sh
 /// CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 TRESTLE_REACHABLE=1000000 \
@@ -88,7 +88,11 @@ fn accepted_changes_never_reach_a_contradiction() {
                     at_odds(&fleet)
                 }
                 Happening::Change(mutation, fix) => {
-                    let before = at_odds(&fleet);
+                    let mut before = at_odds(&fleet);
+                    // Switching off is always allowed, and gives guests nothing that was not acknowledged before.
+                    if matches!(&*mutation, Mutation::Put(Entity::Network(after)) if !is_managed(after)) {
+                        before.extend(free_vnics(&fleet, Warned::Counted));
+                    }
                     // Every warning is acknowledged.
                     let proposal = trestle_rules::propose(*mutation, fix, &fleet);
                     if !proposal.findings.refuses(Code::ALL) {
@@ -149,7 +153,7 @@ fn crowded() -> Fleet {
 
 /// What hosts' reports may bring about, and no accepted change.
 fn at_odds(fleet: &Fleet) -> BTreeSet<String> {
-    free_vnics(fleet).into_iter().chain(unheard_of(fleet)).chain(reported_spoofers(fleet)).collect()
+    free_vnics(fleet, Warned::LeftOut).into_iter().chain(unheard_of(fleet)).chain(reported_spoofers(fleet)).collect()
 }
 
 /// Guests that run, as hosts report, on networks that are to be managed, and no filter keeps them from spoofing.
@@ -195,9 +199,15 @@ fn unheard_of(fleet: &Fleet) -> BTreeSet<String> {
     found
 }
 
-/// vNICs that could spoof or tag where a host reports, or the fleet wants, that libvirt manages the MAC table; those whose
-/// clusters were told to warn only are left out, as far as the fleet wants it so.
-fn free_vnics(fleet: &Fleet) -> BTreeSet<String> {
+/// What is done with vNICs whose clusters were told to warn only, as far as the fleet wants their networks managed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Warned {
+    LeftOut,
+    Counted,
+}
+
+/// vNICs that could spoof or tag where a host reports, or the fleet wants, that libvirt manages the MAC table.
+fn free_vnics(fleet: &Fleet, which: Warned) -> BTreeSet<String> {
     let mut free = BTreeSet::new();
     for vnic in fleet.vnics().values() {
         let Some(profile) = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile)) else { continue };
@@ -209,7 +219,8 @@ fn free_vnics(fleet: &Fleet) -> BTreeSet<String> {
             continue;
         }
         let mut clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
-        let warned = is_managed(network) && clusters.all(|c| c.mac_conflict_policy == MacConflictPolicy::Warn);
+        let only_warns = is_managed(network) && clusters.all(|c| c.mac_conflict_policy == MacConflictPolicy::Warn);
+        let warned = which == Warned::LeftOut && only_warns;
         let past = vnic.bypasses_filter || fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.bypasses_filters);
         let tags = profile.guest_tagging == GuestTagging::Any;
         for (is_free, freedom) in [(!stops(profile) && !warned, "spoofs"), (past, "is past its filter"), (tags, "tags")]

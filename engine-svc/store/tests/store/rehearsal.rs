@@ -1,10 +1,11 @@
 //! What is rehearsed leaves no trace.
 
-use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
-use trestle_model::{HostName, NetworkName};
+use trestle_model::fleet::{Entity, EntityId, Fleet, HostRecord, Mutation};
+use trestle_model::{Bandwidth, Domain, DomainInterface, DomainPersistence, DomainState, HostName, NetworkName};
 use trestle_store::{Change, Store};
+use uuid::Uuid;
 
-use crate::fixture::{cluster, cluster_id, commit, everything, host, one_of_each, put, record, vm, vnic, write};
+use crate::fixture::{cluster, cluster_id, commit, everything, host, mac, one_of_each, put, record, vm, vnic, write};
 
 fn first_host(fleet: &Fleet) -> HostName {
     fleet.hosts().keys().next().unwrap().clone()
@@ -20,9 +21,36 @@ fn furnished() -> Store {
     commit(&store, write(), one_of_each().into_iter().map(Mutation::Put).collect()).unwrap();
     let hosts: Vec<_> = store.read(|fleet| fleet.hosts().keys().cloned().collect());
     for host in hosts {
-        store.record(&host, record(1)).unwrap();
+        store.record(&host, with_guest(record(1))).unwrap();
     }
     store
+}
+
+/// A host with a guest that has an address of the pool, which is taken for as long as it is reported.
+fn with_guest(mut record: HostRecord) -> HostRecord {
+    let interface = DomainInterface {
+        mac: mac(5),
+        attachment: "network".to_owned(),
+        network: None,
+        bridge: None,
+        tap: None,
+        filter: None,
+        model: None,
+        mtu: None,
+        linked: true,
+        alias: None,
+        isolated: false,
+        bandwidth: Bandwidth::default(),
+    };
+    let domain = Domain {
+        name: "guest".to_owned(),
+        uuid: Uuid::from_u128(9),
+        state: DomainState::Running,
+        persistence: DomainPersistence::Persistent,
+        interfaces: vec![interface],
+    };
+    record.capabilities.as_mut().unwrap().domains = vec![domain];
+    record
 }
 
 #[test]
