@@ -89,7 +89,7 @@ pub struct Libvirt {
     /// How long one call of libvirt may take. Default: `"10s"`.
     pub call_timeout: Period,
     /// How often libvirt is asked what has changed, beside what it tells by itself. While it tells nothing, it is asked each
-    /// second. Default: `"10s"`.
+    /// second. Default: `"1s"`.
     pub poll_period: Period,
 }
 
@@ -258,7 +258,7 @@ impl Default for Libvirt {
         Self {
             uri: LibvirtUri::At("qemu:///system".to_owned()),
             call_timeout: Period(Duration::from_secs(10)),
-            poll_period: Period(Duration::from_secs(10)),
+            poll_period: Period(Duration::from_secs(1)),
         }
     }
 }
