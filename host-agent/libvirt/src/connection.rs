@@ -194,6 +194,23 @@ impl Connection {
         }
     }
 
+    /// Ends what libvirt was to tell of, and asks for it anew; counts as another connection, since what happened meanwhile was
+    /// not told.
+    ///
+    /// In a libvirtd whose last listener has gone in the moment of a change, that change may stay queued, and while it does
+    /// whoever comes next is told nothing at all. The end of all that listen empties the queue.
+    ///
+    /// *Source*: `virObjectEventStateQueueRemote` in libvirt's `src/conf/object_event.c`, which looks for listeners before it
+    /// takes the lock.
+    pub(crate) fn subscribe_anew(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        warn!(uri = self.uri, "libvirt did not tell of a change; it is asked anew to tell of them");
+        open.subscription = None;
+        open.subscription = self.subscribe(&open.connect);
+        self.opened += 1;
+        self.open = Some(open);
+    }
+
     fn unreachable(&self, reason: String) -> Fault {
         Fault::Unreachable { uri: self.uri.clone(), reason }
     }
@@ -213,10 +230,15 @@ fn version_text(number: u32) -> String {
 mod tests {
     use std::cell::Cell;
 
+    use tokio::sync::watch;
+    use virt::network::Network;
+
     use super::*;
+    use crate::Changes;
+    use crate::fingerprint::Poll;
 
     fn connection(uri: &str) -> Connection {
-        Connection::new(uri.to_owned(), Teller::nobodys())
+        Connection::new(uri.to_owned(), Teller::counting(watch::Sender::default()))
     }
 
     #[test]
@@ -261,5 +283,47 @@ mod tests {
         let first = connection.call(|| true, |_| Ok(())).unwrap_err();
         connection.failure.as_mut().unwrap().retry_at = now() + Duration::from_secs(3600);
         assert_eq!(connection.call(|| true, |_| Ok(())).unwrap_err(), first);
+    }
+
+    fn define(connection: &mut Connection, name: &str) {
+        let xml = format!("<network><name>{name}</name><forward mode='bridge'/><bridge name='{name}'/></network>");
+        connection.call(|| true, |connect| Ok(drop(Network::define_xml(connect, &xml)?))).unwrap();
+    }
+
+    /// Waits until libvirt has told of a network.
+    fn wait_until_told(changes: &watch::Sender<Changes>, known: u64) {
+        let tries = (0..1000).take_while(|_| changes.borrow().networks == known);
+        tries.for_each(|_| std::thread::park_timeout(Duration::from_millis(10)));
+        assert!(changes.borrow().networks > known);
+    }
+
+    #[test]
+    fn who_is_not_told_of_what_polls_find_asks_anew() {
+        trestle_libvirt_events::start_loop().unwrap();
+        let node = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(node.path(), "<node/>").unwrap();
+        let changes = watch::Sender::new(Changes::default());
+        let uri = format!("test://{}", node.path().display());
+        let mut connection = Connection::new(uri, Teller::counting(changes.clone()));
+        let mut poll = Poll::default();
+        assert!(!poll.run(&mut connection, &changes));
+
+        let known = changes.borrow().networks;
+        define(&mut connection, "told");
+        wait_until_told(&changes, known);
+        assert!((0..3).all(|_| !poll.run(&mut connection, &changes)), "what was told and found is no reason");
+
+        let open = connection.open.as_mut().unwrap();
+        open.subscription = None;
+        open.subscription = Some(Subscription::new(&open.connect, |_| {}).unwrap());
+        define(&mut connection, "untold");
+        assert!(!poll.run(&mut connection, &changes), "it may still be on its way");
+        assert!(poll.run(&mut connection, &changes));
+        connection.subscribe_anew();
+        assert!(!poll.knows(&connection));
+        assert!(!poll.run(&mut connection, &changes));
+        let known = changes.borrow().networks;
+        define(&mut connection, "told-again");
+        wait_until_told(&changes, known);
     }
 }

@@ -44,8 +44,8 @@ impl Teller {
     }
 
     #[cfg(test)]
-    pub(crate) fn nobodys() -> Self {
-        Self { changes: watch::Sender::default(), jobs: Weak::new() }
+    pub(crate) const fn counting(changes: watch::Sender<Changes>) -> Self {
+        Self { changes, jobs: Weak::new() }
     }
 }
 
@@ -74,10 +74,10 @@ fn run(waiting: &Receiver<Job>, mut connection: Connection, period: Duration, ch
             Ok(job) => job(&mut connection),
             Err(RecvTimeoutError::Timeout) => {
                 // One receiver is the handle's own.
-                if changes.receiver_count() > 1 {
-                    poll.run(&mut connection, changes)
-                } else {
-                    poll = Poll::default()
+                if changes.receiver_count() <= 1 {
+                    poll = Poll::default();
+                } else if poll.run(&mut connection, changes) {
+                    connection.subscribe_anew();
                 }
                 polled = now();
             }
