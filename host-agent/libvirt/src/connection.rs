@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::Changes;
-    use crate::fingerprint::Poll;
+    use crate::fingerprint::{Poll, TOLD_WITHIN};
 
     fn connection(uri: &str) -> Connection {
         Connection::new(uri.to_owned(), Teller::counting(watch::Sender::default()))
@@ -287,7 +287,7 @@ mod tests {
 
     fn define(connection: &mut Connection, name: &str) {
         let xml = format!("<network><name>{name}</name><forward mode='bridge'/><bridge name='{name}'/></network>");
-        connection.call(|| true, |connect| Ok(drop(Network::define_xml(connect, &xml)?))).unwrap();
+        let _network = connection.call(|| true, |connect| Ok(Network::define_xml(connect, &xml)?)).unwrap();
     }
 
     /// Waits until libvirt has told of a network.
@@ -305,23 +305,25 @@ mod tests {
         let changes = watch::Sender::new(Changes::default());
         let uri = format!("test://{}", node.path().display());
         let mut connection = Connection::new(uri, Teller::counting(changes.clone()));
-        let mut poll = Poll::default();
-        assert!(!poll.run(&mut connection, &changes));
+        let (mut poll, start) = (Poll::default(), now());
+        assert!(!poll.run(&mut connection, &changes, start));
 
         let known = changes.borrow().networks;
         define(&mut connection, "told");
         wait_until_told(&changes, known);
-        assert!((0..3).all(|_| !poll.run(&mut connection, &changes)), "what was told and found is no reason");
+        let polls = (0..3).map(|n| poll.run(&mut connection, &changes, start + TOLD_WITHIN * n));
+        assert!(polls.into_iter().all(|is_deaf| !is_deaf), "what was told and found is no reason");
 
         let open = connection.open.as_mut().unwrap();
         open.subscription = None;
         open.subscription = Some(Subscription::new(&open.connect, |_| {}).unwrap());
         define(&mut connection, "untold");
-        assert!(!poll.run(&mut connection, &changes), "it may still be on its way");
-        assert!(poll.run(&mut connection, &changes));
+        assert!(!poll.run(&mut connection, &changes, start), "it may still be on its way");
+        assert!(!poll.run(&mut connection, &changes, start + TOLD_WITHIN / 2));
+        assert!(poll.run(&mut connection, &changes, start + TOLD_WITHIN));
         connection.subscribe_anew();
         assert!(!poll.knows(&connection));
-        assert!(!poll.run(&mut connection, &changes));
+        assert!(!poll.run(&mut connection, &changes, start + TOLD_WITHIN));
         let known = changes.borrow().networks;
         define(&mut connection, "told-again");
         wait_until_told(&changes, known);

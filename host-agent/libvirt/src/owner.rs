@@ -76,7 +76,7 @@ fn run(waiting: &Receiver<Job>, mut connection: Connection, period: Duration, ch
                 // One receiver is the handle's own.
                 if changes.receiver_count() <= 1 {
                     poll = Poll::default();
-                } else if poll.run(&mut connection, changes) {
+                } else if poll.run(&mut connection, changes, now()) {
                     connection.subscribe_anew();
                 }
                 polled = now();
