@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use host_agent::config::Config;
+use prost_types::FieldMask;
 use tonic::Request;
 use trestle_model::{Capabilities, Origin, UncommittedChange};
+use trestle_proto::adoption::{READ, Wanted, adoption};
 use trestle_proto::host::v1::host_agent_client::HostAgentClient;
 use trestle_proto::host::v1::setup_networks_response::Event;
 use trestle_proto::host::v1::{
-    ConfirmNetworksRequest, GetCapabilitiesRequest, Outcome, Scope, SetupNetworksRequest, SetupNetworksResult,
+    self as wire, ConfirmNetworksRequest, GetCapabilitiesRequest, Outcome, SetupNetworksRequest, SetupNetworksResult,
 };
 use trestle_serve::{ClientOptions, Connection, ServerIdentity, Target, connect};
 
@@ -63,9 +65,25 @@ fn line(name: &str, origin: Origin, uncommitted: Option<&UncommittedChange>) -> 
     format!("{name}\t{origin}\t{persistent}")
 }
 
-/// Changes the host as a whole: back to the persistent configuration, or to none. Without consent only the plan is shown.
-pub(crate) async fn set_up(config: &Config, scope: Scope, consent: Consent) -> anyhow::Result<()> {
-    let mut request = SetupNetworksRequest { scope: scope.into(), ..SetupNetworksRequest::default() };
+/// Makes a bridge of somebody else's the bridge of a network, as it is, by a request that is filled in. Without consent
+/// only the plan is shown.
+pub(crate) async fn adopt(
+    config: &Config,
+    wanted: Wanted<'_>,
+    mut request: SetupNetworksRequest,
+    consent: Consent,
+) -> anyhow::Result<()> {
+    let adopted = adoption(&report(config, &READ).await?, wanted)?;
+    for text in &adopted.notes {
+        note(text);
+    }
+    request.networks = vec![adopted.network];
+    request.adopt_devices = adopted.adopt_devices;
+    set_up(config, request, consent).await
+}
+
+/// Changes the host as the request wants it. Without consent only the plan is shown.
+pub(crate) async fn set_up(config: &Config, mut request: SetupNetworksRequest, consent: Consent) -> anyhow::Result<()> {
     if consent == Consent::Missing {
         request.validate_only = true;
         let result = perform(config, request).await?;
@@ -102,12 +120,19 @@ async fn perform(config: &Config, request: SetupNetworksRequest) -> anyhow::Resu
 }
 
 async fn ask(config: &Config) -> anyhow::Result<Capabilities> {
-    let mut request = Request::new(GetCapabilitiesRequest { read_mask: None });
-    request.set_timeout(DEADLINE);
-    let response = client(config).await?.get_capabilities(request).await?.into_inner();
-    let capabilities = response.capabilities.context("the agent answered without capabilities")?;
+    let capabilities = report(config, &[]).await?;
     trestle_proto::host_wire::parse_capabilities(&capabilities)
         .map_err(|findings| anyhow::anyhow!("the agent's answer makes no sense: {findings:?}"))
+}
+
+/// Asks for these parts of the capabilities; for all, where none is named.
+async fn report(config: &Config, parts: &[&str]) -> anyhow::Result<wire::Capabilities> {
+    let read_mask =
+        (!parts.is_empty()).then(|| FieldMask { paths: parts.iter().map(|part| (*part).to_owned()).collect() });
+    let mut request = Request::new(GetCapabilitiesRequest { read_mask });
+    request.set_timeout(DEADLINE);
+    let response = client(config).await?.get_capabilities(request).await?.into_inner();
+    response.capabilities.context("the agent answered without capabilities")
 }
 
 async fn client(config: &Config) -> anyhow::Result<HostAgentClient<Connection>> {

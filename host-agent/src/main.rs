@@ -14,7 +14,8 @@ use host_agent::journal::{Archive, Journal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
-use trestle_proto::host::v1::Scope;
+use trestle_proto::adoption::Wanted;
+use trestle_proto::host::v1::{Scope, SetupNetworksRequest};
 use trestle_serve::Supervisor;
 use trestle_telemetry::{chain, init};
 use uuid::Uuid;
@@ -58,6 +59,23 @@ enum Verb {
     Capabilities,
     /// Asks the running agent for the host's networks, and prints them with who asked for them and whether a reboot keeps them.
     List,
+    /// Lets the running agent make a bridge of somebody else's, as it is, the bridge of a network.
+    Adopt {
+        /// The bridge.
+        bridge: String,
+        /// The network's name [default: the bridge's].
+        #[arg(long = "as", value_name = "NETWORK")]
+        network: Option<String>,
+        /// The port that is the way out, where there are several that could be.
+        #[arg(long, value_name = "DEVICE")]
+        uplink: Option<String>,
+        /// Make it persistent, too, so that a reboot keeps it.
+        #[arg(long)]
+        commit: bool,
+        /// Carry the plan out; without it the plan is only shown.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Lets the running agent go back to the persistent configuration, without a reboot.
     Restore {
         /// Carry the plan out; without it the plan is only shown.
@@ -104,8 +122,13 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Capabilities => console::capabilities(&config).await,
         Verb::List => console::list(&config).await,
-        Verb::Restore { yes } => console::set_up(&config, Scope::Persistent, consent(yes)).await,
-        Verb::Clear { yes } => console::set_up(&config, Scope::Everything, consent(yes)).await,
+        Verb::Adopt { bridge, network, uplink, commit, yes } => {
+            let wanted = Wanted { bridge: &bridge, network: network.as_deref(), uplink: uplink.as_deref() };
+            let request = SetupNetworksRequest { commit_on_success: commit, ..SetupNetworksRequest::default() };
+            console::adopt(&config, wanted, request, consent(yes)).await
+        }
+        Verb::Restore { yes } => console::set_up(&config, whole(Scope::Persistent), consent(yes)).await,
+        Verb::Clear { yes } => console::set_up(&config, whole(Scope::Everything), consent(yes)).await,
     }
 }
 
@@ -154,6 +177,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
 
 fn consent(yes: bool) -> Consent {
     if yes { Consent::Given } else { Consent::Missing }
+}
+
+fn whole(scope: Scope) -> SetupNetworksRequest {
+    SetupNetworksRequest { scope: scope.into(), ..SetupNetworksRequest::default() }
 }
 
 fn read_config(path: &Path) -> anyhow::Result<Config> {

@@ -298,3 +298,41 @@ async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed
     assert_eq!(bench.run(&["restore", "--yes"]), "unchanged\n");
     agent.terminate().await;
 }
+
+#[tokio::test]
+async fn a_bridge_is_adopted_by_the_agents_own_command_line() {
+    let Some(bench) = Bench::new("adopt-cli").await else { return };
+    for command in [
+        "link add br0 type bridge ageing_time 12000",
+        "address add 198.51.100.7/24 dev br0",
+        "link add wire1 type veth peer name nic1",
+        "link set nic1 master br0 up",
+        "link set wire1 up",
+        "link set br0 up",
+    ] {
+        bench.ip(command);
+    }
+    bench.settled().await;
+    let mut agent = bench.agent().await;
+    let unknown = bench.fail(&["adopt", "br9", "--yes"]);
+    assert!(unknown.contains("the host has no bridge br9"), "{unknown}");
+
+    // Without consent only the plan is shown.
+    let plan = bench.fail(&["adopt", "br0", "--as", "blue"]);
+    assert!(plan.contains("--yes would carry this out") && plan.contains("br0"), "{plan}");
+    assert!(agent.capabilities().await.networks.is_empty());
+
+    let adopted = bench.run(&["adopt", "br0", "--as", "blue", "--commit", "--yes"]);
+    assert!(adopted.contains("applied"), "{adopted}");
+    assert_eq!(bench.run(&["list"]), "blue\tlocal\tpersistent\n");
+    let capabilities = agent.capabilities().await;
+    let [bridge] = &capabilities.bridges[..] else { panic!("{:?}", capabilities.bridges) };
+    assert_eq!((bridge.owner(), bridge.network.as_str()), (wire::Owner::Trestle, "blue"));
+    assert_eq!((bridge.options.unwrap().ageing_time_cs, bridge.ports[0].device.as_str()), (12_000, "nic1"));
+    let [blue] = &capabilities.networks[..] else { panic!("{:?}", capabilities.networks) };
+    assert_eq!(blue.drift, Vec::<String>::new());
+    assert!(blue.addresses.iter().any(|address| address.address == "198.51.100.7/24"), "{blue:?}");
+    let again = bench.fail(&["adopt", "br0", "--yes"]);
+    assert!(again.contains("Trestle's already"), "{again}");
+    agent.terminate().await;
+}

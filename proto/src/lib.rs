@@ -29,6 +29,7 @@ mod generated {
     }
 }
 
+pub mod adoption;
 pub mod engine_wire;
 pub mod filter;
 pub mod finding_wire;

@@ -1,13 +1,7 @@
 //! `host adopt`: a bridge of somebody else's becomes the bridge of a network, as it is.
-//!
-//! The network is described from what the agent reports of the bridge, its ports and its routes, and asked for like any
-//! other; the plan shows what of the bridge would become another.
 
-use trestle_proto::host::v1::network::Southbound;
-use trestle_proto::host::v1::{
-    AddressOrigin, AddressReport, Advertised, BridgeDevice, BridgeOptions, BridgeReport, Capabilities, Ipv4Config,
-    Ipv6Config, Network, Owner, Scope, StaticAddresses, ipv4_config, ipv6_config,
-};
+use trestle_proto::adoption::{READ, Wanted, adoption};
+use trestle_proto::host::v1::Scope;
 
 use super::capabilities::ask;
 use super::said;
@@ -17,148 +11,21 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 
-/// The least forward delay that a network can ask for; a bridge without the spanning tree protocol often has less.
-const LEAST_FORWARD_DELAY_CS: u32 = 200;
-/// The protocol number of routes that routers advertise, which nobody asks for.
-const PROTOCOL_ADVERTISED: u32 = 9;
-
 /// Runs `host adopt`.
 pub(super) async fn run(context: &Context, arguments: Adopt) -> Result<(), Failure> {
-    let agent = &arguments.change.agent.agent;
-    let capabilities = ask(context, agent, &["bridges", "vlans", "nics", "routes"]).await?;
-    let wish = wish(&capabilities, &arguments.bridge, arguments.network.as_deref(), arguments.uplink.as_deref())?;
-    carry_out_if_wanted(context, wish, said(arguments.yes), arguments.change).await
-}
-
-/// Describes the bridge as a network.
-fn wish(capabilities: &Capabilities, name: &str, network: Option<&str>, uplink: Option<&str>) -> Result<Wish, Failure> {
-    let bridge = capabilities.bridges.iter().find(|bridge| bridge.name == name);
-    let bridge = bridge.ok_or_else(|| Failure::Usage(format!("the host has no bridge {name}")))?;
-    match bridge.owner() {
-        Owner::Foreign => {}
-        Owner::Trestle | Owner::Unspecified => {
-            return Err(Failure::Usage(format!("{name} is Trestle's already; host list shows whose")));
-        }
+    let Adopt { bridge, network, uplink, yes, change } = arguments;
+    let capabilities = ask(context, &change.agent.agent, &READ).await?;
+    let wanted = Wanted { bridge: &bridge, network: network.as_deref(), uplink: uplink.as_deref() };
+    let adopted = adoption(&capabilities, wanted).map_err(|error| Failure::Usage(error.to_string()))?;
+    for note in &adopted.notes {
+        output::note(format_args!("{note}"));
     }
-    let Below { nic, vlan_id, device } = below(capabilities, bridge, uplink)?;
-    let dynamic = bridge.addresses.iter().find(|address| address.origin() == AddressOrigin::Dynamic);
-    if let Some(address) = dynamic {
-        output::note(format_args!("{} came from outside and will go; give the network an address", address.address));
-    }
-    let gateway = |of_family: fn(&str) -> bool| {
-        let mut routes =
-            capabilities.routes.iter().filter(|route| route.device == name && of_family(&route.destination));
-        routes.find(|route| is_default(&route.destination) && route.protocol != PROTOCOL_ADVERTISED)
+    let wish = Wish {
+        networks: vec![adopted.network],
+        bonds: Vec::new(),
+        nics: Vec::new(),
+        scope: Scope::Named,
+        adopt_devices: adopted.adopt_devices,
     };
-    let (ipv4_gateway, ipv6_gateway) = (gateway(|text| !is_ipv6(text)), gateway(is_ipv6));
-    let of = |wanted: bool, gateway: Option<String>| {
-        let given = bridge.addresses.iter().filter(|address| is_static(address) && is_ipv6(&address.address) == wanted);
-        let addresses: Vec<String> = given.map(|address| address.address.clone()).collect();
-        (!addresses.is_empty()).then_some(StaticAddresses { addresses, gateway })
-    };
-    let next_hop = |route: Option<&trestle_proto::host::v1::RouteReport>| {
-        route.map(|route| route.gateway.clone()).filter(|gateway| !gateway.is_empty())
-    };
-    let has_router = capabilities
-        .routes
-        .iter()
-        .any(|route| route.device == name && is_default(&route.destination) && route.protocol == PROTOCOL_ADVERTISED);
-    let is_auto = bridge.addresses.iter().any(|address| address.origin() == AddressOrigin::Auto);
-    let ipv6 = match of(true, next_hop(ipv6_gateway)) {
-        Some(given) => Some(ipv6_config::Method::Static(given)),
-        None => is_auto.then_some(ipv6_config::Method::Auto(Advertised {})),
-    };
-    if has_router && matches!(ipv6, Some(ipv6_config::Method::Static(_))) {
-        output::note(format_args!("the default router advertises itself and will go; give the network a gateway"));
-    }
-    let is_routed = has_router && matches!(ipv6, Some(ipv6_config::Method::Auto(_)));
-    let options = bridge.options.unwrap_or_default();
-    let described = Network {
-        name: network.unwrap_or(name).to_owned(),
-        bridge_name: name.to_owned(),
-        southbound: nic.map(Southbound::Nic),
-        vlan_id,
-        mtu: Some(bridge.mtu),
-        stp: options.stp,
-        bridge_options: Some(kept(&options)),
-        ipv4: of(false, next_hop(ipv4_gateway))
-            .map(|given| Ipv4Config { method: Some(ipv4_config::Method::Static(given)) }),
-        ipv6: ipv6.map(|method| Ipv6Config { method: Some(method) }),
-        default_route: is_routed || next_hop(ipv4_gateway).or_else(|| next_hop(ipv6_gateway)).is_some(),
-        ..Network::default()
-    };
-    let adopt_devices = [name.to_owned()].into_iter().chain(device).collect();
-    Ok(Wish { networks: vec![described], bonds: Vec::new(), nics: Vec::new(), scope: Scope::Named, adopt_devices })
+    carry_out_if_wanted(context, wish, said(yes), change).await
 }
-
-/// What a bridge stands on.
-#[derive(Clone, Default)]
-struct Below {
-    nic: Option<String>,
-    vlan_id: Option<u32>,
-    /// The VLAN device, which is adopted, too.
-    device: Option<String>,
-}
-
-/// Finds what the bridge stands on.
-fn below(capabilities: &Capabilities, bridge: &BridgeDevice, uplink: Option<&str>) -> Result<Below, Failure> {
-    let nics = capabilities.nics.iter().filter(|nic| !nic.missing);
-    let nics = nics.map(|nic| (&nic.name, Below { nic: Some(nic.name.clone()), ..Below::default() }));
-    let vlans = capabilities.vlans.iter().map(|vlan| {
-        let (nic, device) = (Some(vlan.base.clone()), Some(vlan.name.clone()));
-        (&vlan.name, Below { nic, vlan_id: Some(vlan.vlan_id), device })
-    });
-    let is_port = |name: &str| bridge.ports.iter().any(|port| port.device == name);
-    let mut candidates: Vec<_> = nics.chain(vlans).filter(|(name, _)| is_port(name)).collect();
-    if let Some(uplink) = uplink {
-        candidates.retain(|(name, _)| *name == uplink);
-        if candidates.is_empty() {
-            return Err(Failure::Usage(format!("{uplink} is no NIC and no VLAN device in {}", bridge.name)));
-        }
-    }
-    match candidates.as_slice() {
-        [] => Ok(Below::default()),
-        [(_, below)] => Ok(below.clone()),
-        [_, ..] => {
-            let names: Vec<&str> = candidates.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!(
-                "{} has several ports that could be the way out; say which with --uplink: {}",
-                bridge.name,
-                names.join(", ")
-            );
-            Err(Failure::Usage(message))
-        }
-    }
-}
-
-/// Returns the options that keep a bridge as it is.
-fn kept(is: &BridgeReport) -> BridgeOptions {
-    BridgeOptions {
-        ageing_time_cs: Some(is.ageing_time_cs),
-        forward_delay_cs: Some(is.forward_delay_cs).filter(|delay| *delay >= LEAST_FORWARD_DELAY_CS),
-        hello_time_cs: Some(is.hello_time_cs),
-        max_age_cs: Some(is.max_age_cs),
-        priority: Some(is.priority),
-        multicast_snooping: Some(is.multicast_snooping),
-        multicast_querier: Some(is.multicast_querier),
-        group_fwd_mask: Some(is.group_fwd_mask),
-        vlan_filtering: Some(is.vlan_filtering),
-        default_pvid: Some(is.default_pvid),
-        ..is.options.unwrap_or_default()
-    }
-}
-
-fn is_static(address: &AddressReport) -> bool {
-    address.origin() == AddressOrigin::Static
-}
-
-fn is_ipv6(text: &str) -> bool {
-    text.contains(':')
-}
-
-fn is_default(destination: &str) -> bool {
-    destination == "0.0.0.0/0" || destination == "::/0"
-}
-
-#[cfg(test)]
-mod tests;

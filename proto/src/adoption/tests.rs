@@ -1,4 +1,4 @@
-use trestle_proto::host::v1::{NicReport, PortReport, RouteReport, VlanDevice};
+use crate::host::v1::{NicReport, PortReport, RouteReport, VlanDevice};
 
 use super::*;
 
@@ -50,9 +50,17 @@ fn host(ports: &[&str]) -> Capabilities {
     }
 }
 
-fn network(wish: Wish) -> Network {
-    let [network] = <[Network; 1]>::try_from(wish.networks).unwrap();
-    network
+fn wish(
+    host: &Capabilities,
+    bridge: &str,
+    network: Option<&str>,
+    uplink: Option<&str>,
+) -> Result<Adoption, AdoptionError> {
+    adoption(host, Wanted { bridge, network, uplink })
+}
+
+fn network(wish: Adoption) -> Network {
+    wish.network
 }
 
 #[test]
@@ -85,6 +93,19 @@ fn what_a_router_advertises_is_asked_of_routers() {
 }
 
 #[test]
+fn vlan_options_are_said_only_of_a_bridge_that_filters() {
+    let mut host = host(&["eth0"]);
+    let mut said = |vlan_filtering, default_pvid| {
+        let options = host.bridges[0].options.as_mut().unwrap();
+        (options.vlan_filtering, options.default_pvid) = (vlan_filtering, default_pvid);
+        let options = network(wish(&host, "br0", None, None).unwrap()).bridge_options.unwrap();
+        (options.vlan_filtering, options.default_pvid)
+    };
+    assert_eq!(said(false, 0), (None, None), "what a kernel without VLAN filtering tells");
+    assert_eq!(said(true, 0), (Some(true), Some(0)));
+}
+
+#[test]
 fn a_vlan_device_below_is_adopted_with_it() {
     let wish = wish(&host(&["eth0.7"]), "br0", Some("blue"), None).unwrap();
     assert_eq!(wish.adopt_devices, ["br0", "eth0.7"]);
@@ -96,7 +117,7 @@ fn a_vlan_device_below_is_adopted_with_it() {
 #[test]
 fn several_ways_out_are_asked_about() {
     let capabilities = host(&["eth0", "eth1"]);
-    let failure = wish(&capabilities, "br0", None, None).err().unwrap().explain();
+    let failure = wish(&capabilities, "br0", None, None).err().unwrap().to_string();
     assert!(failure.contains("--uplink: eth0, eth1"), "{failure}");
     let chosen = network(wish(&capabilities, "br0", None, Some("eth1")).unwrap());
     assert_eq!(chosen.southbound, Some(Southbound::Nic("eth1".to_owned())));
@@ -107,7 +128,7 @@ fn several_ways_out_are_asked_about() {
 #[test]
 fn what_is_no_foreign_bridge_is_refused() {
     let mut capabilities = host(&["eth0"]);
-    assert!(wish(&capabilities, "br1", None, None).err().unwrap().explain().contains("no bridge br1"));
+    assert!(wish(&capabilities, "br1", None, None).err().unwrap().to_string().contains("no bridge br1"));
     capabilities.bridges[0].set_owner(Owner::Trestle);
-    assert!(wish(&capabilities, "br0", None, None).err().unwrap().explain().contains("Trestle's already"));
+    assert!(wish(&capabilities, "br0", None, None).err().unwrap().to_string().contains("Trestle's already"));
 }
