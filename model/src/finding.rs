@@ -388,8 +388,8 @@ codes! {
     GuestTaggingUnknown = "GUEST_TAGGING_UNKNOWN", ovirt None;
     /// MAC table management has no effect without a bridge (row 13).
     NoEffectNotBridged = "NO_EFFECT_NOT_BRIDGED", ovirt None;
-    /// The switch type has no MAC table management (row 15).
-    SwitchTypeUnsupported = "SWITCH_TYPE_UNSUPPORTED", ovirt None;
+    /// Hosts have no such switch, or it has no MAC table management (row 15).
+    SwitchTypeUnsupported = "SWITCH_TYPE_UNSUPPORTED", ovirt Some(21);
     /// A host cannot manage MAC tables (row 16).
     HostUnsupported = "HOST_UNSUPPORTED", ovirt None;
     /// The management network's bridge changes how it forwards (row 22).

@@ -1,7 +1,17 @@
 //! Every finding of the reference, provoked by a raw message on the wire: its code, field and oVirt code.
+//!
+//! Not provoked, since no message can say it: static addresses together with DHCP (22), and a NIC together with a bond. Both
+//! are a `oneof`, of which a message carries the last. A bridge option that is not known has no name on the wire, and
+//! unknown fields are left out as protobuf wants it.
+
+mod bonds;
+mod transaction;
+
+use std::collections::BTreeSet;
 
 use trestle_fake_host::{FakeHost, World};
 use trestle_model::{Feature, NetworkName};
+use trestle_proto::host::v1::ConnectivityCheck;
 use trestle_proto::host::v1::ipv6_config::Method as Six;
 
 use super::tests::{Served, network, request, serve, set_up};
@@ -12,11 +22,15 @@ struct Row {
     ovirt: Option<u32>,
     code: Code,
     field: &'static str,
-    networks: Vec<wire::Network>,
+    request: wire::SetupNetworksRequest,
 }
 
 fn row(code: Code, ovirt: impl Into<Option<u32>>, field: &'static str, networks: impl Into<Vec<wire::Network>>) -> Row {
-    Row { ovirt: ovirt.into(), code, field, networks: networks.into() }
+    asked(code, ovirt, field, request(networks))
+}
+
+fn asked(code: Code, ovirt: impl Into<Option<u32>>, field: &'static str, request: wire::SetupNetworksRequest) -> Row {
+    Row { ovirt: ovirt.into(), code, field, request }
 }
 
 /// A network on nothing.
@@ -53,8 +67,7 @@ fn with(options: wire::BridgeOptions) -> wire::Network {
     wire::Network { bridge_options: Some(options), ..on("eth1") }
 }
 
-/// Every row of the reference whose vocabulary there is. Connectivity (10), a busy host (40), bonds (25, 31) and DHCP are
-/// provoked elsewhere.
+/// What is said of networks; bonds have their own rows, and so has what becomes of a transaction.
 fn rows() -> Vec<Row> {
     let bridgeless = |network: wire::Network| wire::Network { bridged: Some(false), ..network };
     let tagged = |vlan_id, network: wire::Network| wire::Network { vlan_id: Some(vlan_id), ..network };
@@ -66,6 +79,11 @@ fn rows() -> Vec<Row> {
         let (destination, next_hop) = (destination.to_owned(), next_hop.to_owned());
         let route = wire::StaticRoute { destination, next_hop, metric: 0 };
         wire::Network { routes: vec![route], ..four(on("eth1"), &["198.51.100.2/24"], None) }
+    };
+    let switched = |switch_type| wire::Network { switch_type, ..on("eth1") };
+    let shaped = |network: wire::Network, link_share_bps| {
+        let host_qos = Some(wire::HostQos { link_share_bps, ..wire::HostQos::default() });
+        wire::Network { host_qos, ..network }
     };
     let given = |addresses: &[&str]| {
         let addresses = addresses.iter().map(ToString::to_string).collect();
@@ -115,6 +133,32 @@ fn rows() -> Vec<Row> {
             21,
             "networks[0].bridge_options.hello_time_cs",
             [with(wire::BridgeOptions { hello_time_cs: Some(1), ..options() })],
+        ),
+        row(
+            Code::NameserversOffDefaultRoute,
+            21,
+            "networks[0].nameservers",
+            [wire::Network { nameservers: vec!["192.0.2.53".to_owned()], ..on("eth1") }],
+        ),
+        row(Code::SwitchTypeUnsupported, 21, "networks[0].switch_type", [switched(wire::SwitchType::Ovs.into())]),
+        row(Code::EnumUnknown, 21, "networks[0].switch_type", [switched(77)]),
+        row(Code::QosInvalid, 21, "networks[0].host_qos.link_share_bps", [shaped(on("eth1"), 999)]),
+        row(Code::QosWithoutSouthbound, 21, "networks[0].host_qos", [shaped(bare("blue"), 1000)]),
+        asked(
+            Code::FieldConflict,
+            21,
+            "scope",
+            wire::SetupNetworksRequest { scope: wire::Scope::Persistent.into(), ..request([on("eth1")]) },
+        ),
+        asked(
+            Code::TimeoutOutOfRange,
+            21,
+            "connectivity_timeout",
+            wire::SetupNetworksRequest {
+                connectivity_check: ConnectivityCheck::Confirm.into(),
+                connectivity_timeout: Some(prost_types::Duration { seconds: 601, nanos: 0 }),
+                ..request([on("eth1")])
+            },
         ),
         // 22: addresses.
         row(
@@ -192,15 +236,19 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// A host on which each row can be provoked: a network with a guest, a foreign bridge with a NIC, and no VLAN devices and
-/// no MAC tables managed by libvirt.
+/// A host on which each row can be provoked: a network with a guest, one on a bond, a foreign bridge with a NIC, a foreign
+/// bond below a foreign VLAN device, and no VLAN devices and no MAC tables managed by libvirt.
 async fn surroundings() -> Served {
     let world = World::default().nic("eth0").nic("eth1").nic("eth2").nic("eth3").address("eth0", "192.0.2.10/24");
     let world = world.foreign_bridge("virbr0").port("virbr0", "eth3");
+    let world = world.nic("eth4").nic("eth5").nic("eth6").nic("eth7");
+    let world = world.foreign_bond("bond2", &["eth6", "eth7"]).foreign_vlan("old9", "bond2", 9);
     let world = world.without(Feature::VlanDevices, "tried in vain");
     let host = FakeHost::new(world.without(Feature::LibvirtMacTableManager, "tried in vain"));
     let mut served = serve(host.clone()).await;
-    set_up(&mut served, request([network("held", "eth2")])).await.unwrap();
+    let bond = bonds::bond("bond1", &["eth4", "eth5"]);
+    let held = [network("held", "eth2"), bonds::on_bond("aggregated", "bond1")];
+    set_up(&mut served, wire::SetupNetworksRequest { bonds: vec![bond], ..request(held) }).await.unwrap();
     host.change(|world| world.start_guest("vm1", "52:54:00:00:00:01", "vnet0", "held", Some("trestle-held")));
     host.forget();
     served
@@ -210,9 +258,9 @@ async fn surroundings() -> Served {
 async fn every_row_of_the_reference_is_told_with_its_field_and_ovirt_code() {
     let mut served = surroundings().await;
     let mut wrong = Vec::new();
-    for Row { ovirt, code, field, networks } in rows() {
+    for Row { ovirt, code, field, request } in rows().into_iter().chain(bonds::rows()) {
         let asked = format!("{code} {field}");
-        match set_up(&mut served, request(networks)).await {
+        match set_up(&mut served, request).await {
             Ok(result) => wrong.push(format!("{asked}: accepted, {:?}", result.outcome())),
             Err(status) => {
                 let findings = status::findings_of(&status);
@@ -229,6 +277,15 @@ async fn every_row_of_the_reference_is_told_with_its_field_and_ovirt_code() {
     }
     assert_eq!(wrong, Vec::<String>::new(), "{}", wrong.join("\n"));
     let kept = served.bench.agent.kept().borrow().clone();
-    assert_eq!(kept.running.networks.keys().map(NetworkName::as_str).collect::<Vec<_>>(), ["held"]);
+    assert_eq!(kept.running.networks.keys().map(NetworkName::as_str).collect::<Vec<_>>(), ["aggregated", "held"]);
     assert_eq!(kept.open, None);
+}
+
+#[test]
+fn no_code_with_a_number_of_ovirts_is_left_out() {
+    let rows = rows().into_iter().chain(bonds::rows()).map(|row| row.code);
+    let provoked: BTreeSet<Code> = rows.chain(transaction::PROVOKED).collect();
+    let numbered = Code::ALL.iter().copied().filter(|code| code.ovirt().is_some());
+    let left_out: Vec<Code> = numbered.filter(|code| !provoked.contains(code)).collect();
+    assert_eq!(left_out, []);
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +21,7 @@ use crate::trial::{BOUND, Bench, host};
 /// The service on a real unix socket.
 pub(super) struct Served {
     pub(super) bench: Bench<FakeHost>,
-    client: HostAgentClient<Connection>,
+    pub(super) client: HostAgentClient<Connection>,
     stop: CancellationToken,
     server: JoinSet<Result<Drained, ServerError>>,
     _observers: JoinSet<()>,
@@ -178,23 +176,6 @@ async fn a_local_client_confirms_what_it_asked_for() {
     let confirm = wire::ConfirmNetworksRequest { transaction_id };
     served.client.confirm_networks(confirm).await.unwrap();
     assert_eq!(result_of(&mut events).await.unwrap().outcome(), Outcome::Applied);
-}
-
-#[tokio::test]
-async fn a_full_queue_is_answered_with_a_delay_to_wait() {
-    let host = host();
-    let mut served = serve(host.clone()).await;
-    host.inject(trestle_fake_host::Fault::HangAfter(0));
-    let mut waiting = Vec::new();
-    let busy = loop {
-        match served.client.setup_networks(request([network("blue", "eth1")])).await {
-            Ok(events) => waiting.push(events),
-            Err(status) => break status,
-        }
-        assert!(waiting.len() < 20, "the queue has no bound");
-    };
-    assert_eq!(status::reason_of(&busy).as_deref(), Some("BUSY"));
-    assert!(status::retry_delay_of(&busy).is_some_and(|delay| delay > Duration::ZERO));
 }
 
 #[tokio::test]

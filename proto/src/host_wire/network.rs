@@ -74,6 +74,7 @@ pub(super) fn read_network(form: &mut Form, path: &str, network: &wire::Network)
         let finding = Finding::error(Code::NameserversOffDefaultRoute, format!("{path}.{name}"), message);
         form.note(finding.remedy(format!("claim default_route, or leave the {what} out")));
     }
+    check_switch_type(form, &format!("{path}.switch_type"), network.switch_type);
     let host_qos = read_qos(form, &format!("{path}.host_qos"), network.host_qos.as_ref());
     let guest_ports = read_guest_ports(form, &format!("{path}.guest_ports"), network.guest_ports.as_ref());
     let custom = read_custom(form, &format!("{path}.custom"), network.custom.iter());
@@ -136,6 +137,7 @@ pub fn build_network(spec: &NetworkSpec) -> wire::Network {
         host_qos: spec.host_qos.as_ref().map(build_qos),
         custom: spec.custom.clone().into_iter().collect(),
         search_domains: spec.search_domains.iter().map(ToString::to_string).collect(),
+        switch_type: wire::SwitchType::LinuxBridge.into(),
     }
 }
 
@@ -156,6 +158,18 @@ fn read_bridge(
     };
     let options = read_options(form, &format!("{path}.bridge_options"), network.bridge_options.as_ref());
     Some(BridgeSpec { name: name?, stp: network.stp, options })
+}
+
+/// Notes a switch that hosts have not: the model knows none but the kernel's bridge.
+fn check_switch_type(form: &mut Form, path: &str, number: i32) {
+    match form.known(path, number) {
+        Some(wire::SwitchType::Ovs) => {
+            let message = "hosts switch frames with the kernel's bridge alone";
+            let finding = Finding::error(Code::SwitchTypeUnsupported, path, message);
+            form.note(finding.remedy("give SWITCH_TYPE_LINUX_BRIDGE, or leave switch_type out"));
+        }
+        Some(wire::SwitchType::Unspecified | wire::SwitchType::LinuxBridge) | None => {}
+    }
 }
 
 fn check_bridgeless(form: &mut Form, path: &str, network: &wire::Network, stands_on_something: bool) {
