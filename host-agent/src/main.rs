@@ -90,8 +90,10 @@ enum Verb {
     },
 }
 
-// Two, however many processors the host has: they are the guests', and the agent waits most of the time.
-#[tokio::main(worker_threads = 2)]
+// Three, however many processors the host has: they are the guests', and the agent waits most of the time. While somebody
+// holds the kernel's RTNL lock, one can stand still in a netlink message and one in a socket of LLDP's that joins a group; the
+// third goes on answering.
+#[tokio::main(worker_threads = 3)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match Box::pin(carry_out(arguments)).await {

@@ -326,6 +326,8 @@ impl<H> Clone for Agent<H> {
 }
 
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod crashes;

@@ -5,15 +5,20 @@ mod kernel {
     mod advertisements;
     pub(crate) mod bench;
     mod containers;
-    mod disk;
+    pub(crate) mod disk;
     mod far;
+    mod faults;
     mod keeping;
     mod leases;
     mod neighbors;
     mod routing;
+    mod rtnl;
 }
 
+use std::time::Duration;
+
 use kernel::bench::{BOUND, Bench};
+use tokio::time::Instant;
 use trestle_proto::host::v1::{self as wire, ConnectivityCheck, Outcome};
 
 fn network(address: &str) -> wire::Network {
@@ -82,6 +87,39 @@ async fn a_network_on_a_real_kernel_is_set_up_reported_undone_and_removed() {
     let removed = agent.set_up(request(removal(), ConnectivityCheck::None)).await;
     assert_eq!(removed.outcome(), Outcome::Applied, "{removed:?}");
     assert!(!bench.has_link("blue"));
+    agent.terminate().await;
+}
+
+/// How long a confirmed change may take until it is adopted, in the middle of several: well under a second.
+const ADOPTED_WITHIN: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_confirmed_change_is_adopted_in_well_under_a_second() {
+    let Some(bench) = Bench::new("confirm").await else { return };
+    bench.settled().await;
+    let mut agent = bench.agent().await;
+    let mut took = Vec::new();
+    for host in 20..25 {
+        let mut asked = request(network(&format!("192.0.2.{host}/24")), ConnectivityCheck::Confirm);
+        asked.request_id = uuid::Uuid::now_v7().to_string();
+        let transaction_id = asked.request_id.clone();
+        let mut events = agent.until_it_waits(asked).await;
+        let confirmed = Instant::now();
+        // Over a connection of its own, as whoever confirms has to come.
+        let mut client = bench.client().await;
+        client.confirm_networks(wire::ConfirmNetworksRequest { transaction_id }).await.unwrap();
+        let adopted = loop {
+            let event = tokio::time::timeout(BOUND, events.message()).await.unwrap().unwrap().unwrap().event;
+            if let Some(wire::setup_networks_response::Event::Result(result)) = event {
+                break result;
+            }
+        };
+        took.push(confirmed.elapsed());
+        assert_eq!(adopted.outcome(), Outcome::Applied, "{adopted:?}");
+        assert_eq!(agent.capabilities().await.networks[0].drift, Vec::<String>::new());
+    }
+    took.sort();
+    assert!(took[2] < ADOPTED_WITHIN, "{took:?}");
     agent.terminate().await;
 }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub enum Fault {
     /// The step after this many more fails, once, and has no effect.
     FailAfter(usize),
+    /// Every step whose one line contains the text fails as one that a busy kernel refuses (EBUSY), and has no effect; this
+    /// many times.
+    BusyMatching(String, usize),
     /// Every step whose one line contains the text fails and has no effect.
     FailMatching(String),
     /// The step after this many more never returns, once, and has no effect: for callers that are dropped or that
@@ -25,6 +28,7 @@ pub enum Fault {
 pub(crate) enum Effect {
     None,
     Fail,
+    Busy,
     Hang,
 }
 
@@ -45,6 +49,13 @@ impl Faults {
                 }
                 true
             }
+            Fault::BusyMatching(pattern, left) => {
+                if *left > 0 && text.contains(pattern.as_str()) {
+                    *left -= 1;
+                    effect = Effect::Busy;
+                }
+                *left > 0
+            }
             Fault::Delay(_) | Fault::FailObservationAfter(_) | Fault::FailObservations => true,
         });
         effect
@@ -59,7 +70,11 @@ impl Faults {
                 effect = Effect::Fail;
                 true
             }
-            Fault::FailAfter(_) | Fault::HangAfter(_) | Fault::FailMatching(_) | Fault::Delay(_) => true,
+            Fault::FailAfter(_)
+            | Fault::HangAfter(_)
+            | Fault::FailMatching(_)
+            | Fault::BusyMatching(..)
+            | Fault::Delay(_) => true,
         });
         effect
     }
@@ -69,6 +84,7 @@ impl Faults {
             Fault::Delay(delay) => Some(*delay),
             Fault::FailAfter(_)
             | Fault::FailMatching(_)
+            | Fault::BusyMatching(..)
             | Fault::HangAfter(_)
             | Fault::FailObservationAfter(_)
             | Fault::FailObservations => None,

@@ -55,7 +55,7 @@ impl FakeHost {
         inner.observations += 1;
         match inner.faults.on_observation() {
             Effect::None | Effect::Hang => Ok(inner.world.wiring(domain)),
-            Effect::Fail => Err(ObserveError::Libvirt("injected fault".to_owned())),
+            Effect::Fail | Effect::Busy => Err(ObserveError::Libvirt("injected fault".to_owned())),
         }
     }
 
@@ -120,6 +120,10 @@ impl FakeHost {
                 let reason = "injected fault".to_owned();
                 return Err(StepFailure { position: 0, reason, transient: false });
             }
+            Effect::Busy => {
+                let reason = format!("{step}: Device or resource busy (EBUSY)");
+                return Err(StepFailure { position: 0, reason, transient: true });
+            }
         }
         let done = match step {
             Step::Kernel(step) => inner.world.perform_kernel(step),
@@ -142,7 +146,7 @@ impl Host for FakeHost {
         inner.observations += 1;
         match inner.faults.on_observation() {
             Effect::None | Effect::Hang => Ok(inner.world.state()),
-            Effect::Fail => Err(ObserveError::Kernel("injected fault".to_owned())),
+            Effect::Fail | Effect::Busy => Err(ObserveError::Kernel("injected fault".to_owned())),
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The kernel carries a request out, and queues its answer, before the call that sends it returns. So whoever asks
 //! sends and receives by itself, in its turn: there is no task between, and a request costs two system calls.
+//!
+//! The price: while somebody else holds RTNL, the kernel's lock around its tables, those calls do not return, and no deadline
+//! ends them. Then the thread stands still, but one alone: all sockets of the process take turns.
 
 use std::future::poll_fn;
 use std::io;
@@ -62,7 +65,10 @@ pub(crate) trait Message:
 
 impl<M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>> + Clone + Send + Sync> Message for M {}
 
-/// How long the kernel may take for one answer. It answers in microseconds; a held RTNL lock can delay it.
+/// Taken for each exchange of any socket.
+static TURN: Mutex<()> = Mutex::const_new(());
+/// How long one answer may take, with the wait for the turn. The kernel answers in microseconds; a held RTNL lock can delay
+/// it.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How often a dump is read again that was interrupted by a change.
 const DUMP_ATTEMPTS: u32 = 16;
@@ -130,9 +136,12 @@ impl Socket {
         message: M,
         reading: &Reading<'_, impl Fn(M) -> Option<T> + Sync>,
     ) -> Result<Answer<T>, Failure> {
-        let mut line = self.line.lock().await;
-        let exchange = tokio::time::timeout(DEADLINE, line.exchange(message, reading));
-        exchange.await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
+        let exchange = async {
+            let mut line = self.line.lock().await;
+            let _turn = TURN.lock().await;
+            line.exchange(message, reading).await
+        };
+        tokio::time::timeout(DEADLINE, exchange).await.unwrap_or(Err(Failure::Silent(DEADLINE.as_secs())))
     }
 }
 

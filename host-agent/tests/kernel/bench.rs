@@ -90,14 +90,28 @@ impl Bench {
 
     /// Does the same where `entered`, a program and its arguments, leads.
     pub(crate) async fn agent_within(&self, entered: &[String]) -> Agent {
+        self.connected(self.within(entered)).await
+    }
+
+    /// Runs the program where `entered` leads; it must fail, and what it said is returned.
+    pub(crate) fn fail_within(&self, entered: &[String]) -> String {
+        failure(&self.within(entered))
+    }
+
+    fn within(&self, entered: &[String]) -> Command {
         let [program, arguments @ ..] = entered else { panic!("no program leads anywhere") };
         let mut command = Command::new(program);
         command.args(arguments).args([PROGRAM, "--config"]).arg(self.config()).arg("run");
-        self.connected(command).await
+        command
     }
 
     async fn connected(&self, command: Command) -> Agent {
         let process = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        Agent { process, client: self.client().await }
+    }
+
+    /// Connects to the program anew, as soon as it serves.
+    pub(crate) async fn client(&self) -> HostAgentClient<Connection> {
         let target = Target::Unix(self.socket());
         let options = ClientOptions::new(None, ServerIdentity::AnyHost);
         let connected = async {
@@ -109,7 +123,7 @@ impl Bench {
             }
         };
         let connection = tokio::time::timeout(BOUND, connected).await.expect("the agent does not serve");
-        Agent { process, client: HostAgentClient::new(connection) }
+        HostAgentClient::new(connection)
     }
 
     /// Returns the folder of the hooks; nobody has made it.
@@ -143,9 +157,7 @@ impl Bench {
 
     /// Runs the program, which must fail, and returns what it said.
     pub(crate) fn fail(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert!(!output.status.success(), "{arguments:?} succeeded");
-        String::from_utf8(output.stderr).unwrap()
+        failure(&self.command(arguments))
     }
 
     /// Waits until the kernel has settled, and returns what `ip` tells.
@@ -319,6 +331,14 @@ fn succeed(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
+}
+
+fn failure(command: &Command) -> String {
+    let mut bounded = Command::new("timeout");
+    bounded.arg(BOUND.as_secs().to_string()).arg(command.get_program()).args(command.get_args());
+    let output = bounded.output().unwrap();
+    assert!(!output.status.success(), "{command:?} succeeded");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 fn sorted(text: &str) -> String {

@@ -11,13 +11,13 @@ use super::bench::{Agent, BOUND, Bench, REST};
 use crate::{network, request};
 
 /// A small disk at the agent's folder, which only programs in this holder's mount namespace see.
-struct Disk {
+pub(crate) struct Disk {
     holder: Child,
     folder: PathBuf,
 }
 
 impl Disk {
-    async fn new(bench: &Bench) -> Self {
+    pub(crate) async fn new(bench: &Bench) -> Self {
         let folder = bench.folder();
         std::fs::create_dir_all(&folder).unwrap();
         let mount = format!("mount -t tmpfs -o size=4m tmpfs '{}' && exec sleep 1000", folder.display());
@@ -34,7 +34,7 @@ impl Disk {
     }
 
     /// Returns the words that run a program where the disk is seen.
-    fn entered(&self) -> [String; 5] {
+    pub(crate) fn entered(&self) -> [String; 5] {
         ["nsenter", "-t", &self.holder.id().to_string(), "-n", "-m"].map(str::to_owned)
     }
 
@@ -50,11 +50,19 @@ impl Disk {
         assert!(self.says("head -c 64m /dev/zero >fill; df --output=avail . | tail -1").trim() == "0");
     }
 
+    pub(crate) fn become_read_only(&self) {
+        assert_eq!(self.says("mount -o remount,ro \"$PWD\" && ! touch probe 2>&- && echo done"), "done\n");
+    }
+
+    pub(crate) fn become_writable(&self) {
+        assert_eq!(self.says("mount -o remount,rw \"$PWD\" && echo done"), "done\n");
+    }
+
     fn free(&self) {
         self.says("rm fill");
     }
 
-    async fn agent(&self, bench: &Bench) -> Agent {
+    pub(crate) async fn agent(&self, bench: &Bench) -> Agent {
         bench.agent_within(&self.entered()).await
     }
 }
