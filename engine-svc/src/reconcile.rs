@@ -9,13 +9,14 @@ mod plugs;
 mod wake;
 mod wanted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, info_span, warn};
+use trestle_model::fleet::CommandedInterface;
 use trestle_model::{
     Code, ConnectivityCheck, Fence, HostName, NetworkChange, NetworkName, Origin, Scope, SetupOptions, SetupRequest,
     TransactionId,
@@ -62,8 +63,9 @@ impl Reconciler {
     }
 
     /// Runs until `cancel` is cancelled. *Cancel safety*: safe; each pass over a host is one synchronous look and one
-    /// message.
+    /// message, and a pass that was begun ends.
     pub async fn run(self, cancel: CancellationToken) {
+        let reconciler = Arc::new(self);
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweeps: u32 = 0;
@@ -71,24 +73,35 @@ impl Reconciler {
             // Cancel safety: each arm only waits.
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.wake.woken() => {}
+                () = reconciler.wake.woken() => {}
                 _ = sweep.tick() => {
                     sweeps = sweeps.wrapping_add(1);
-                    self.sweep(if sweeps.is_multiple_of(GUESTS_SWEEP) { Depth::Guests } else { Depth::Networks });
+                    reconciler.sweep(if sweeps.is_multiple_of(GUESTS_SWEEP) { Depth::Guests } else { Depth::Networks });
                 }
             }
-            for (host, Look { cause, depth }) in self.wake.take() {
-                let span = info_span!(names::RECONCILE_SPAN, { names::HOST } = %host);
-                if let Some(cause) = &cause {
-                    set_parent(&span, cause);
-                }
-                span.in_scope(|| {
-                    self.reconcile(&host);
-                    if depth == Depth::Guests {
-                        self.plug(&host);
-                    }
-                });
+            // What is noted of a host waits for a write, and so for the disk.
+            let (reconciler, looks) = (Arc::clone(&reconciler), reconciler.wake.take());
+            let looked = tokio::task::spawn_blocking(move || reconciler.look(looks)).await;
+            if let Err(died) = looked
+                && died.is_panic()
+            {
+                std::panic::resume_unwind(died.into_panic());
             }
+        }
+    }
+
+    fn look(&self, looks: BTreeMap<HostName, Look>) {
+        for (host, Look { cause, depth }) in looks {
+            let span = info_span!(names::RECONCILE_SPAN, { names::HOST } = %host);
+            if let Some(cause) = &cause {
+                set_parent(&span, cause);
+            }
+            span.in_scope(|| {
+                self.reconcile(&host);
+                if depth == Depth::Guests {
+                    self.plug(&host);
+                }
+            });
         }
     }
 
@@ -100,6 +113,10 @@ impl Reconciler {
             let depth = if self.board.awaits_plugs(&host) { Depth::Guests } else { depth };
             self.wake.sweep(&host, depth);
         }
+        // Also of a host that is gone, what it was told and never reported falls in time.
+        for host in self.board.expecting_plugs() {
+            self.wake.sweep(&host, Depth::Guests);
+        }
     }
 
     fn reconcile(&self, host: &HostName) {
@@ -109,7 +126,7 @@ impl Reconciler {
         }
         // No command is under way, and the report is later than the last one. Only this task notes and clears, so that no
         // report clears what is just being noted.
-        self.store.command(host, BTreeSet::new());
+        self.note_managed(host, &BTreeSet::new());
         // Read first: what is sent is then never older than it says.
         let fence = Fence { epoch: self.store.fencing_epoch(), generation: self.store.revision() };
         let changes = self.owed(host);
@@ -124,11 +141,11 @@ impl Reconciler {
             return;
         }
         // From here on rules know what is about to be managed. What was decided just before is seen by a second look.
-        self.store.command(host, managed(&changes.networks));
+        self.note_managed(host, &managed(&changes.networks));
         if self.owed(host) == changes {
             self.send(host, changes, fence);
         } else {
-            self.store.command(host, BTreeSet::new());
+            self.note_managed(host, &BTreeSet::new());
             self.wake.host(host, None);
         }
     }
@@ -136,12 +153,21 @@ impl Reconciler {
     /// Sends the first of what a host is owed for its domains' interfaces, while nothing is under way on it; the end of each wakes
     /// it for the next.
     fn plug(&self, host: &HostName) {
+        let sent = self.store.read(|fleet| self.board.sent_plugs(host, fleet.domains_on(host), Instant::now()));
+        let before = interfaces(&sent);
+        self.note_interfaces(host, &before);
         let now = self.board.host(host);
         if !now.connected || !now.reported || now.in_flight.is_some() {
             return;
         }
-        let owed = self.store.read(|fleet| owed_plugs(fleet, host));
-        let Some(owed) = self.board.next_plug(host, owed, Instant::now()) else { return };
+        let Some(owed) = self.next_plug(host) else { return };
+        // As with networks: from here on rules know what guests are about to have, and a second look sees what was decided before.
+        self.note_interfaces(host, &interfaces(sent.iter().chain([&owed])));
+        if self.next_plug(host).as_ref() != Some(&owed) {
+            self.note_interfaces(host, &before);
+            self.wake.host(host, None);
+            return;
+        }
         let id = Uuid::now_v7();
         let request = owed.request();
         let (domain, set, remove) = (owed.domain, request.set.len(), request.remove.len());
@@ -151,8 +177,24 @@ impl Reconciler {
             Ok(()) => {
                 info!(trestle.host = %host, trestle.command_id = %id, %domain, set, remove, "interfaces of a domain asked for");
             }
-            Err(error) => info!(trestle.host = %host, %error, "command not sent"),
+            Err(error) => {
+                self.note_interfaces(host, &before);
+                info!(trestle.host = %host, %error, "command not sent");
+            }
         }
+    }
+
+    fn next_plug(&self, host: &HostName) -> Option<OwedPlug> {
+        let owed = self.store.read(|fleet| owed_plugs(fleet, host));
+        self.board.next_plug(host, owed, Instant::now())
+    }
+
+    fn note_managed(&self, host: &HostName, managed: &BTreeSet<NetworkName>) {
+        self.store.command(host, |commanded| commanded.managed.clone_from(managed));
+    }
+
+    fn note_interfaces(&self, host: &HostName, interfaces: &[CommandedInterface]) {
+        self.store.command(host, |commanded| commanded.interfaces = interfaces.to_vec());
     }
 
     fn owed(&self, host: &HostName) -> Owed {
@@ -191,7 +233,7 @@ impl Reconciler {
         match self.board.command(host, message, id, changes, patience) {
             Ok(()) => info!(trestle.host = %host, trestle.command_id = %id, networks, bonds, "command sent"),
             Err(error) => {
-                self.store.command(host, BTreeSet::new());
+                self.note_managed(host, &BTreeSet::new());
                 info!(trestle.host = %host, %error, "command not sent");
             }
         }
@@ -203,6 +245,11 @@ fn command(id: Uuid, timeout: Option<prost_types::Duration>, kind: CommandKind) 
     let TraceContext { traceparent, tracestate } = trace_context::current();
     let command = Command { command_id: id.to_string(), timeout, kind: Some(kind) };
     EngineMessage { trace: Some(WireTrace { traceparent, tracestate }), kind: Some(EngineKind::Command(command)) }
+}
+
+/// Returns the interfaces that guests have once they are set.
+fn interfaces<'a>(plugs: impl IntoIterator<Item = &'a OwedPlug>) -> Vec<CommandedInterface> {
+    plugs.into_iter().flat_map(OwedPlug::coming).collect()
 }
 
 /// Returns the networks whose MAC tables libvirt manages after `changes`.

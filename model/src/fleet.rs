@@ -16,5 +16,5 @@ pub use entity::{
 pub use kind::{AttachmentId, BondId, ClusterNetworkId, Entity, EntityId, Mutation, ProfileId, VnicId};
 pub use mac_pool::MacPool;
 pub use role::{NetworkRole, RoleHolder};
-pub use view::{Fleet, HostRecord, Sighting};
+pub use view::{Commanded, CommandedInterface, Fleet, HostRecord, Sighting};
 pub use vm::{Nesting, Vm, Vnic, VnicModel};

@@ -1,9 +1,9 @@
 //! What a host is to be told of its guests' interfaces: pure comparisons of vNICs with what it reports of domains.
 
-use trestle_model::fleet::{EntityId, Fleet, Vm, Vnic, VnicPolicy};
+use trestle_model::fleet::{CommandedInterface, EntityId, Fleet, Vm, Vnic, VnicPolicy};
 use trestle_model::{
-    Code, Domain, DomainInterface, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, PlugRequest, Replug,
-    VmId, WantedInterface,
+    Code, Domain, DomainInterface, DomainKey, DomainState, Feature, Finding, HostName, MacAddr, NetworkName,
+    PlugRequest, Replug, VmId, WantedInterface, same_filter,
 };
 use uuid::Uuid;
 
@@ -89,12 +89,53 @@ impl OwedPlug {
         }
     }
 
+    /// Returns the interfaces as they will be.
+    pub fn coming(&self) -> impl Iterator<Item = CommandedInterface> {
+        self.asks.iter().filter_map(Ask::coming)
+    }
+
+    /// Tells whether `domains`, as the host reports them, have all that was asked for.
+    pub fn is_in(&self, domains: &[Domain]) -> bool {
+        let domain = domains.iter().find(|domain| domain.uuid == self.domain);
+        let seen = |mac| domain.and_then(|domain| domain.interfaces.iter().find(|interface| interface.mac == mac));
+        self.coming().all(|coming| {
+            let coming = coming.interface;
+            seen(coming.mac).is_some_and(|seen| {
+                let is_there = seen.network.is_none() || seen.network == coming.network;
+                is_there && same_filter(seen.filter.as_ref(), coming.filter.as_ref())
+            })
+        })
+    }
+
     fn set(&self) -> impl Iterator<Item = &Ask> {
         self.asks.iter().filter(|ask| ask.wanted.is_some())
     }
 
     fn removed(&self) -> impl Iterator<Item = &Ask> {
         self.asks.iter().filter(|ask| ask.wanted.is_none())
+    }
+}
+
+impl Ask {
+    /// Returns the interface as it will be; none where it is to be gone.
+    fn coming(&self) -> Option<CommandedInterface> {
+        let wanted = self.wanted.as_ref()?;
+        let network = NetworkName::parse(&wanted.network).ok();
+        let interface = DomainInterface {
+            mac: wanted.mac,
+            attachment: "network".to_owned(),
+            network: Some(network.as_ref().map_or_else(|| wanted.network.clone(), NetworkName::libvirt_network)),
+            bridge: None,
+            tap: None,
+            filter: wanted.filter.clone(),
+            model: Some(wanted.model.clone()),
+            mtu: wanted.mtu.map(u32::from),
+            linked: wanted.linked,
+            alias: None,
+            isolated: wanted.isolated,
+            bandwidth: wanted.bandwidth,
+        };
+        Some(CommandedInterface { domain: self.seen.clone(), interface, network })
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use trestle_model::{Findings, HostName};
+use trestle_model::{Domain, Findings, HostName};
 use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
@@ -252,6 +252,18 @@ impl Board {
     /// is no longer owed is forgotten.
     pub fn next_plug(&self, host: &HostName, owed: Vec<OwedPlug>, now: Instant) -> Option<OwedPlug> {
         self.lock().get_mut(host)?.plugs.next(owed, now)
+    }
+
+    /// Returns what was sent to a host for its domains' interfaces and may not be in its report yet, which has `domains`. The rest
+    /// is forgotten.
+    pub fn sent_plugs(&self, host: &HostName, domains: &[Domain], now: Instant) -> Vec<OwedPlug> {
+        self.lock().get_mut(host).map(|entry| entry.plugs.sent(domains, now)).unwrap_or_default()
+    }
+
+    /// Returns the hosts to which something was sent for their domains' interfaces that may not be in their reports yet.
+    pub fn expecting_plugs(&self) -> Vec<HostName> {
+        let hosts = self.lock();
+        hosts.iter().filter(|(_, entry)| entry.plugs.expects()).map(|(host, _)| host.clone()).collect()
     }
 
     /// Tells whether something that a host is owed for its domains' interfaces was sent and waits: for its result, for a report of

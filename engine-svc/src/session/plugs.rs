@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trestle_model::{Finding, MacAddr, PlugRequest, Severity};
+use trestle_model::{Domain, Finding, MacAddr, PlugRequest, Severity};
 use uuid::Uuid;
 
 use super::rests::Rests;
@@ -19,6 +19,24 @@ pub(super) struct Plugs {
     under_way: Option<UnderWay>,
     /// How the last command for each interface ended, while the host is owed something for it.
     last: BTreeMap<Key, Last>,
+    /// What was sent and may not be in the host's reports yet, in order.
+    sent: Vec<Sent>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    command: Uuid,
+    owed: OwedPlug,
+    stage: Stage,
+}
+
+/// How far a command is that may not be in the host's reports yet.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// It may be carried out until then, also after its session broke.
+    Open(Instant),
+    /// It was carried out, and is reported until then.
+    Done(Instant),
 }
 
 /// An interface: its domain, and its MAC.
@@ -90,7 +108,22 @@ impl Plugs {
         })
     }
 
+    /// Returns what was sent and may not be in the host's report yet, which has `domains`; forgets the rest.
+    pub(super) fn sent(&mut self, domains: &[Domain], now: Instant) -> Vec<OwedPlug> {
+        self.sent.retain(|sent| match sent.stage {
+            Stage::Open(until) => now < until,
+            Stage::Done(until) => now < until && !sent.owed.is_in(domains),
+        });
+        self.sent.iter().map(|sent| sent.owed.clone()).collect()
+    }
+
+    /// Tells whether something was sent that may not be in the host's reports yet.
+    pub(super) const fn expects(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
     pub(super) fn begin(&mut self, command: Uuid, owed: OwedPlug, lost_at: Instant) {
+        self.sent.push(Sent { command, owed: owed.clone(), stage: Stage::Open(lost_at) });
         self.under_way = Some(UnderWay { command, owed, lost_at });
     }
 
@@ -98,6 +131,12 @@ impl Plugs {
     ///
     /// A refusal that names interfaces is theirs alone: the others may be sent at once, without them.
     pub(super) fn settle(&mut self, command: Uuid, end: PlugEnd, rests: Rests, now: Instant) -> bool {
+        match &end.refusal {
+            None => self.sent.iter_mut().filter(|sent| sent.command == command).for_each(|sent| {
+                sent.stage = Stage::Done(now + SILENCE);
+            }),
+            Some(_) => self.sent.retain(|sent| sent.command != command),
+        }
         let Some(UnderWay { owed, .. }) = self.under_way.take_if(|under_way| under_way.command == command) else {
             return false;
         };

@@ -3,10 +3,7 @@
 //! The fleet is changed in place, at the cost of what the changes touch and not of its size, and nobody else looks at it
 //! meanwhile. Taking back is on drop, so that also a rule that panics leaves the fleet as it was.
 
-use std::collections::BTreeSet;
-
-use trestle_model::NetworkName;
-use trestle_model::fleet::{EntityId, Fleet, HostRecord, Mutation};
+use trestle_model::fleet::{Commanded, EntityId, Fleet, HostRecord, Mutation};
 use uuid::Uuid;
 
 use crate::change::{self, Stamp};
@@ -26,7 +23,7 @@ struct Undo {
     mutation: Mutation,
     /// Of a removed host, what it had reported and was commanded: the fleet forgets that with it.
     reported: Option<HostRecord>,
-    commanded: BTreeSet<NetworkName>,
+    commanded: Commanded,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -87,7 +84,7 @@ impl Undo {
                 | EntityId::Vm(_)
                 | EntityId::Vnic(..),
                 _,
-            ) => (None, BTreeSet::new()),
+            ) => (None, Commanded::default()),
         };
         let mutation = fleet.entity(&id).map_or(Mutation::Delete(id), Mutation::Put);
         Self { mutation, reported, commanded }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 use tracing::{debug, warn};
-use trestle_model::fleet::{Fleet, HostRecord};
-use trestle_model::{Code, Findings, HostName, NetworkName, Severity};
+use trestle_model::fleet::{Commanded, Fleet, HostRecord};
+use trestle_model::{Code, Findings, HostName, Severity};
 use uuid::Uuid;
 
 use crate::change::{self, Stamp};
@@ -186,12 +186,22 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps, in memory only, which networks a command under way lets libvirt manage on `host`: rules see them as if the
-    /// host had reported them. None where no command is under way.
-    pub fn command(&self, host: &HostName, managed: BTreeSet<NetworkName>) {
-        if self.read(|fleet| fleet.commanded(host) != &managed) {
-            self.change(|fleet| fleet.command(host.clone(), managed));
+    /// Changes, in memory only, what commands under way make of `host`: rules see it as if the host had reported it. One task
+    /// alone does so.
+    ///
+    /// A write is decided and made before it, or decided after it: who looks at the fleet afterwards sees all that was decided
+    /// without it.
+    pub fn command(&self, host: &HostName, change: impl Fn(&mut Commanded)) {
+        let changed = |fleet: &Fleet| {
+            let mut commanded = fleet.commanded(host).clone();
+            change(&mut commanded);
+            commanded
+        };
+        if self.read(|fleet| changed(fleet) == *fleet.commanded(host)) {
+            return;
         }
+        let _no_write_is_under_way = self.lock();
+        self.change(|fleet| fleet.command(host.clone(), changed(fleet)));
     }
 
     /// Returns the audit events after revision `after`, in order, `limit` at most; they are kept for ever.
@@ -251,14 +261,21 @@ impl Store {
 
     /// Locks the ledger, opened again where an earlier failure closed it.
     fn ledger(&self) -> Result<MutexGuard<'_, Ledger>, StoreError> {
-        // A decision that panicked held the lock; it had begun no write, so the ledger is whole.
-        let mut ledger = self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Contents { fleet, revision, .. }) = ledger.reopen()? {
+        let mut ledger = self.lock();
+        if let Some(Contents { mut fleet, revision, .. }) = ledger.reopen()? {
             warn!(revision, "store reopened after a failed write");
-            self.change(|kept| *kept = fleet);
+            self.change(|kept| {
+                fleet.take_over_commands(kept);
+                *kept = fleet;
+            });
             self.shared.revision.send_if_modified(|kept| std::mem::replace(kept, revision) != revision);
         }
         Ok(ledger)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        // A decision that panicked held the lock; it had begun no write, so the ledger is whole.
+        self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut Fleet)) {

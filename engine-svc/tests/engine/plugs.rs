@@ -1,6 +1,7 @@
 //! What hosts are asked for of their guests' interfaces, and what comes of it.
 
 use trestle_proto::engine::v1 as wire;
+use trestle_proto::engine::v1::network_filter::Choice;
 use trestle_proto::finding::v1::{Finding, Severity};
 use trestle_proto::host::v1::{
     Domain, DomainInterface, DomainState, SetDomainInterfacesRequest, SetDomainInterfacesResponse,
@@ -13,7 +14,7 @@ use trestle_proto::session::v1::{Command, CommandResult, Refusal};
 use trestle_proto::status::reason_of;
 
 use super::plugging::{World, domain, interface};
-use super::vnics::{GUESTS, VM, put, vnic};
+use super::vnics::{GUESTS, VM, managed, put, vnic};
 
 const GUARD: Option<&str> = Some("no-mac-spoofing");
 
@@ -93,6 +94,75 @@ async fn a_vnic_is_plugged_changed_and_unplugged_by_its_host() {
     world.done(&id).await;
     world.report(world.with(Vec::new())).await;
     world.vnic_becomes(|status| status.sync() == wire::PlugSync::InSync && status.seen.is_none()).await;
+}
+
+/// Gives the profile of guests no filter, or the default one.
+async fn filtered(world: &World, on: bool) -> Result<(), tonic::Status> {
+    let network_filter = (!on).then_some(wire::NetworkFilter { choice: Some(Choice::None(true)) });
+    let spec = wire::VnicProfileSpec { network_filter, ..Default::default() };
+    let profile = wire::VnicProfile { name: GUESTS.to_owned(), spec: Some(spec), ..Default::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["spec.network_filter".to_owned()] });
+    let update = wire::UpdateVnicProfileRequest { vnic_profile: Some(profile), update_mask, ..Default::default() };
+    world.engine.profiles().update_vnic_profile(update).await.map(drop)
+}
+
+impl World {
+    async fn manage(&self) -> Result<(), String> {
+        let written = self.engine.networks().update_network(managed(true)).await;
+        written.map(drop).map_err(|refused| reason_of(&refused).unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_not_managed_while_a_guest_is_just_being_plugged_without_a_filter() {
+    let conflict = || Err("MAC_SPOOF_CONFLICT".to_owned());
+    let mut world = World::furnish().await;
+    filtered(&world, false).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    let (plug, asked) = world.asked().await;
+    assert_eq!(asked.set[0].filter, None);
+    // The host has not answered, and nothing but the command tells of a guest that may spoof.
+    filtered(&world, true).await.unwrap();
+    assert_eq!(world.manage().await, conflict());
+    world.done(&plug).await;
+    assert!(matches!(world.agent.hear().await.unwrap(), EngineKind::ResultAck(_)));
+    assert_eq!(world.manage().await, conflict(), "the host has not said yet what it is");
+
+    world.report(world.with(vec![interface(&world.mac, None)])).await;
+    let (mend, asked) = world.asked().await;
+    assert_eq!(asked.set[0].filter.as_ref().unwrap().name, "no-mac-spoofing");
+    assert_eq!(world.manage().await, conflict(), "the guest is plugged, and may spoof");
+    world.done(&mend).await;
+    world.report(world.with(vec![interface(&world.mac, GUARD)])).await;
+    world.vnic_becomes(|status| status.sync() == wire::PlugSync::InSync).await;
+    world.manage().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plug_that_its_host_refused_is_in_nobodys_way() {
+    let mut world = World::furnish().await;
+    filtered(&world, false).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    let (plug, _) = world.asked().await;
+    filtered(&world, true).await.unwrap();
+    world.ends(&plug, refused("set[0]")).await;
+    // What is wanted now is something else, and asked for at once: the refused one is then forgotten.
+    let (_, asked) = world.asked().await;
+    assert_eq!(asked.set[0].filter.as_ref().unwrap().name, "no-mac-spoofing");
+    world.manage().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plug_whose_session_broke_may_still_be_carried_out() {
+    let mut world = World::furnish().await;
+    filtered(&world, false).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    world.asked().await;
+    world.dial_again().await;
+    filtered(&world, true).await.unwrap();
+    world.report(world.with(Vec::new())).await;
+    world.asked().await;
+    assert_eq!(world.manage().await, Err("MAC_SPOOF_CONFLICT".to_owned()));
 }
 
 #[tokio::test]

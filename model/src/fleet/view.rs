@@ -1,5 +1,6 @@
 //! The whole desired state in memory, with the indexes that rules need.
 
+mod commands;
 mod labels;
 mod sightings;
 
@@ -17,6 +18,7 @@ use crate::{
     NetworkSpec, ResourceId, SourceMacs, Topology, VmId,
 };
 
+pub use commands::{Commanded, CommandedInterface};
 use labels::Labels;
 pub use sightings::Sighting;
 use sightings::Sightings;
@@ -41,7 +43,7 @@ pub struct Fleet {
     network_hosts: BTreeMap<NetworkName, BTreeSet<HostName>>,
     cluster_hosts: BTreeMap<ResourceId, BTreeSet<HostName>>,
     managed_reports: BTreeMap<NetworkName, BTreeSet<HostName>>,
-    managed_commands: BTreeMap<HostName, BTreeSet<NetworkName>>,
+    commands: BTreeMap<HostName, Commanded>,
     pool_clusters: BTreeMap<ResourceId, BTreeSet<ResourceId>>,
     cluster_vms: BTreeMap<ResourceId, BTreeSet<VmId>>,
     host_vms: BTreeMap<HostName, BTreeSet<VmId>>,
@@ -82,23 +84,6 @@ impl Fleet {
             self.managed_reports.entry(network.clone()).or_default().insert(host.clone());
         }
         self.observed.insert(host, record);
-    }
-
-    /// Keeps which networks a command under way lets libvirt manage on `host`; none where no command is under way.
-    ///
-    /// Never stored: a command that an engine does not remember is undone by its host.
-    pub fn command(&mut self, host: HostName, managed: BTreeSet<NetworkName>) {
-        if managed.is_empty() {
-            self.managed_commands.remove(&host);
-        } else {
-            self.managed_commands.insert(host, managed);
-        }
-    }
-
-    /// Returns the networks that a command under way lets libvirt manage on `host`.
-    pub fn commanded(&self, host: &HostName) -> &BTreeSet<NetworkName> {
-        static NONE: BTreeSet<NetworkName> = BTreeSet::new();
-        self.managed_commands.get(host).unwrap_or(&NONE)
     }
 
     /// Returns a stored entity by its key; of attachments those of operators, not those of labels.
@@ -211,13 +196,6 @@ impl Fleet {
     /// Returns the hosts that `network` is attached to, ordered.
     pub fn hosts_with<'a>(&'a self, network: &NetworkName) -> impl Iterator<Item = &'a HostName> {
         self.network_hosts.get(network).into_iter().flatten()
-    }
-
-    /// Returns the hosts on which libvirt manages the MAC table of `network`, as their last report or a command under way
-    /// has it, ordered; also hosts that are no longer to run it.
-    pub fn hosts_managing<'a>(&'a self, network: &NetworkName) -> BTreeSet<&'a HostName> {
-        let commanded = self.managed_commands.iter().filter(|(_, networks)| networks.contains(network));
-        self.managed_reports.get(network).into_iter().flatten().chain(commanded.map(|(host, _)| host)).collect()
     }
 
     /// Returns the hosts of `cluster`, ordered.
@@ -439,7 +417,7 @@ impl Fleet {
                 self.profiles.remove(&id);
             }
             EntityId::Host(h) => {
-                self.managed_commands.remove(h);
+                self.commands.remove(h);
                 if let Some(before) = self.hosts.remove(h) {
                     unlink(&mut self.cluster_hosts, &before.cluster, h);
                     self.labels.put_host(Some(&before), None);

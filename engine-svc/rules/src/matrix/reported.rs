@@ -69,7 +69,7 @@ pub(crate) fn reported_spoofers(
     field: &str,
 ) -> Vec<Finding> {
     let (mut live, mut defined) = (Guests::default(), Guests::default());
-    for sighting in fleet.interfaces_on(&network.id).filter(|sighting| hosts(sighting.host)) {
+    for sighting in on(fleet, network).filter(|sighting| hosts(sighting.host)) {
         if may_spoof_unknown(fleet, &sighting, fix) {
             let guests = if sighting.domain.state.is_live() { &mut live } else { &mut defined };
             guests.add(fleet, &sighting, []);
@@ -86,6 +86,11 @@ pub(crate) fn reported_spoofers(
     live.into_iter().chain(defined).collect()
 }
 
+/// Returns the interfaces on a network, as hosts report them or are just told to make them.
+fn on<'a>(fleet: &'a Fleet, network: &'a Network) -> impl Iterator<Item = Sighting<'a>> {
+    fleet.interfaces_on(&network.id).chain(fleet.interfaces_coming_to(&network.id))
+}
+
 /// Row 19 for a `network` that becomes managed, or comes managed to some `hosts`: guests on it there that have the MAC of a
 /// plugged vNIC, and are none.
 pub(crate) fn reported_duplicates(
@@ -96,7 +101,7 @@ pub(crate) fn reported_duplicates(
     field: &str,
 ) -> Option<Finding> {
     let (mut guests, mut severity) = (Guests::default(), Severity::Warning);
-    for sighting in fleet.interfaces_on(&network.id).filter(|sighting| hosts(sighting.host)) {
+    for sighting in on(fleet, network).filter(|sighting| hosts(sighting.host)) {
         let owners: Vec<&Vnic> = owners_of_its_mac(fleet, &network.id, &sighting).collect();
         if !owners.is_empty() {
             severity = severity.max(weight(&sighting, true));
@@ -122,7 +127,8 @@ pub(crate) fn reported_with(
     let is_own = |sighting: &Sighting<'_>| {
         VmId(sighting.domain.uuid) == vnic.vm && vnic.address() == Some(sighting.interface.mac)
     };
-    for sighting in macs.flat_map(|mac| fleet.interfaces_with(mac)) {
+    let with = |mac| fleet.interfaces_with(mac).chain(fleet.interfaces_coming_with(mac));
+    for sighting in macs.flat_map(with) {
         let is_known = is_own(&sighting) || is_vnic_of(fleet, &network.id, &sighting);
         if sighting.network == Some(&network.id) && !is_known {
             severity = severity.max(weight(&sighting, network.is_managed()));

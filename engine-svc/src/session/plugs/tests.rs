@@ -167,3 +167,47 @@ fn a_command_whose_session_or_patience_ended_is_made_anew() {
     plugs.interrupt();
     assert_eq!(plugs.next(vec![running(1)], now), Some(running(1)));
 }
+
+/// Sends an unfiltered interface of domain 1.
+fn send(plugs: &mut Plugs, now: Instant) -> (Uuid, OwedPlug) {
+    let mut owed = running(1);
+    owed.asks[0].wanted = Some(wanted(1));
+    let command = Uuid::now_v7();
+    plugs.begin(command, owed.clone(), now + LONG);
+    (command, owed)
+}
+
+fn seen(owed: &OwedPlug) -> Vec<Domain> {
+    let interfaces = owed.coming().map(|coming| coming.interface).collect();
+    vec![Domain { interfaces, ..owed.asks[0].seen.clone() }]
+}
+
+#[test]
+fn what_was_sent_is_expected_until_it_is_reported_refused_or_lost() {
+    let now = Instant::now();
+    let expected = |plugs: &mut Plugs, domains: &[Domain], at| !plugs.sent(domains, at).is_empty() && plugs.expects();
+    let mut plugs = Plugs::default();
+
+    let (command, owed) = send(&mut plugs, now);
+    assert_eq!(plugs.sent(&[], now), [owed.clone()]);
+    assert!(expected(&mut plugs, &seen(&owed), now), "an old report may show what is just being done anew");
+    plugs.settle(command, PlugEnd { refusal: None }, RESTS, now);
+    assert!(expected(&mut plugs, &[], now));
+    assert!(!expected(&mut plugs, &seen(&owed), now));
+
+    let (command, _) = send(&mut plugs, now);
+    plugs.settle(command, PlugEnd { refusal: None }, RESTS, now);
+    assert!(!expected(&mut plugs, &[], now + SILENCE), "reports have shown the guest without it");
+
+    let (command, _) = send(&mut plugs, now);
+    plugs.settle(command, PlugEnd { refusal: refusal() }, RESTS, now);
+    assert!(!expected(&mut plugs, &[], now));
+
+    send(&mut plugs, now);
+    plugs.interrupt();
+    assert!(expected(&mut plugs, &[], now), "the host may carry it out although its session broke");
+    assert!(!expected(&mut plugs, &[], now + LONG));
+    send(&mut plugs, now);
+    plugs.forget_lost(now + LONG);
+    assert!(!expected(&mut plugs, &[], now + LONG));
+}

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::mpsc;
 use std::thread;
 
 use tempfile::TempDir;
-use trestle_model::fleet::{Entity, EntityId, Mutation};
-use trestle_model::{Code, Finding, Findings};
+use trestle_model::fleet::{Commanded, Entity, EntityId, Fleet, Mutation};
+use trestle_model::{Code, Finding, Findings, NetworkName};
 use trestle_store::{
     Change, Committed, Decision, Event, Order, RequestIdReused, Store, TransactError, Transition, Write,
 };
@@ -58,6 +59,7 @@ contract! {
     later_mutations_of_a_write_see_the_earlier
     a_refused_decision_changes_nothing
     a_panicking_decision_changes_nothing
+    who_notes_a_command_sees_what_was_decided_without_it
     a_repeated_request_gets_the_first_answer
     a_request_that_changed_nothing_is_remembered_too
     a_request_id_for_another_request_is_refused
@@ -196,6 +198,31 @@ fn a_panicking_decision_changes_nothing(store: &Store) {
     });
     assert!(panicked.join().is_err());
     assert_eq!(put(store, cluster("main", "")).revision, 1);
+}
+
+fn who_notes_a_command_sees_what_was_decided_without_it(store: &Store) {
+    put(store, host("h1", "main"));
+    let mut second_look = None;
+    let decide = |fleet: &Fleet| {
+        assert_eq!(fleet.commanded(&host_name("h1")), &Commanded::default());
+        let (reconciler, (begin, begun)) = (store.clone(), mpsc::channel());
+        second_look = Some(thread::spawn(move || {
+            begin.send(()).unwrap();
+            reconciler.command(&host_name("h1"), |commanded| drop(commanded.managed.insert(blue())));
+            reconciler.read(|fleet| fleet.entity(&cluster_id("main")).is_some())
+        }));
+        begun.recv().unwrap();
+        let mutations = vec![Mutation::Put(cluster("main", ""))];
+        Ok::<_, Infallible>(Decision { mutations, findings: Findings::default() })
+    };
+    store.transact(write(), decide).unwrap();
+    let sees = second_look.unwrap().join().unwrap();
+    assert!(sees, "neither the decision nor the second look sees the other");
+    assert_eq!(store.read(|fleet| fleet.commanded(&host_name("h1")).managed.clone()), [blue()].into());
+}
+
+fn blue() -> NetworkName {
+    NetworkName::parse("blue").unwrap()
 }
 
 fn a_repeated_request_gets_the_first_answer(store: &Store) {

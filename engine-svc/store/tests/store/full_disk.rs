@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use trestle_model::NetworkName;
 use trestle_model::fleet::Mutation;
 use trestle_store::{Store, StoreError, TransactError};
 
@@ -43,6 +44,10 @@ fn fill(directory: &Path) {
     let path = directory.join("engine.redb");
     let store = Store::open(&path).unwrap();
     put(&store, host("h1", "main"));
+    let blue = NetworkName::parse("blue").unwrap();
+    for known_or_gone in ["h1", "h2"] {
+        store.command(&host_name(known_or_gone), |commanded| drop(commanded.managed.insert(blue.clone())));
+    }
     let ballast = directory.join("ballast");
     fs::write(&ballast, vec![0; 2 << 20]).unwrap();
     let seen = store.subscribe();
@@ -70,6 +75,9 @@ fn fill(directory: &Path) {
     fs::remove_file(&ballast).unwrap();
     let committed = commit(&store, write(), vec![Mutation::Put(cluster("after", &description))]).unwrap();
     assert_eq!(committed.revision, number + 1);
+    // The file was opened again; what hosts are just being told was never in it.
+    let managing = store.read(|fleet| fleet.hosts_managing(&blue).into_iter().cloned().collect::<Vec<_>>());
+    assert_eq!(managing, [host_name("h1")]);
     store.record(&host_name("h1"), record(1)).unwrap();
     before = store.read(everything);
     drop(store);
