@@ -105,6 +105,10 @@ fn managed(
         (false, None) => Some(Severity::Warning),
         (false, Some(_)) => None,
     };
+    if attachment.is_required() {
+        let hosts: Vec<&HostName> = fleet.hosts_in(&cluster.id).collect();
+        findings.extend(matrix::guests(fleet, network, &hosts, spot, REQUIRED));
+    }
     if let Some(severity) = severity {
         let incapable = Incapable::among(fleet, fleet.hosts_in(&cluster.id));
         findings.extend(incapable.finding(severity, spot, REQUIRED, &[]));

@@ -16,16 +16,18 @@ const MAINTENANCE: &str = "host.spec.maintenance";
 /// Evaluates a new or changed host.
 pub(crate) fn put(host: &Host, fleet: &Fleet) -> Vec<Finding> {
     let spot = Spot::new(EntityId::Host(host.id.clone()));
-    let Some(cluster) = fleet.clusters().get(&host.cluster) else {
-        return vec![spot.missing(CLUSTER, &EntityId::Cluster(host.cluster.clone()))];
-    };
     let before = fleet.hosts().get(&host.id);
     let mut findings = Vec::new();
-    if before.is_none_or(|before| before.cluster != host.cluster) {
-        findings.extend(left_behind(host, fleet, &spot));
-        findings.extend(joins(host, cluster, fleet, &spot));
-        findings.extend(parted_from_vms(host, fleet, &spot));
-        findings.extend(roles::without_address_in(host, fleet, &spot, CLUSTER));
+    match fleet.clusters().get(&host.cluster) {
+        // What a host has never fits a cluster that does not exist; that needs no telling.
+        None => findings.push(spot.missing(CLUSTER, &EntityId::Cluster(host.cluster.clone()))),
+        Some(cluster) if before.is_none_or(|before| before.cluster != host.cluster) => {
+            findings.extend(left_behind(host, fleet, &spot));
+            findings.extend(joins(host, cluster, fleet, &spot));
+            findings.extend(parted_from_vms(host, fleet, &spot));
+            findings.extend(roles::without_address_in(host, fleet, &spot, CLUSTER));
+        }
+        Some(_) => {}
     }
     if before.is_some_and(|before| before.maintenance) && !host.maintenance {
         findings.extend(leaves_maintenance(host, fleet, &spot));
@@ -85,7 +87,14 @@ fn joins(host: &Host, cluster: &Cluster, fleet: &Fleet, spot: &Spot) -> Vec<Find
         let id = (cluster.id.clone(), network.id.clone());
         fleet.cluster_networks().get(&id).is_some_and(ClusterNetwork::is_required)
     };
-    let (required, optional): (Vec<&Network>, Vec<&Network>) = managed.into_iter().partition(required);
+    let stored = |network: &&&Network| {
+        let attachment = fleet.attachments().get(&(host.id.clone(), network.id.clone()));
+        attachment.is_some_and(|attachment| !attachment.by.is_label())
+    };
+    // What labels attach is judged with the labels.
+    let carried = managed.iter().filter(|network| required(network) || stored(network));
+    findings.extend(carried.flat_map(|network| matrix::guests(fleet, network, &[&host.id], spot, CLUSTER)));
+    let (required, optional): (Vec<&Network>, Vec<&Network>) = managed.iter().partition(|network| required(network));
     for (severity, networks) in [(Severity::Warning, required), (Severity::Info, optional)] {
         if !networks.is_empty() {
             let incapable = Incapable::among(fleet, [&host.id]);

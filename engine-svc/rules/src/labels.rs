@@ -8,7 +8,7 @@ use trestle_model::{Code, Finding, HostName, IfName, NetworkName, NicLabel};
 use crate::layout::{Layout, Placement, bond_name};
 use crate::network_attachment;
 use crate::roles;
-use crate::spot::{Spot, enumerate};
+use crate::spot::{Named, Spot};
 
 /// Evaluates what the labels of a new or changed host attach to it, and what they attach no more.
 pub(crate) fn on_host(host: &Host, fleet: &Fleet, spot: &Spot, field: &str) -> Vec<Finding> {
@@ -161,13 +161,12 @@ fn conflict(stored: &NetworkAttachment, labelled: &NetworkAttachment, spot: &Spo
 
 /// A network leaves no host where a vNIC is plugged into it.
 fn in_use(host: &HostName, network: &NetworkName, fleet: &Fleet, spot: &Spot, field: &str) -> Option<Finding> {
-    let users: Vec<String> =
-        network_attachment::delete(host, network, fleet).into_iter().flat_map(|finding| finding.related).collect();
+    let users = Named::vnics(network_attachment::plugged(host, network, fleet));
     (!users.is_empty()).then(|| {
         let name = EntityId::NetworkAttachment(host.clone(), network.clone());
-        let message = format!("{name}, which would go with the label, is used by {}", enumerate(&users));
+        let message = format!("{name}, which would go with the label, is used by {users}");
         spot.error(Code::InUse, field, message)
-            .related(users)
+            .related(users.names)
             .remedy("unplug the vNICs, or attach the network by itself")
     })
 }

@@ -26,19 +26,19 @@ pub(crate) fn with_address(mut vnic: Vnic, fleet: &Fleet) -> Vnic {
     vnic
 }
 
-/// Tells what is to be said of a vNIC's addresses, its VM being `vm` and its network `network`.
+/// Tells what is to be said of a vNIC's addresses, its VM being `vm`, if that exists, and its network `network`.
 pub(crate) fn findings(
     vnic: &Vnic,
     before: Option<&Vnic>,
-    vm: &Vm,
+    vm: Option<&Vm>,
     network: Option<&Network>,
     fleet: &Fleet,
     spot: &Spot,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let pool = pool_of(fleet, vm);
-    match (vnic.address(), pool) {
-        (None, None) => findings.push(
+    let pool = vm.and_then(|vm| pool_of(fleet, vm));
+    match (vnic.address(), pool, vm) {
+        (None, None, Some(vm)) => findings.push(
             spot.error(
                 Code::FieldMissing,
                 MAC,
@@ -47,13 +47,13 @@ pub(crate) fn findings(
             .related([EntityId::Cluster(vm.cluster.clone()).to_string()])
             .remedy("give the vNIC a MAC, or the cluster a pool"),
         ),
-        (None, Some(pool)) => findings.push(
+        (None, Some(pool), _) => findings.push(
             spot.error(Code::MacPoolExhausted, MAC, format!("no address of MAC pool {} is free", pool.id))
                 .related([pool_name(pool)])
                 .remedy("add a range to the pool, or give the vNIC a MAC"),
         ),
-        (Some(_), Some(pool)) if takes_from_pool(vnic, before) => findings.extend(low(fleet, pool, spot)),
-        (Some(_), Some(_) | None) => {}
+        (Some(_), Some(pool), _) if takes_from_pool(vnic, before) => findings.extend(low(fleet, pool, spot)),
+        (None, None, None) | (Some(_), Some(_) | None, _) => {}
     }
     if vnic.address().is_some_and(|own| vnic.extra_macs.contains(&own)) {
         let finding = spot.error(Code::Duplicate, "vnic.spec.extra_macs", "the vNIC's own MAC is among its extra ones");

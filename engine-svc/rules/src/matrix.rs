@@ -12,7 +12,7 @@ mod reported;
 mod vnics;
 
 pub(crate) use bridge::{contradicting_networks, contradicting_options, management, multicast, no_effect, switch_type};
-pub(crate) use guest_ports::{extra_macs, guest_vlans, locked};
+pub(crate) use guest_ports::{extra_macs, guest_vlans, guests, locked};
 pub(crate) use hosts::Incapable;
 pub use profiles::Fix;
 pub(crate) use profiles::{
@@ -24,10 +24,11 @@ pub(crate) use reported::{
 };
 pub(crate) use vnics::{
     bypassing, duplicates_possible, is_live, live_ports, nested, plugged_twice, plugged_twice_with, virtual_macs,
+    virtual_macs_of,
 };
 
-use trestle_model::ResourceId;
-use trestle_model::fleet::{Fleet, Network};
+use trestle_model::fleet::{ClusterNetwork, Fleet, Network};
+use trestle_model::{HostName, ResourceId};
 
 /// Whether a change leads into a state or stays within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub(crate) enum Step {
     Into,
     /// Only errors come back.
     Within,
+}
+
+/// Returns the hosts where guests on `network` are to have what they may: those that carry it, by name, and then those of the
+/// clusters that require it.
+pub(crate) fn hosts_of<'a>(fleet: &'a Fleet, network: &'a Network) -> impl Iterator<Item = &'a HostName> {
+    let id = &network.id;
+    let requires = |cluster: &&ResourceId| {
+        let place = fleet.cluster_networks().get(&(ResourceId::clone(cluster), id.clone()));
+        place.is_some_and(ClusterNetwork::is_required)
+    };
+    let carries = |host: &&HostName| fleet.attachments().contains_key(&(HostName::clone(host), id.clone()));
+    let required = fleet.clusters_with(id).filter(requires).flat_map(|cluster| fleet.hosts_in(cluster));
+    fleet.hosts_with(id).chain(required.filter(move |host| !carries(host)))
 }
 
 /// Returns the managed networks of `cluster`, by name.

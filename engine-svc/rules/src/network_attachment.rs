@@ -3,7 +3,7 @@
 mod devices;
 mod wish;
 
-use trestle_model::fleet::{EntityId, Fleet, Host, Network, NetworkAttachment};
+use trestle_model::fleet::{EntityId, Fleet, Host, Network, NetworkAttachment, Vnic};
 use trestle_model::{Code, Finding, HostName, Ipv4Config, Ipv6Config, NetworkName, Severity, Southbound};
 
 pub(crate) use self::devices::devices;
@@ -61,12 +61,27 @@ pub(crate) fn beside_guests(placement: Placement<'_>, host: &Host, fleet: &Fleet
     findings
 }
 
-/// Evaluates the removal of a network from a host: refused while a VM that runs there is plugged into it.
+/// Evaluates the removal of a network from a host: refused while a VM that runs there is plugged into it, unless a label keeps
+/// the network there; which then needs no address that a label does not give.
 pub(crate) fn delete(host: &HostName, network: &NetworkName, fleet: &Fleet) -> Vec<Finding> {
-    let vnics = fleet.vms_on(host).flat_map(|vm| fleet.vnics_of(*vm));
-    let on_network = vnics.filter(|vnic| vnic.plugged && vnic.profile.as_ref().is_some_and(|(n, _)| n == network));
     let spot = Spot::new(EntityId::NetworkAttachment(host.clone(), network.clone()));
-    spot.in_use("name", Named::vnics(on_network)).into_iter().collect()
+    let stays = fleet.hosts().get(host).zip(fleet.networks().get(network));
+    if let Some((host, labelled)) = stays.and_then(|(host, network)| Some((host, fleet.labelled(host, network)?))) {
+        let place = fleet.cluster_networks().get(&(host.cluster.clone(), labelled.network.clone()));
+        let lacking = place.filter(|_| !labelled.has_address());
+        return lacking.and_then(|place| roles::lacking(place, Vec::new(), &spot, "name")).into_iter().collect();
+    }
+    spot.in_use("name", Named::vnics(plugged(host, network, fleet))).into_iter().collect()
+}
+
+/// Returns the vNICs that are plugged into a network on a host.
+pub(crate) fn plugged<'a>(
+    host: &'a HostName,
+    network: &'a NetworkName,
+    fleet: &'a Fleet,
+) -> impl Iterator<Item = &'a Vnic> {
+    let vnics = fleet.vms_on(host).flat_map(|vm| fleet.vnics_of(*vm));
+    vnics.filter(move |vnic| vnic.plugged && vnic.profile.as_ref().is_some_and(|(n, _)| n == network))
 }
 
 /// Returns the field that says what an attachment stands on.
@@ -143,8 +158,7 @@ fn managed(attachment: &NetworkAttachment, host: &Host, network: &Network, fleet
     let mut findings: Vec<Finding> =
         matrix::switch_type(fleet.clusters().get(&host.cluster), [network], spot, NAME).into_iter().collect();
     findings.extend(matrix::contradicting_networks([network], spot, NAME));
-    findings.extend(matrix::extra_macs(fleet, fleet.vnics_on(&network.id), [&host.id], spot, NAME));
-    findings.extend(matrix::guest_vlans(fleet, network, fleet.profiles_of(&network.id), [&host.id], spot, NAME));
+    findings.extend(matrix::guests(fleet, network, &[&host.id], spot, NAME));
     findings.extend(matrix::locked(fleet, network, [&host.id], spot, NAME));
     let is_new = !fleet.attachments().contains_key(&(attachment.host.clone(), attachment.network.clone()));
     if is_new {

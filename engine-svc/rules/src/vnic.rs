@@ -36,11 +36,11 @@ pub(crate) fn put(vnic: &Vnic, fleet: &Fleet) -> Vec<Finding> {
     {
         findings.push(spot.missing(PROFILE, &EntityId::VnicProfile(network.clone(), id.clone())));
     }
-    if let Some(vm) = vm {
-        findings.extend(mac::findings(vnic, before, vm, network, fleet, &spot));
-    }
-    if let (Some(profile), Some(network), Some(vm)) = (profile, network, vm) {
+    findings.extend(mac::findings(vnic, before, vm, network, fleet, &spot));
+    if let (Some(network), Some(vm)) = (network, vm) {
         findings.extend(on_network(vnic, vm, network, fleet, &spot));
+    }
+    if let (Some(profile), Some(network)) = (profile, network) {
         findings.extend(over_limit(vnic, profile, &spot));
         if !profile.is_passthrough() {
             let place = Place { vm, profile, network };
@@ -94,9 +94,16 @@ pub(crate) fn without_inner_macs(nesting: Nesting, vnics: &Named, spot: &Spot, f
 /// Where a vNIC is.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    vm: &'a Vm,
+    /// None of a VM that does not exist.
+    vm: Option<&'a Vm>,
     profile: &'a VnicProfile,
     network: &'a Network,
+}
+
+impl Place<'_> {
+    fn bypasses_filters(self) -> bool {
+        self.vm.is_some_and(|vm| vm.bypasses_filters)
+    }
 }
 
 /// A vNIC's network is in the VM's cluster, and on the host that the VM runs on.
@@ -145,7 +152,7 @@ fn on_managed(
     fleet: &Fleet,
     spot: &Spot,
 ) -> Vec<Finding> {
-    let Place { vm, profile, network } = place;
+    let Place { profile, network, .. } = place;
     let network_name = EntityId::Network(network.id.clone()).to_string();
     let mut findings = Vec::new();
     for risk in matrix::risks(fleet, profile) {
@@ -154,7 +161,7 @@ fn on_managed(
             findings.push(risk.refusal(severity, spot, PROFILE, network));
         }
     }
-    if vnic.bypasses_filter || vm.bypasses_filters {
+    if vnic.bypasses_filter || place.bypasses_filters() {
         let message =
             format!("libvirt manages the MAC tables of network {}, and the vNIC is past its filter", network.id);
         findings.push(
@@ -163,13 +170,14 @@ fn on_managed(
                 .remedy("take the bypass away from the vNIC and its VM"),
         );
     }
-    let carriers = || fleet.hosts_with(&network.id);
-    findings.extend(matrix::extra_macs(fleet, [vnic], carriers(), spot, EXTRA_MACS));
-    findings.extend(matrix::guest_vlans(fleet, network, [profile], carriers(), spot, PROFILE));
-    let lacks_inner_macs = vm.nesting != Nesting::None && vnic.extra_macs.is_empty();
-    if lacks_inner_macs && (vm.nesting == Nesting::Bridged || step == Step::Into) {
+    let hosts = || matrix::hosts_of(fleet, network);
+    findings.extend(matrix::extra_macs(fleet, [vnic], hosts(), spot, EXTRA_MACS));
+    findings.extend(matrix::guest_vlans(fleet, network, [profile], hosts(), spot, PROFILE));
+    let nesting = place.vm.map_or(Nesting::None, |vm| vm.nesting);
+    let lacks_inner_macs = nesting != Nesting::None && vnic.extra_macs.is_empty();
+    if lacks_inner_macs && (nesting == Nesting::Bridged || step == Step::Into) {
         let vnics = Named::from(vec![vnic_name(vnic)]);
-        findings.push(without_inner_macs(vm.nesting, &vnics, spot, PROFILE));
+        findings.push(without_inner_macs(nesting, &vnics, spot, PROFILE));
     }
     let undeclared = |vnic: &Vnic| vnic.virtual_macs && vnic.extra_macs.is_empty();
     if undeclared(vnic) && (step == Step::Into || !before.is_some_and(undeclared)) {
@@ -186,9 +194,9 @@ fn on_managed(
 /// What is told once, when a vNIC gets to a managed network or is plugged there.
 fn into_managed(place: Place<'_>, network_name: &str, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let Place { vm, profile, network } = place;
-    let filter = [&profile.filter].into_iter();
+    let (filter, host) = ([&profile.filter].into_iter(), vm.and_then(|vm| vm.host.as_ref()));
     let mut findings: Vec<Finding> =
-        matrix::weak_filters(fleet, filter, vm.host.iter(), spot, PROFILE).into_iter().collect();
+        matrix::weak_filters(fleet, filter, host.into_iter(), spot, PROFILE).into_iter().collect();
     if profile.guest_tagging == GuestTagging::Unspecified {
         let message = format!("it is not known whether the guest tags its traffic; network {} drops tags", network.id);
         findings.push(
@@ -206,7 +214,7 @@ fn into_managed(place: Place<'_>, network_name: &str, fleet: &Fleet, spot: &Spot
                 .remedy("mirror on a network that is not managed, or acknowledge it"),
         );
     }
-    if let Some(pool) = mac::pool_of(fleet, vm)
+    if let Some(pool) = vm.and_then(|vm| mac::pool_of(fleet, vm))
         && pool.allow_duplicates
     {
         let message = format!("pool {} allows a MAC twice, which network {} does not", pool.id, network.id);
@@ -225,13 +233,13 @@ fn while_managed(
     fleet: &Fleet,
     spot: &Spot,
 ) -> Vec<Finding> {
-    let Place { vm, profile, network } = place;
+    let Place { profile, network, .. } = place;
     let mut findings = Vec::new();
     if step == Step::Into {
         let risks = matrix::risks(fleet, profile);
         findings.extend(risks.filter_map(|risk| risk.still_managed(fleet, network, spot, PROFILE)));
     }
-    let bypasses = |vnic: &Vnic| vnic.bypasses_filter || vm.bypasses_filters;
+    let bypasses = |vnic: &Vnic| vnic.bypasses_filter || place.bypasses_filters();
     if bypasses(vnic) && (step == Step::Into || !before.is_some_and(bypasses)) {
         findings.extend(matrix::still_managed(fleet, network, spot, BYPASSES, BYPASS));
     }

@@ -1,7 +1,7 @@
 //! Rules for vNIC profiles.
 
 use trestle_model::fleet::{
-    Entity, EntityId, Fleet, GuestTagging, Mutation, Network, NetworkFilter, Passthrough, ProfileId, Vnic,
+    Entity, EntityId, Fleet, GuestTagging, Mutation, Nesting, Network, NetworkFilter, Passthrough, ProfileId, Vnic,
     VnicAttachment, VnicProfile,
 };
 use trestle_model::{Bandwidth, Code, Finding, NetworkName, ResourceId, Severity};
@@ -22,27 +22,34 @@ const VIRTUAL_MACS: &str = "vnic_profile.spec.virtual_macs";
 pub(crate) fn put(profile: &VnicProfile, fleet: &Fleet) -> Vec<Finding> {
     let id = (profile.network.clone(), profile.id.clone());
     let spot = Spot::new(EntityId::VnicProfile(profile.network.clone(), profile.id.clone()));
-    let network_name = EntityId::Network(profile.network.clone());
-    let Some(network) = fleet.networks().get(&profile.network) else {
-        return vec![spot.missing(NAME, &network_name)];
-    };
-    if !network.vm_network {
-        let message = format!("network {} has no bridge, so no vNIC can use it", network.id);
-        let finding = spot.error(Code::BridgeAttributeOnBridgeless, NAME, message).related([network_name.to_string()]);
-        return vec![finding.remedy("make it a VM network first")];
-    }
-    let before = fleet.profiles().get(&id);
     let mut findings = passes_by(profile, &id, fleet, &spot);
     findings.extend(matrix::failover(fleet, profile, &spot, FAILOVER));
     findings.extend(below_use(profile, &id, fleet, &spot));
+    match fleet.networks().get(&profile.network) {
+        None => findings.push(spot.missing(NAME, &EntityId::Network(profile.network.clone()))),
+        Some(network) => findings.extend(on_network(profile, &id, network, fleet, &spot)),
+    }
+    findings
+}
+
+/// Evaluates a profile beside its network.
+fn on_network(profile: &VnicProfile, id: &ProfileId, network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !network.vm_network {
+        let message = format!("network {} has no bridge, so no vNIC can use it", network.id);
+        let name = EntityId::Network(network.id.clone()).to_string();
+        let finding = spot.error(Code::BridgeAttributeOnBridgeless, NAME, message).related([name]);
+        findings.push(finding.remedy("make it a VM network first"));
+    }
+    let before = fleet.profiles().get(id);
     if network.is_managed() {
-        findings.extend(on_managed(profile, before, network, fleet, &spot));
+        findings.extend(on_managed(profile, before, network, fleet, spot));
     } else {
         let new_risk = |risk: &Risk| !before.is_some_and(|before| risk.is_in(fleet, before));
         let weakened = matrix::risks(fleet, profile).filter(new_risk);
-        findings.extend(weakened.filter_map(|risk| risk.still_managed(fleet, network, &spot, risk.field())));
+        findings.extend(weakened.filter_map(|risk| risk.still_managed(fleet, network, spot, risk.field())));
         if before.is_some_and(VnicProfile::is_passthrough) && !profile.is_passthrough() {
-            findings.extend(bypassers_arrive(&id, network, fleet, &spot));
+            findings.extend(bypassers_arrive(id, network, fleet, spot));
         }
     }
     findings
@@ -157,7 +164,7 @@ fn on_managed(
             findings.push(risk.refusal(severity, spot, risk.field(), network));
         }
     }
-    findings.extend(matrix::guest_vlans(fleet, network, [profile], fleet.hosts_with(&network.id), spot, TAGGING));
+    findings.extend(matrix::guest_vlans(fleet, network, [profile], matrix::hosts_of(fleet, network), spot, TAGGING));
     if !profile.is_passthrough() {
         if before.is_none_or(|before| before.filter != profile.filter || before.is_passthrough()) {
             let hosts = fleet.hosts_with(&network.id);
@@ -166,9 +173,7 @@ fn on_managed(
         findings.extend(failing_over_here(&id, network, fleet, spot));
         findings.extend(bypassers(&id, network, fleet, spot));
         if before.is_some_and(VnicProfile::is_passthrough) {
-            let vnics = fleet.vnics_with(&id);
-            findings.extend(matrix::extra_macs(fleet, vnics, fleet.hosts_with(&network.id), spot, PASSTHROUGH));
-            findings.extend(matrix::plugged_twice_with(fleet, &id, network, spot, PASSTHROUGH));
+            findings.extend(arriving(&id, network, fleet, spot));
         }
     }
     let newly = |is: &dyn Fn(&VnicProfile) -> bool| is(profile) && !before.is_some_and(is);
@@ -227,6 +232,22 @@ fn on_managed(
         "allow extra MACs, and list the virtual MACs there",
     );
     findings.extend(before.and_then(|before| live_change(profile, before, &id, fleet, spot)));
+    findings
+}
+
+/// What the vNICs of a profile bring onto a managed bridge that they went past before: rows 4, 12, 19 and 26.
+fn arriving(id: &ProfileId, network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+    let vnics = || fleet.vnics_with(id);
+    let mut findings = matrix::extra_macs(fleet, vnics(), matrix::hosts_of(fleet, network), spot, PASSTHROUGH);
+    findings.extend(matrix::plugged_twice_with(fleet, id, network, spot, PASSTHROUGH));
+    for nesting in [Nesting::Routed, Nesting::Bridged] {
+        let nests = |vnic: &&Vnic| fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.nesting == nesting);
+        let lacking = Named::vnics(vnics().filter(|vnic| vnic.extra_macs.is_empty()).filter(nests));
+        if !lacking.is_empty() {
+            findings.push(crate::vnic::without_inner_macs(nesting, &lacking, spot, PASSTHROUGH));
+        }
+    }
+    findings.extend(matrix::virtual_macs_of(vnics(), spot, PASSTHROUGH));
     findings
 }
 

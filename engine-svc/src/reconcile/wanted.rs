@@ -36,8 +36,7 @@ pub(super) fn wanted(
         model: model(vnic.model).to_owned(),
         mtu,
         linked: vnic.linked,
-        // Beside the network's own isolation of ports, whoever defined the guest may have isolated it.
-        isolated: network.port_isolation || seen.is_some_and(|seen| seen.isolated),
+        isolated: network.port_isolation,
         bandwidth: profile.bandwidth,
         filter: filter((vnic, vm), profile, seen),
     })
@@ -96,9 +95,8 @@ pub(super) fn differences(fleet: &Fleet, vnic: &Vnic, vm: &Vm, sighting: &Sighti
     } else if interface.network.is_none() && network.is_some_and(trestle_model::fleet::Network::is_managed) {
         compare("attachment", "network".to_owned(), interface.attachment.clone());
     }
-    if network.is_some_and(|network| network.port_isolation) && !interface.isolated {
-        compare("isolated", yes(true), yes(false));
-    }
+    let isolated = network.is_some_and(|network| network.port_isolation);
+    compare("isolated", yes(isolated), yes(interface.isolated));
     let filter = filter((vnic, vm), profile, Some(interface));
     if !same_filter(filter.as_ref(), interface.filter.as_ref()) {
         let name = |filter: Option<&FilterReference>| filter.map(|filter| filter.name.clone()).unwrap_or_default();

@@ -10,6 +10,13 @@ use crate::spot::{Named, Spot, enumerate, profile_name};
 /// The VLAN whose frames pass untagged, unless the bridge's options have another.
 const DEFAULT_PVID: u16 = 1;
 
+/// Rows 4 and 6 for a managed `network` that comes to `hosts`: what its vNICs and profiles list.
+pub(crate) fn guests(fleet: &Fleet, network: &Network, hosts: &[&HostName], spot: &Spot, field: &str) -> Vec<Finding> {
+    let mut findings = extra_macs(fleet, fleet.vnics_on(&network.id), hosts.iter().copied(), spot, field);
+    findings.extend(guest_vlans(fleet, network, fleet.profiles_of(&network.id), hosts.iter().copied(), spot, field));
+    findings
+}
+
 /// Row 4: vNICs on a managed network list extra MACs, and some of `hosts` cannot make entries for them; or they list more
 /// than any host takes.
 pub(crate) fn extra_macs<'a>(

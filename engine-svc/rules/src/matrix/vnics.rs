@@ -118,9 +118,24 @@ pub(crate) fn duplicates_possible<'a>(
 
 /// Row 26 for a `network` that becomes managed: guests that use virtual MACs, and list none.
 pub(crate) fn virtual_macs(fleet: &Fleet, network: &Network, spot: &Spot, field: &str) -> Option<Finding> {
-    let uses = |vnic: &&Vnic| vnic.virtual_macs && vnic.extra_macs.is_empty();
-    let vnics = Named::vnics(over_bridge(fleet, network).filter(uses));
-    let users = Named::from(virtual_macs_of_profiles(fleet, network)).and(vnics);
+    let vnics = Named::vnics(over_bridge(fleet, network).filter(undeclared));
+    virtual_macs_used(Named::from(virtual_macs_of_profiles(fleet, network)).and(vnics), spot, field)
+}
+
+/// Row 26 for `vnics` that come to a managed bridge.
+pub(crate) fn virtual_macs_of<'a>(
+    vnics: impl IntoIterator<Item = &'a Vnic>,
+    spot: &Spot,
+    field: &str,
+) -> Option<Finding> {
+    virtual_macs_used(Named::vnics(vnics.into_iter().filter(undeclared)), spot, field)
+}
+
+fn undeclared(vnic: &&Vnic) -> bool {
+    vnic.virtual_macs && vnic.extra_macs.is_empty()
+}
+
+fn virtual_macs_used(users: Named, spot: &Spot, field: &str) -> Option<Finding> {
     (!users.is_empty()).then(|| {
         spot.warning(Code::VirtualMac, field, format!("guests of {users} use virtual MACs, whose frames are dropped"))
             .related(users.names)

@@ -147,6 +147,18 @@ fn a_label_does_not_leave_a_plugged_vnic_behind() {
     let own = Entity::NetworkAttachment(attachment("h1", "blue", "eth1"));
     fleet.apply(Mutation::Put(own));
     assert_eq!(put(&fleet, Entity::Host(host("h1", "main"))), []);
+    // The label puts the network back where the attachment was.
+    let attached = EntityId::NetworkAttachment(host_name("h1"), network_name("blue"));
+    let mut unlabelled = fleet.clone();
+    assert_eq!(delete(&fleet, attached.clone()), []);
+    unlabelled.apply(Mutation::Put(Entity::Host(host("h1", "main"))));
+    assert_eq!(delete(&unlabelled, attached.clone()), used("name"));
+    fleet.apply(Mutation::Put(Entity::ClusterNetwork(ClusterNetwork {
+        display: true,
+        ..cluster_network("main", "blue")
+    })));
+    let bare = error(Code::RoleWithoutAddress, "name", &["clusters/main/clusterNetworks/blue"]);
+    assert_eq!(delete(&fleet, attached), [bare]);
 }
 
 #[test]

@@ -195,8 +195,9 @@ fn case(name: &str) -> Case {
         }
         "tagging any" => case.profile = tagging(GuestTagging::Any),
         "tagging list" => case.profile = tagging(GuestTagging::List(vec![vlan(7)])),
-        "tagging list, host cannot" => {
+        "tagging list, host cannot" | "tagging list, host cannot, required" => {
             case.profile = tagging(GuestTagging::List(vec![vlan(7)]));
+            case.cluster_network.required = name.ends_with("required");
             case.record = Some(report(without(Feature::GuestPorts), Vec::new()));
         }
         "tagging list, too long" => case.profile = tagging(GuestTagging::List((2..259).map(vlan).collect())),
@@ -208,7 +209,10 @@ fn case(name: &str) -> Case {
         named if named.starts_with("extra macs, host ") => {
             (case.profile, case.vnic) = (extra_macs(), on_vnic(&|vnic| vnic.extra_macs = vec![mac(99)]));
             case.record = match named {
-                "extra macs, host cannot" => Some(report(without(Feature::GuestPorts), Vec::new())),
+                "extra macs, host cannot" | "extra macs, host cannot, required" => {
+                    case.cluster_network.required = named.ends_with("required");
+                    Some(report(without(Feature::GuestPorts), Vec::new()))
+                }
                 "extra macs, host silent about it" => {
                     let mut features = capable();
                     features.0.remove(&Feature::GuestPorts);

@@ -1,16 +1,16 @@
 //! The rules of every fleet for VMs, vNICs, profiles' further fields and MAC pools.
 
 use trestle_model::fleet::{
-    Cluster, Entity, EntityId, Fleet, MacConflictPolicy, MacPool, Mutation, Network, NetworkFilter, Passthrough, Vm,
-    Vnic, VnicAttachment, VnicProfile,
+    Cluster, ClusterNetwork, Entity, EntityId, Fleet, GuestTagging, Host, MacConflictPolicy, MacPool, Mutation,
+    Nesting, Network, NetworkFilter, Passthrough, Vm, Vnic, VnicAttachment, VnicProfile,
 };
-use trestle_model::{Code, Feature, MacRange, MacTableManager, Severity};
+use trestle_model::{Code, Feature, MacRange, MacTableManager, NicLabel, Severity};
 use trestle_rules::Fix;
 
 use crate::fixture::{
-    Told, attachment, capable, cluster, cluster_network, delete, error, fleet, found, host, host_name, id, info, mac,
-    managed, network, network_name, passthrough, pool, profile, put, report, vm, vm_id, vm_name, vnic, warning,
-    without,
+    Told, attachment, bond, capable, cluster, cluster_network, delete, device, error, fleet, found, host, host_name,
+    id, info, mac, managed, network, network_name, passthrough, pool, profile, put, report, vlan, vm, vm_id, vm_name,
+    vnic, warning, without,
 };
 
 /// A cluster with a pool of four addresses, `blue` on its host, and a VM on the host with a vNIC from the pool; VM 2
@@ -103,6 +103,122 @@ fn refuses_references_to_what_does_not_exist() {
         Entity::VnicProfile(passthrough("blue", "fast", Some(("red", "nothing")))),
         &[missing("vnic_profile.spec.passthrough.failover", "networks/red/vnicProfiles/nothing")],
     );
+}
+
+#[test]
+fn what_refers_to_nothing_is_judged_as_far_as_it_can_be() {
+    let missing = |field: &str, name: &str| error(Code::ReferenceNotFound, field, &[name]);
+    let mut fleet = with([
+        Entity::Network(managed("blue")),
+        Entity::VnicProfile(VnicProfile { filter: NetworkFilter::None, ..profile("blue", "open") }),
+    ]);
+    // Beside the VM: its profile lets it spoof, allows no extra MACs, and it lists its own; and somebody has it plugged.
+    let own = mac(0);
+    let lost = Vnic { mac: Some(own), extra_macs: vec![own], bypasses_filter: true, ..vnic(7, "blue", "open") };
+    let other = format!("{}/vnics/eth0", vm_name(1));
+    let told = [
+        error(Code::MacSpoofBypass, "vnic.spec.bypasses_filter", &["networks/blue"]),
+        error(Code::Duplicate, "vnic.spec.extra_macs", &[]),
+        error(Code::ExtraMacsOverLimit, "vnic.spec.extra_macs", &["networks/blue/vnicProfiles/open"]),
+        error(Code::DuplicateMac, "vnic.spec.mac", &[&other, &other]),
+        missing("vnic.name", &vm_name(7)),
+        error(Code::MacSpoofConflict, "vnic.spec.profile", &["networks/blue"]),
+    ];
+    let sorted = |mut told: Vec<Told>| {
+        told.sort_by_key(|told| format!("{told:?}"));
+        told
+    };
+    assert_eq!(sorted(put(&fleet, Entity::Vnic(lost))), sorted(told.into()));
+
+    // Beside the network: what passthrough excludes, and a failover to nothing.
+    let lost = VnicProfile { port_mirroring: true, ..passthrough("nothing", "fast", Some(("red", "nothing"))) };
+    let told = [
+        missing("vnic_profile.name", "networks/nothing"),
+        missing("vnic_profile.spec.passthrough.failover", "networks/red/vnicProfiles/nothing"),
+        error(Code::FieldConflict, "vnic_profile.spec.port_mirroring", &[]),
+    ];
+    assert_eq!(put(&fleet, Entity::VnicProfile(lost)), told);
+
+    // Beside a network without a bridge: the same.
+    fleet.apply(Mutation::Put(Entity::Network(Network { vm_network: false, ..network("green") })));
+    let bare = VnicProfile { port_mirroring: true, ..passthrough("green", "fast", None) };
+    let told = [
+        error(Code::BridgeAttributeOnBridgeless, "vnic_profile.name", &["networks/green"]),
+        error(Code::FieldConflict, "vnic_profile.spec.port_mirroring", &[]),
+    ];
+    assert_eq!(put(&fleet, Entity::VnicProfile(bare)), told);
+
+    // Beside the cluster: a label for a port of a bond.
+    fleet.apply(Mutation::Put(Entity::Bond(bond("h1", "bond0", &["eth1", "eth2"]))));
+    let nic_labels = [(NicLabel::parse("front").unwrap(), device("eth1"))].into();
+    let lost = Host { nic_labels, ..host("h1", "nowhere") };
+    let told = [
+        missing("host.spec.cluster", "clusters/nowhere"),
+        error(Code::NicInUse, "host.spec.nic_labels", &["hosts/h1/bonds/bond0"]),
+    ];
+    assert_eq!(put(&fleet, Entity::Host(lost)), told);
+}
+
+#[test]
+fn a_host_joins_where_guests_have_what_they_list() {
+    let everywhere = |required| ClusterNetwork { required, ..cluster_network("other", "blue") };
+    let fleet = |required, attached: bool| {
+        let mut fleet = with([
+            Entity::Network(managed("blue")),
+            Entity::ClusterNetwork(everywhere(required)),
+            Entity::VnicProfile(VnicProfile {
+                extra_macs_allowed: 1,
+                guest_tagging: GuestTagging::List(vec![vlan(7)]),
+                ..profile("blue", "guests")
+            }),
+            Entity::Vnic(Vnic { extra_macs: vec![mac(99)], ..vnic(3, "blue", "guests") }),
+            Entity::Host(host("h2", "main")),
+        ]);
+        if attached {
+            fleet.apply(Mutation::Put(Entity::NetworkAttachment(attachment("h2", "blue", "eth0"))));
+        }
+        fleet.observe(host_name("h2"), report(without(Feature::GuestPorts), Vec::new()));
+        fleet
+    };
+    let field = "host.spec.cluster";
+    let refused = [
+        error(Code::ExtraMacsUnsupported, field, &["hosts/h2", &format!("{}/vnics/eth0", vm_name(3))]),
+        error(Code::GuestVlansUnsupported, field, &["hosts/h2", "networks/blue/vnicProfiles/guests"]),
+    ];
+    let moves = || Entity::Host(host("h2", "other"));
+    assert_eq!(put(&fleet(false, false), moves()), []);
+    assert_eq!(put(&fleet(true, false), moves()), refused);
+    assert_eq!(put(&fleet(false, true), moves()), refused);
+    // From the other sides: the network is required, and the vNIC comes to it.
+    let refused = refused.map(|told| Told { field: "cluster_network.spec.required".to_owned(), ..told });
+    let mut there = fleet(false, false);
+    there.apply(Mutation::Put(Entity::Host(host("h2", "other"))));
+    assert_eq!(put(&there, Entity::ClusterNetwork(everywhere(true))), refused);
+    there.apply(Mutation::Put(Entity::ClusterNetwork(everywhere(true))));
+    let told = put(&there, there.entity(&EntityId::Vnic(vm_id(3), id("eth0"))).unwrap());
+    assert_eq!(told.iter().map(|told| told.code).collect::<Vec<_>>(), refused.map(|told| told.code));
+}
+
+#[test]
+fn a_profile_comes_to_a_managed_bridge_with_nested_vms_and_virtual_macs_told() {
+    let fleet = |nesting| {
+        with([
+            Entity::Network(managed("blue")),
+            Entity::VnicProfile(passthrough("blue", "fast", None)),
+            Entity::Vm(Vm { nesting, ..vm(3, "main") }),
+            Entity::Vnic(Vnic { virtual_macs: true, ..vnic(3, "blue", "fast") }),
+        ])
+    };
+    let change = Entity::VnicProfile(profile("blue", "fast"));
+    let names = [format!("{}/vnics/eth0", vm_name(3))];
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let field = "vnic_profile.spec.passthrough";
+    let drops = || warning(Code::VirtualMac, field, &names);
+    assert_eq!(put(&fleet(Nesting::None), change.clone()), [drops()]);
+    let nested = warning(Code::NestedVirtNoNetwork, field, &names);
+    assert_eq!(put(&fleet(Nesting::Routed), change.clone()), [nested.clone(), drops()]);
+    let nested = Told { severity: Severity::Error, ..nested };
+    assert_eq!(put(&fleet(Nesting::Bridged), change), [nested, drops()]);
 }
 
 #[test]

@@ -114,13 +114,10 @@ fn a_missing_interface_is_asked_for_whole_and_nothing_more_once_it_is_there() {
 fn what_is_acceptable_is_asked_for_as_it_is_seen() {
     let mut domain = web();
     let seen = &mut domain.interfaces[0];
-    (seen.mtu, seen.isolated, seen.linked) = (Some(1500), true, false);
+    (seen.mtu, seen.linked) = (Some(1500), false);
     let filter = seen.filter.clone();
     let asked = wanted(&world(domain));
-    assert_eq!(
-        (asked.mtu.map(u32::from), asked.isolated, asked.filter, asked.linked),
-        (Some(1500), true, filter, true)
-    );
+    assert_eq!((asked.mtu.map(u32::from), asked.filter, asked.linked), (Some(1500), filter, true));
 }
 
 /// Its profile had a filter of one address, and has the default now.
@@ -156,7 +153,7 @@ fn extra_macs_pass_the_default_filter_and_are_followed() {
 }
 
 #[test]
-fn a_network_that_isolates_ports_has_its_guests_isolated() {
+fn a_network_that_isolates_ports_has_its_guests_isolated_until_it_does_not() {
     for state in [DomainState::Running, DomainState::ShutOff] {
         let mut fleet = world(Domain { state, ..web() });
         if state == DomainState::ShutOff {
@@ -168,8 +165,10 @@ fn a_network_that_isolates_ports_has_its_guests_isolated() {
         assert!(asked.isolated);
         report(&mut fleet, Domain { state, interfaces: vec![as_set(&asked)], ..web() });
         assert_eq!(owed(&fleet), None);
-        // The host's own flag goes with the network's; what the domain says of itself stays.
         put(&mut fleet, Entity::Network(network("blue")));
+        let asked = wanted(&fleet);
+        assert!(!asked.isolated);
+        report(&mut fleet, Domain { state, interfaces: vec![as_set(&asked)], ..web() });
         assert_eq!(owed(&fleet), None);
     }
 }

@@ -189,7 +189,7 @@ fn what_was_sent_is_expected_until_it_is_reported_refused_or_lost() {
     let mut plugs = Plugs::default();
 
     let (command, owed) = send(&mut plugs, now);
-    assert_eq!(plugs.sent(&[], now), [owed.clone()]);
+    assert_eq!(plugs.sent(&[], now), std::slice::from_ref(&owed));
     assert!(expected(&mut plugs, &seen(&owed), now), "an old report may show what is just being done anew");
     plugs.settle(command, PlugEnd { refusal: None }, RESTS, now);
     assert!(expected(&mut plugs, &[], now));

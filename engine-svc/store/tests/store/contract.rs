@@ -208,7 +208,7 @@ fn who_notes_a_command_sees_what_was_decided_without_it(store: &Store) {
         let (reconciler, (begin, begun)) = (store.clone(), mpsc::channel());
         second_look = Some(thread::spawn(move || {
             begin.send(()).unwrap();
-            reconciler.command(&host_name("h1"), |commanded| drop(commanded.managed.insert(blue())));
+            reconciler.command(&host_name("h1"), |commanded| commanded.managed.extend([blue()]));
             reconciler.read(|fleet| fleet.entity(&cluster_id("main")).is_some())
         }));
         begun.recv().unwrap();

@@ -46,7 +46,7 @@ fn fill(directory: &Path) {
     put(&store, host("h1", "main"));
     let blue = NetworkName::parse("blue").unwrap();
     for known_or_gone in ["h1", "h2"] {
-        store.command(&host_name(known_or_gone), |commanded| drop(commanded.managed.insert(blue.clone())));
+        store.command(&host_name(known_or_gone), |commanded| commanded.managed.extend([blue.clone()]));
     }
     let ballast = directory.join("ballast");
     fs::write(&ballast, vec![0; 2 << 20]).unwrap();

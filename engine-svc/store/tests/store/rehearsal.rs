@@ -77,7 +77,7 @@ fn a_rehearsal_sees_its_own_changes_and_nobody_else_does() {
 fn every_kind_is_taken_back_with_its_indexes_whatever_was_done() {
     let store = furnished();
     let commanded_host = store.read(first_host);
-    store.command(&commanded_host, |commanded| drop(commanded.managed.insert(NetworkName::parse("blue").unwrap())));
+    store.command(&commanded_host, |commanded| commanded.managed.extend([NetworkName::parse("blue").unwrap()]));
     let before = memory(&store);
     let entities = store.read(everything);
     let ids: Vec<EntityId> = entities.iter().map(Entity::id).collect();
