@@ -163,7 +163,7 @@ fn different(lines: &[&str]) -> (PlugSync, Vec<String>) {
 #[test]
 fn each_attribute_of_an_interface_is_compared() {
     let same = |_: &mut Vnic| {};
-    let cases: [(&str, Change); 11] = [
+    let cases: [(&str, Change); 12] = [
         // It stops spoofing, and more than the profile says.
         ("filter: no-mac-spoofing is clean-traffic", |it| {
             it.filter.as_mut().unwrap().name = "clean-traffic".to_owned();
