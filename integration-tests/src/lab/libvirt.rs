@@ -1,5 +1,5 @@
-//! libvirt inside a machine: its daemons, guests without an operating system, which are enough for a tap on a bridge, and
-//! guests that answer pings and send frames.
+//! libvirt inside a machine: its daemons, guests that do nothing, which are enough for a tap on a bridge, and guests that
+//! answer pings and send frames.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -14,7 +14,10 @@ const GUEST_LIMIT: Duration = Duration::from_secs(180);
 /// How long a guest may take to answer a line; a busy machine's guests are slow.
 const LINE_LIMIT: Duration = Duration::from_secs(40);
 
-/// A guest to start: no disk, no boot ROM, one virtio card on a libvirt network.
+/// What guests boot, in the machine: `lab/guest.c`.
+const KERNEL: &str = "/run/lab/guest";
+
+/// A guest to start: no disk, no boot ROM, one virtio card on a libvirt network, and nothing that it does.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// The domain's name.
@@ -49,12 +52,12 @@ pub struct AnsweringGuest {
 
 /// The XML of a guest: one processor, 32 MiB, QEMU's emulation.
 pub fn guest_xml(guest: &Guest) -> String {
-    domain_xml(&guest.name, &guest.mac, &Wiring::Network(guest.network.clone()), "", "")
+    domain_xml(&guest.name, &guest.mac, &Wiring::Network(guest.network.clone()), "idle", "")
 }
 
 /// The XML of a guest that is wired to a bridge past libvirt's networks.
 pub fn bridged_guest_xml(name: &str, mac: &str, bridge: &str) -> String {
-    domain_xml(name, mac, &Wiring::Bridge(bridge.to_owned()), "", "")
+    domain_xml(name, mac, &Wiring::Bridge(bridge.to_owned()), "idle", "")
 }
 
 impl Wiring {
@@ -71,11 +74,12 @@ impl Wiring {
     }
 }
 
-fn domain_xml(name: &str, mac: &str, wiring: &Wiring, boots: &str, devices: &str) -> String {
+fn domain_xml(name: &str, mac: &str, wiring: &Wiring, words: &str, devices: &str) -> String {
     let interface = wiring.interface_xml(mac);
     format!(
         "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>\
-         <os><type arch='x86_64' machine='pc'>hvm</type>{boots}</os><features><acpi/></features>\
+         <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{KERNEL}</kernel><cmdline>{words}</cmdline></os>\
+         <features><acpi/></features>\
          <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{interface}{devices}\
          <memballoon model='none'/></devices></domain>"
     )
@@ -127,10 +131,9 @@ impl Vm {
 
     /// The XML of a guest that answers.
     pub fn answering_guest_xml(&self, guest: &AnsweringGuest) -> String {
-        let boots = format!("<kernel>{}</kernel><cmdline>{}</cmdline>", self.guest_kernel().display(), guest.address);
         let path = line_path(&guest.name);
         let line = format!("<serial type='unix'><source mode='bind' path='{path}'/><target port='0'/></serial>");
-        domain_xml(&guest.name, &guest.mac, &guest.wiring, &boots, &line)
+        domain_xml(&guest.name, &guest.mac, &guest.wiring, &guest.address.to_string(), &line)
     }
 
     /// Starts a transient guest that answers, waits until it does, and yields the name of its tap.

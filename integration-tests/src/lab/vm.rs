@@ -164,11 +164,6 @@ impl Vm {
         self.cards.forwards.iter().find(|forward| forward.guest_port == guest_port).map(|forward| forward.address)
     }
 
-    /// What guests boot that answer; machines see it at the same path.
-    pub(super) fn guest_kernel(&self) -> &Path {
-        &self.spec.lab.kernel.guest
-    }
-
     /// The `lab` binary; machines see it at the same path.
     pub(super) fn responder(&self) -> &Path {
         &self.spec.lab.responder
@@ -375,6 +370,7 @@ impl Vm {
             format!("lab.name={name}"),
             format!("lab.modules={}", lab.kernel.modules.display()),
             format!("lab.respond={}", lab.responder.display()),
+            format!("lab.guest={}", lab.kernel.guest.display()),
         ];
         words.extend(self.cards.kernel.iter().cloned());
 
