@@ -172,7 +172,7 @@ fn managed(network: &Network, fleet: &Fleet, how: (Step, Fix), spot: &Spot) -> V
     findings.extend(matrix::bypassing(fleet, network, spot, MANAGED));
     findings.extend(matrix::failing_over(fleet, network, spot, MANAGED));
     let hosts = || matrix::hosts_of(fleet, network);
-    findings.extend(matrix::extra_macs(fleet, fleet.vnics_on(&network.id), hosts(), spot, MANAGED));
+    findings.extend(matrix::extra_macs(fleet, network, fleet.vnics_on(&network.id), hosts(), spot, MANAGED));
     findings.extend(matrix::guest_vlans(fleet, network, fleet.profiles_of(&network.id), hosts(), spot, MANAGED));
     findings.extend(matrix::locked(fleet, network, fleet.hosts_with(&network.id), spot, LOCKED));
     let clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));

@@ -135,7 +135,7 @@ fn unmanageable(plugged: &[Plugged<'_>], network: &Network, host: &Host, fleet: 
     let mut findings: Vec<Finding> =
         Incapable::among(fleet, hosts()).finding(Severity::Error, spot, "", &[name]).into_iter().collect();
     findings.extend(matrix::switch_type(fleet.clusters().get(&host.cluster), [network], spot, ""));
-    findings.extend(matrix::extra_macs(fleet, here().map(|one| one.vnic), hosts(), spot, ""));
+    findings.extend(matrix::extra_macs(fleet, network, here().map(|one| one.vnic), hosts(), spot, ""));
     findings.extend(matrix::guest_vlans(fleet, network, here().map(|one| one.profile), hosts(), spot, ""));
     findings.extend(matrix::locked(fleet, network, hosts(), spot, ""));
     findings.extend(matrix::weak_filters(fleet, here().map(|one| &one.profile.filter), hosts().into_iter(), spot, ""));

@@ -147,7 +147,7 @@ fn nested(vm: &Vm, fleet: &Fleet, spot: &Spot) -> Option<Finding> {
         .filter(|(vnic, network)| network.is_managed() && vnic.extra_macs.is_empty())
         .map(|(vnic, _)| vnic);
     let vnics = Named::vnics(lacks);
-    (!vnics.is_empty()).then(|| vnic::without_inner_macs(vm.nesting, &vnics, spot, NESTING))
+    (!vnics.is_empty()).then(|| vnic::without_inner_macs(vm.nesting, vnics, [vm.id], spot, NESTING))
 }
 
 fn over_bridges<'a>(vm: &Vm, fleet: &'a Fleet) -> impl Iterator<Item = (&'a Vnic, &'a Network)> {

@@ -1,5 +1,7 @@
 //! Rules for virtual NICs.
 
+use std::collections::BTreeSet;
+
 use trestle_model::fleet::{EntityId, Fleet, GuestTagging, Nesting, Network, Vm, Vnic, VnicProfile};
 use trestle_model::{Code, Domain, Finding, HostName, ResourceId, Severity, VmId};
 
@@ -79,15 +81,23 @@ fn still_plugged(vnic: &Vnic, field: &str, fleet: &Fleet, spot: &Spot) -> Option
     })
 }
 
-/// Row 12: makes the finding for `vnics` without the MACs of the VMs inside theirs.
-pub(crate) fn without_inner_macs(nesting: Nesting, vnics: &Named, spot: &Spot, field: &str) -> Finding {
+/// Row 12: makes the finding for `vnics` without the MACs of the VMs inside theirs, which declare them, and are among `vms`.
+pub(crate) fn without_inner_macs(
+    nesting: Nesting,
+    vnics: Named,
+    vms: impl IntoIterator<Item = VmId>,
+    spot: &Spot,
+    field: &str,
+) -> Finding {
     let severity = match nesting {
         Nesting::Bridged => Severity::Error,
         Nesting::Routed | Nesting::None => Severity::Warning,
     };
     let message = format!("VMs inside have no network over {vnics}, which list no extra MACs on a managed network");
+    let vms: BTreeSet<VmId> = vms.into_iter().collect();
+    let vms = vms.into_iter().map(|vm| EntityId::Vm(vm).to_string()).filter(|name| !spot.is_about(name));
     spot.finding(severity, Code::NestedVirtNoNetwork, field, message)
-        .related(vnics.names.clone())
+        .related(vnics.names.into_iter().chain(vms))
         .remedy("list the inner VMs' MACs in extra_macs, or route them")
 }
 
@@ -171,13 +181,13 @@ fn on_managed(
         );
     }
     let hosts = || matrix::hosts_of(fleet, network);
-    findings.extend(matrix::extra_macs(fleet, [vnic], hosts(), spot, EXTRA_MACS));
+    findings.extend(matrix::extra_macs(fleet, network, [vnic], hosts(), spot, EXTRA_MACS));
     findings.extend(matrix::guest_vlans(fleet, network, [profile], hosts(), spot, PROFILE));
     let nesting = place.vm.map_or(Nesting::None, |vm| vm.nesting);
     let lacks_inner_macs = nesting != Nesting::None && vnic.extra_macs.is_empty();
     if lacks_inner_macs && (nesting == Nesting::Bridged || step == Step::Into) {
         let vnics = Named::from(vec![vnic_name(vnic)]);
-        findings.push(without_inner_macs(nesting, &vnics, spot, PROFILE));
+        findings.push(without_inner_macs(nesting, vnics, [vnic.vm], spot, PROFILE));
     }
     let undeclared = |vnic: &Vnic| vnic.virtual_macs && vnic.extra_macs.is_empty();
     if undeclared(vnic) && (step == Step::Into || !before.is_some_and(undeclared)) {

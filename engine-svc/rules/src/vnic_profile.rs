@@ -238,13 +238,14 @@ fn on_managed(
 /// What the vNICs of a profile bring onto a managed bridge that they went past before: rows 4, 12, 19 and 26.
 fn arriving(id: &ProfileId, network: &Network, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let vnics = || fleet.vnics_with(id);
-    let mut findings = matrix::extra_macs(fleet, vnics(), matrix::hosts_of(fleet, network), spot, PASSTHROUGH);
+    let mut findings = matrix::extra_macs(fleet, network, vnics(), matrix::hosts_of(fleet, network), spot, PASSTHROUGH);
     findings.extend(matrix::plugged_twice_with(fleet, id, network, spot, PASSTHROUGH));
     for nesting in [Nesting::Routed, Nesting::Bridged] {
         let nests = |vnic: &&Vnic| fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.nesting == nesting);
-        let lacking = Named::vnics(vnics().filter(|vnic| vnic.extra_macs.is_empty()).filter(nests));
-        if !lacking.is_empty() {
-            findings.push(crate::vnic::without_inner_macs(nesting, &lacking, spot, PASSTHROUGH));
+        let lacking = || vnics().filter(|vnic| vnic.extra_macs.is_empty()).filter(nests);
+        let (named, vms) = (Named::vnics(lacking()), lacking().map(|vnic| vnic.vm));
+        if !named.is_empty() {
+            findings.push(crate::vnic::without_inner_macs(nesting, named, vms, spot, PASSTHROUGH));
         }
     }
     findings.extend(matrix::virtual_macs_of(vnics(), spot, PASSTHROUGH));

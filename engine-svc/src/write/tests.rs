@@ -53,7 +53,30 @@ fn validated_only(cell: &Cell, store: &Store) -> Option<String> {
     let before = state(store);
     let written = write(cell, store, true, &[]).unwrap();
     let moved = (state(store) != before).then(|| format!("{}: validating wrote", cell.place));
-    cell.differs(&of_the_matrix(&written.findings)).or(moved)
+    let mut fields = written.findings.0.iter().map(|finding| &finding.field);
+    let unknown = fields.find(|field| !is_on_the_wire(field)).map(|field| format!("{}: no field {field}", cell.place));
+    cell.differs(&of_the_matrix(&written.findings)).or(moved).or(unknown)
+}
+
+/// Tells whether a resource has the field, as `network.spec.mtu`.
+fn is_on_the_wire(field: &str) -> bool {
+    let mut path = field.split('.');
+    let words = path.next().unwrap_or_default().split('_');
+    let kind: String = words.map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    let mut message = Some(trestle_proto::schema::message(&format!("trestle.engine.v1.{kind}")));
+    let mut known = 0;
+    for part in path {
+        let Some(found) = message.and_then(|message| message.get_field_by_name(part)) else { return false };
+        message = found.kind().as_message().cloned();
+        known += 1;
+    }
+    known > 0
+}
+
+#[test]
+fn a_field_that_no_resource_has_is_found_out() {
+    let asked = ["network.spec.mtu", "network_attachment.name", "network.spec.nothing", "network.name.mtu", "network"];
+    assert_eq!(asked.map(is_on_the_wire), [true, true, false, false, false]);
 }
 
 /// What is refused writes nothing; what is only warned of is written once it is acknowledged.

@@ -12,15 +12,16 @@ const DEFAULT_PVID: u16 = 1;
 
 /// Rows 4 and 6 for a managed `network` that comes to `hosts`: what its vNICs and profiles list.
 pub(crate) fn guests(fleet: &Fleet, network: &Network, hosts: &[&HostName], spot: &Spot, field: &str) -> Vec<Finding> {
-    let mut findings = extra_macs(fleet, fleet.vnics_on(&network.id), hosts.iter().copied(), spot, field);
+    let mut findings = extra_macs(fleet, network, fleet.vnics_on(&network.id), hosts.iter().copied(), spot, field);
     findings.extend(guest_vlans(fleet, network, fleet.profiles_of(&network.id), hosts.iter().copied(), spot, field));
     findings
 }
 
-/// Row 4: vNICs on a managed network list extra MACs, and some of `hosts` cannot make entries for them; or they list more
+/// Row 4: vNICs on a managed `network` list extra MACs, and some of `hosts` cannot make entries for them; or they list more
 /// than any host takes.
 pub(crate) fn extra_macs<'a>(
     fleet: &Fleet,
+    network: &Network,
     vnics: impl IntoIterator<Item = &'a Vnic>,
     hosts: impl IntoIterator<Item = &'a HostName>,
     spot: &Spot,
@@ -35,7 +36,8 @@ pub(crate) fn extra_macs<'a>(
     let greedy = Named::vnics(users.iter().copied().filter(|vnic| vnic.extra_macs.len() > most));
     if !greedy.is_empty() {
         let message = format!("{greedy} list more extra MACs than the {most} that a host gives a guest");
-        let finding = spot.error(Code::ExtraMacsOverLimit, field, message).related(greedy.names);
+        let related = greedy.names.into_iter().chain([name_of(network)]);
+        let finding = spot.error(Code::ExtraMacsOverLimit, field, message).related(related);
         findings.push(finding.remedy("shorten their lists"));
     }
     let unable = Incapable::of(fleet, hosts, &[Feature::GuestPorts]);
@@ -73,7 +75,8 @@ pub(crate) fn guest_vlans<'a>(
     let greedy = names(&|vlans| vlans.len() > most);
     if !greedy.is_empty() {
         let message = format!("guests of {} may tag with more VLANs than the {most} of a port", enumerate(&greedy));
-        let finding = spot.error(Code::GuestVlansUnsupported, field, message).related(greedy);
+        let related = greedy.into_iter().chain([name_of(network)]);
+        let finding = spot.error(Code::GuestVlansUnsupported, field, message).related(related);
         findings.push(finding.remedy("shorten the profiles' lists"));
     }
     let pvid = network.bridge_options.default_pvid.unwrap_or(DEFAULT_PVID);
@@ -86,7 +89,7 @@ pub(crate) fn guest_vlans<'a>(
         let finding = spot.error(Code::GuestVlansUnsupported, field, message);
         findings.push(
             finding
-                .related(untagged.into_iter().chain([EntityId::Network(network.id.clone()).to_string()]))
+                .related(untagged.into_iter().chain([name_of(network)]))
                 .remedy("leave it out, or choose another default_pvid for the network's bridges"),
         );
     }
@@ -117,10 +120,14 @@ pub(crate) fn locked<'a>(
     let unable = locks.then(|| Incapable::of(fleet, hosts, &[Feature::PortLocked]))?;
     let message = format!("guests' ports cannot be locked to source MACs on {}", unable.told());
     (!unable.names.is_empty()).then(|| {
-        let related = unable.names.into_iter().chain([EntityId::Network(network.id.clone()).to_string()]);
+        let related = unable.names.into_iter().chain([name_of(network)]);
         let finding = spot.error(Code::HostUnsupported, field, message).related(related);
         finding.remedy("update the hosts' kernels, or leave lock_source_macs out")
     })
+}
+
+fn name_of(network: &Network) -> String {
+    EntityId::Network(network.id.clone()).to_string()
 }
 
 fn lists_vlans(profile: &VnicProfile) -> bool {

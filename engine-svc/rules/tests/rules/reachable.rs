@@ -94,9 +94,11 @@ fn accepted_changes_never_reach_a_contradiction() {
                 }
                 Happening::Change(mutation, fix) => {
                     let mut before = at_odds(&fleet);
-                    // Switching off is always allowed, and gives guests nothing that was not acknowledged before.
-                    if matches!(&*mutation, Mutation::Put(Entity::Network(after)) if !is_managed(after)) {
-                        before.extend(free_vnics(&fleet, Warned::Counted));
+                    // Switching off is always allowed, and gives guests of that network nothing that was not acknowledged before.
+                    if let Mutation::Put(Entity::Network(after)) = &*mutation
+                        && !is_managed(after)
+                    {
+                        before.extend(free_vnics(&fleet, Warned::CountedOn(&after.id)));
                     }
                     // Every warning is acknowledged.
                     let proposal = trestle_rules::propose(*mutation, fix, &fleet);

@@ -1,5 +1,7 @@
 //! The cells of `matrix.md`: for each, the fleet before the change, the change, and what is told of it.
 
+use std::collections::BTreeMap;
+
 use trestle_model::fleet::{
     Cluster, ClusterNetwork, Entity, GuestTagging, Host, HostRecord, MacConflictPolicy, MacPool, Mutation, Nesting,
     Network, NetworkAttachment, NetworkFilter, SwitchType, Vm, Vnic, VnicProfile,
@@ -28,8 +30,9 @@ pub(crate) struct Cell {
     pub(crate) change: Mutation,
     /// What is told: severity and code each, in the order of the cell.
     expected: Vec<String>,
-    code: String,
-    culprits: Vec<String>,
+    /// Who is in the way, by code.
+    culprits: BTreeMap<String, Vec<String>>,
+    column: String,
 }
 
 /// Which change completes a fleet: a column.
@@ -86,15 +89,10 @@ struct Case {
 
 /// Reads every cell that is not blank, under each policy.
 pub(crate) fn cells() -> Vec<Cell> {
-    let lines: Vec<Vec<&str>> = TABLE
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .skip(1)
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
-    let code_of = |row: &str| {
+    let lines = table("| #  |");
+    let line_of = |row: &str| {
         let line = lines.iter().find(|line| line[0] == row && !line[line.len() - 2].is_empty());
-        line.unwrap_or_else(|| panic!("row {row} has no code"))[CHANGES.len() + 2].to_owned()
+        line.unwrap_or_else(|| panic!("row {row} has no code"))
     };
     let mut cells = Vec::new();
     for line in &lines {
@@ -105,10 +103,16 @@ pub(crate) fn cells() -> Vec<Cell> {
                 let mut case = case(name);
                 case.cluster.mac_conflict_policy = policy;
                 let (entities, record, change_of) = before(case, change);
+                let mut named = BTreeMap::new();
                 let expected = verdict.split(' ').filter(|word| *word != "ok").map(|word| {
                     let word = word.split('/').nth(position).unwrap_or_else(|| word.split('/').next().unwrap());
                     let (severity, other) = word.split_at(1);
-                    format!("{severity} {}", if other.is_empty() { (*code).to_owned() } else { code_of(other) })
+                    let (code, culprits) = match other {
+                        "" => (*code, *culprits),
+                        row => (line_of(row)[CHANGES.len() + 2], line_of(row)[CHANGES.len() + 3]),
+                    };
+                    named.insert(code.to_owned(), culprits.split(", ").map(str::to_owned).collect());
+                    format!("{severity} {code}")
                 });
                 cells.push(Cell {
                     place: format!("row {row}, {name}, {change:?}, {policy:?}"),
@@ -116,13 +120,29 @@ pub(crate) fn cells() -> Vec<Cell> {
                     entities,
                     record,
                     change: Mutation::Put(change_of),
-                    code: (*code).to_owned(),
-                    culprits: culprits.split(", ").map(str::to_owned).collect(),
+                    culprits: named,
+                    column: format!("{change:?}").to_lowercase(),
                 });
             }
         }
     }
     cells
+}
+
+/// Reads the cells of the table with that head, but for the head.
+fn table(head: &str) -> Vec<Vec<&'static str>> {
+    let lines = TABLE.lines().skip_while(|line| !line.starts_with(head));
+    let lines = lines.take_while(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// Returns the fields that a finding may be about.
+fn fields(column: &str, code: &str) -> Vec<&'static str> {
+    let has = |list: &str, one: &str| list.split(", ").any(|listed| listed == one);
+    let lines: Vec<_> = table("| column").into_iter().filter(|line| has(line[0], column)).collect();
+    let line =
+        lines.iter().find(|line| has(line[1], code)).or_else(|| lines.iter().find(|line| line[1] == "any other"));
+    line.map(|line| line[2].split(", ").collect()).unwrap_or_default()
 }
 
 /// Returns what the table says is not held, line by line.
@@ -140,13 +160,28 @@ impl Cell {
         if told != expected {
             return Some(format!("{}: expected {expected:?}, told {told:?}", self.place));
         }
+        let faults = findings.iter().filter_map(|finding| Some((self.fault(finding)?, finding)));
+        let faults: Vec<_> = faults.map(|(fault, finding)| format!("{}: {fault}: {finding:?}", self.place)).collect();
+        (!faults.is_empty()).then(|| faults.join("\n"))
+    }
+
+    /// Says what a finding lacks, which is told as it should be.
+    fn fault(&self, finding: &Finding) -> Option<String> {
         let subject = self.change.id().to_string();
-        let names_one = |finding: &&Finding| {
-            let named = |name: &String| *name == subject || finding.related.contains(name);
-            finding.subject == subject && self.culprits.iter().any(named)
-        };
-        let nameless = findings.iter().filter(|f| f.code.as_str() == self.code).find(|f| !names_one(f));
-        nameless.map(|finding| format!("{}: names none of {:?}: {finding:?}", self.place, self.culprits))
+        if finding.subject != subject {
+            return Some("is about something else".to_owned());
+        }
+        let others: Vec<_> = self.culprits[finding.code.as_str()].iter().filter(|name| **name != subject).collect();
+        if !others.is_empty() && !others.iter().any(|name| finding.related.contains(name)) {
+            return Some(format!("relates to none of {others:?}"));
+        }
+        let fields = fields(&self.column, finding.code.as_str());
+        if !fields.contains(&finding.field.as_str()) {
+            return Some(format!("is about none of {fields:?}"));
+        }
+        // What is merely told needs no remedy.
+        let says_what_to_do = finding.severity == Severity::Info || finding.remedy.split(' ').count() > 2;
+        (!says_what_to_do).then(|| "does not say what to do".to_owned())
     }
 }
 

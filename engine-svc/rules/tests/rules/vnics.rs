@@ -215,7 +215,7 @@ fn a_profile_comes_to_a_managed_bridge_with_nested_vms_and_virtual_macs_told() {
     let field = "vnic_profile.spec.passthrough";
     let drops = || warning(Code::VirtualMac, field, &names);
     assert_eq!(put(&fleet(Nesting::None), change.clone()), [drops()]);
-    let nested = warning(Code::NestedVirtNoNetwork, field, &names);
+    let nested = warning(Code::NestedVirtNoNetwork, field, &[&vm_name(3), names[0]]);
     assert_eq!(put(&fleet(Nesting::Routed), change.clone()), [nested.clone(), drops()]);
     let nested = Told { severity: Severity::Error, ..nested };
     assert_eq!(put(&fleet(Nesting::Bridged), change), [nested, drops()]);

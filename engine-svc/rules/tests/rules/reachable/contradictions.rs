@@ -52,13 +52,14 @@ fn unheard_of(fleet: &Fleet) -> BTreeSet<String> {
 
 /// What is done with vNICs whose clusters were told to warn only, as far as the fleet wants their networks managed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Warned {
+pub(super) enum Warned<'a> {
     LeftOut,
-    Counted,
+    /// They are counted on one network.
+    CountedOn(&'a NetworkName),
 }
 
 /// vNICs that could spoof or tag where a host reports, or the fleet wants, that libvirt manages the MAC table.
-pub(super) fn free_vnics(fleet: &Fleet, which: Warned) -> BTreeSet<String> {
+pub(super) fn free_vnics(fleet: &Fleet, which: Warned<'_>) -> BTreeSet<String> {
     let mut free = BTreeSet::new();
     for vnic in fleet.vnics().values() {
         let Some(profile) = vnic.profile.as_ref().and_then(|profile| fleet.profiles().get(profile)) else { continue };
@@ -71,7 +72,7 @@ pub(super) fn free_vnics(fleet: &Fleet, which: Warned) -> BTreeSet<String> {
         }
         let mut clusters = fleet.clusters_with(&network.id).filter_map(|cluster| fleet.clusters().get(cluster));
         let only_warns = is_managed(network) && clusters.all(|c| c.mac_conflict_policy == MacConflictPolicy::Warn);
-        let warned = which == Warned::LeftOut && only_warns;
+        let warned = which != Warned::CountedOn(&network.id) && only_warns;
         let past = vnic.bypasses_filter || fleet.vms().get(&vnic.vm).is_some_and(|vm| vm.bypasses_filters);
         let tags = profile.guest_tagging == GuestTagging::Any;
         for (is_free, freedom) in [(!stops(profile) && !warned, "spoofs"), (past, "is past its filter"), (tags, "tags")]
