@@ -8,7 +8,7 @@ mod catalogue;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use trestle_model::fleet::{Fleet, NetworkFilter};
+use trestle_model::fleet::{Fleet, NetworkFilter, Vnic};
 use trestle_model::{
     FilterEffects, FilterReference, HostName, MacAddr, NetworkName, NwFilter, OwnFilter, filter_effects,
 };
@@ -76,6 +76,21 @@ pub(crate) fn filter_name(filter: &NetworkFilter) -> Option<&str> {
         NetworkFilter::None => None,
         NetworkFilter::Named(name) => Some(name),
     }
+}
+
+/// Returns the filter that stands in front of a vNIC that lists extra MACs or does not; none for no filter. It is that which the
+/// reconciler asks for.
+pub(crate) fn in_front<'a>(filter: &'a NetworkFilter, vnic: &Vnic) -> Option<&'a str> {
+    match filter {
+        NetworkFilter::Default if !vnic.extra_macs.is_empty() => Some(OwnFilter::ListedMacs.name()),
+        NetworkFilter::Default | NetworkFilter::None | NetworkFilter::Named(_) => filter_name(filter),
+    }
+}
+
+/// Tells whether `host` reports its libvirt's filters and has none of that name; agents define Trestle's own where they lack.
+pub(crate) fn is_missing_on(fleet: &Fleet, host: &HostName, name: &str) -> bool {
+    let filters = || Some(&fleet.observed(host)?.capabilities.as_ref()?.libvirt.filters);
+    OwnFilter::named(name).is_none() && filters().is_some_and(|known| !known.is_empty() && !known.contains_key(name))
 }
 
 fn reported(fleet: &Fleet, host: &HostName, name: &str) -> Option<FilterEffects> {

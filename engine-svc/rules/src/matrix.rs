@@ -16,8 +16,8 @@ pub(crate) use guest_ports::{extra_macs, guest_vlans, guests, locked};
 pub(crate) use hosts::Incapable;
 pub use profiles::Fix;
 pub(crate) use profiles::{
-    Risk, failing_over, failover, filters_of, mirroring, passthrough, risks, still_managed, tagging_unknown,
-    unsafe_profiles, virtual_macs_of_profiles, weak_filters,
+    Risk, failing_over, failover, filters_of, filters_with, mirroring, missing_filters, passthrough, risks,
+    still_managed, tagging_unknown, unsafe_profiles, virtual_macs_of_profiles, weak_filters,
 };
 pub(crate) use reported::{
     may_spoof_unknown, owners_of_its_mac, reported_duplicates, reported_spoofers, reported_with, told,

@@ -55,6 +55,10 @@ pub(crate) fn put(attachment: &NetworkAttachment, fleet: &Fleet) -> Vec<Finding>
 pub(crate) fn beside_guests(placement: Placement<'_>, host: &Host, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let Placement { network, attachment } = placement;
     let mut findings = roles::on_host(attachment, host, fleet, spot);
+    if !fleet.attachments().contains_key(&(attachment.host.clone(), attachment.network.clone())) {
+        let filters = matrix::filters_of(fleet, network, Fix::Leave);
+        findings.extend(matrix::missing_filters(fleet, filters, [&host.id], (Severity::Warning, spot, NAME)));
+    }
     if network.is_managed() {
         findings.extend(managed(attachment, host, network, fleet, spot));
     }

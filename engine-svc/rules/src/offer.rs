@@ -62,6 +62,9 @@ pub fn obstacles(guest: &Guest, host: &Host, fleet: &Fleet, standing: &Standing)
         }
         findings.extend(duplicates(guest, &plugged, network, fleet, &spot));
     }
+    let bridged = plugged.iter().filter(|one| !one.profile.is_passthrough());
+    let filters = bridged.flat_map(|one| matrix::filters_with(&one.profile.filter, []));
+    findings.extend(matrix::missing_filters(fleet, filters, [&host.id], (Severity::Error, &spot, "")));
     findings.extend(without_function(guest, &plugged, host, fleet, &spot));
     Findings(findings).sorted().0
 }
@@ -138,7 +141,8 @@ fn unmanageable(plugged: &[Plugged<'_>], network: &Network, host: &Host, fleet: 
     findings.extend(matrix::extra_macs(fleet, network, here().map(|one| one.vnic), hosts(), spot, ""));
     findings.extend(matrix::guest_vlans(fleet, network, here().map(|one| one.profile), hosts(), spot, ""));
     findings.extend(matrix::locked(fleet, network, hosts(), spot, ""));
-    findings.extend(matrix::weak_filters(fleet, here().map(|one| &one.profile.filter), hosts().into_iter(), spot, ""));
+    let filters = here().flat_map(|one| matrix::filters_with(&one.profile.filter, [one.vnic]));
+    findings.extend(matrix::weak_filters(fleet, filters, hosts().into_iter(), spot, ""));
     findings
 }
 

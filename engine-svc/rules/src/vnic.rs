@@ -47,6 +47,9 @@ pub(crate) fn put(vnic: &Vnic, fleet: &Fleet) -> Vec<Finding> {
         if !profile.is_passthrough() {
             let place = Place { vm, profile, network };
             let step = if before.is_some_and(|before| is_same_place(before, vnic)) { Step::Within } else { Step::Into };
+            let host = vm.and_then(|vm| vm.host.as_ref()).filter(|_| vnic.plugged && step == Step::Into);
+            let filters = matrix::filters_with(&profile.filter, []);
+            findings.extend(matrix::missing_filters(fleet, filters, host, (Severity::Warning, &spot, PROFILE)));
             findings.extend(if network.is_managed() {
                 on_managed(vnic, before, place, step, fleet, &spot)
             } else {
@@ -195,6 +198,11 @@ fn on_managed(
         let finding = spot.warning(Code::VirtualMac, VIRTUAL_MACS, message).related([network_name.clone()]);
         findings.push(finding.remedy("list the virtual MACs in extra_macs"));
     }
+    let lists = |vnic: &Vnic| !vnic.extra_macs.is_empty();
+    if step == Step::Into || (lists(vnic) && !before.is_some_and(lists)) {
+        let (filters, host) = (matrix::filters_with(&profile.filter, [vnic]), place.vm.and_then(|vm| vm.host.as_ref()));
+        findings.extend(matrix::weak_filters(fleet, filters, host.into_iter(), spot, PROFILE));
+    }
     if step == Step::Into {
         findings.extend(into_managed(place, &network_name, fleet, spot));
     }
@@ -204,9 +212,7 @@ fn on_managed(
 /// What is told once, when a vNIC gets to a managed network or is plugged there.
 fn into_managed(place: Place<'_>, network_name: &str, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
     let Place { vm, profile, network } = place;
-    let (filter, host) = ([&profile.filter].into_iter(), vm.and_then(|vm| vm.host.as_ref()));
-    let mut findings: Vec<Finding> =
-        matrix::weak_filters(fleet, filter, host.into_iter(), spot, PROFILE).into_iter().collect();
+    let mut findings = Vec::new();
     if profile.guest_tagging == GuestTagging::Unspecified {
         let message = format!("it is not known whether the guest tags its traffic; network {} drops tags", network.id);
         findings.push(

@@ -42,6 +42,13 @@ fn on_network(profile: &VnicProfile, id: &ProfileId, network: &Network, fleet: &
         findings.push(finding.remedy("make it a VM network first"));
     }
     let before = fleet.profiles().get(id);
+    if !profile.is_passthrough()
+        && before.is_none_or(|before| before.filter != profile.filter || before.is_passthrough())
+    {
+        let filters = matrix::filters_with(&profile.filter, []);
+        let hosts = fleet.hosts_with(&network.id);
+        findings.extend(matrix::missing_filters(fleet, filters, hosts, (Severity::Warning, spot, FILTER)));
+    }
     if network.is_managed() {
         findings.extend(on_managed(profile, before, network, fleet, spot));
     } else {
@@ -168,7 +175,8 @@ fn on_managed(
     if !profile.is_passthrough() {
         if before.is_none_or(|before| before.filter != profile.filter || before.is_passthrough()) {
             let hosts = fleet.hosts_with(&network.id);
-            findings.extend(matrix::weak_filters(fleet, [&profile.filter].into_iter(), hosts, spot, FILTER));
+            let filters = matrix::filters_with(&profile.filter, fleet.vnics_with(&id));
+            findings.extend(matrix::weak_filters(fleet, filters, hosts, spot, FILTER));
         }
         findings.extend(failing_over_here(&id, network, fleet, spot));
         findings.extend(bypassers(&id, network, fleet, spot));

@@ -9,7 +9,7 @@ use trestle_model::fleet::{
 use trestle_model::{Code, Finding, HostName, Severity};
 
 use super::{Step, is_live};
-use crate::filter::{filter_name, lets_spoof_on, stops_mac_spoofing};
+use crate::filter::{filter_name, in_front, is_missing_on, lets_spoof_on, stops_mac_spoofing};
 use crate::spot::{Named, Spot, enumerate, profile_name};
 
 /// A freedom of guests that a managed MAC table cannot live with.
@@ -143,28 +143,35 @@ pub(crate) fn unsafe_profiles(
 }
 
 /// Returns the filters in front of the vNICs on a network's bridges, as they are after `fix`.
-pub(crate) fn filters_of<'a>(
-    fleet: &'a Fleet,
-    network: &'a Network,
-    fix: Fix,
-) -> impl Iterator<Item = &'a NetworkFilter> {
+pub(crate) fn filters_of<'a>(fleet: &'a Fleet, network: &'a Network, fix: Fix) -> impl Iterator<Item = &'a str> {
     let over_bridge = fleet.profiles_of(&network.id).filter(|profile| !profile.is_passthrough());
-    over_bridge.map(move |profile| match fix {
-        Fix::Profiles if Risk::Spoofing.is_in(fleet, profile) => &NetworkFilter::Default,
-        Fix::Profiles | Fix::Leave => &profile.filter,
+    over_bridge.flat_map(move |profile| {
+        let filter = match fix {
+            Fix::Profiles if Risk::Spoofing.is_in(fleet, profile) => &NetworkFilter::Default,
+            Fix::Profiles | Fix::Leave => &profile.filter,
+        };
+        filters_with(filter, vnics_with(fleet, profile))
     })
+}
+
+/// Returns the filters that stand, or are to stand, in front of `vnics` behind a profile's `filter`.
+pub(crate) fn filters_with<'a>(
+    filter: &'a NetworkFilter,
+    vnics: impl IntoIterator<Item = &'a Vnic>,
+) -> impl Iterator<Item = &'a str> {
+    filter_name(filter).into_iter().chain(vnics.into_iter().filter_map(|vnic| in_front(filter, vnic)))
 }
 
 /// Row 2 once more, by what hosts report: `filters` that let guests of a managed network spoof on one of `hosts`, where somebody
 /// has changed them.
 pub(crate) fn weak_filters<'a>(
     fleet: &Fleet,
-    filters: impl Iterator<Item = &'a NetworkFilter>,
+    filters: impl Iterator<Item = &'a str>,
     hosts: impl Iterator<Item = &'a HostName>,
     spot: &Spot,
     field: &str,
 ) -> Option<Finding> {
-    let filters: BTreeSet<&str> = filters.filter_map(filter_name).collect();
+    let filters: BTreeSet<&str> = filters.collect();
     let mut weak: BTreeSet<&str> = BTreeSet::new();
     let mut names = Vec::new();
     for host in hosts {
@@ -180,6 +187,31 @@ pub(crate) fn weak_filters<'a>(
             format!("filter {} lets guests send with a foreign MAC, as {} report", enumerate(&weak), enumerate(&names));
         let finding = spot.error(Code::MacSpoofConflict, field, message).related(names);
         finding.remedy("restore the filter's rules on the hosts: see `virsh nwfilter-dumpxml`")
+    })
+}
+
+/// In every fleet: `filters` that the libvirt of some of `hosts` does not have, as they report.
+pub(crate) fn missing_filters<'a>(
+    fleet: &Fleet,
+    filters: impl IntoIterator<Item = &'a str>,
+    hosts: impl IntoIterator<Item = &'a HostName>,
+    (severity, spot, field): (Severity, &Spot, &str),
+) -> Option<Finding> {
+    let filters: BTreeSet<&str> = filters.into_iter().collect();
+    let (mut lacking, mut names) = (BTreeSet::new(), Vec::new());
+    for host in hosts {
+        let on_host: Vec<String> =
+            filters.iter().filter(|name| is_missing_on(fleet, host, name)).map(|name| (*name).to_owned()).collect();
+        if !on_host.is_empty() {
+            names.push(EntityId::Host(host.clone()).to_string());
+            lacking.extend(on_host);
+        }
+    }
+    let lacking: Vec<String> = lacking.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        let message = format!("libvirt has no filter {} on {}", enumerate(&lacking), enumerate(&names));
+        let finding = spot.finding(severity, Code::FilterNotFound, field, message).related(names);
+        finding.remedy("define the filter on the hosts with `virsh nwfilter-define`, or name another in the profile")
     })
 }
 

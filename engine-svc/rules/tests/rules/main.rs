@@ -4,6 +4,8 @@
 
 mod bonds;
 mod every_fleet;
+
+mod filters;
 mod fixture;
 mod host_networks;
 mod installed;
