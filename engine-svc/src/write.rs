@@ -139,8 +139,11 @@ impl Writer {
     /// Completes and evaluates a change, also by what is known of hosts beside their reports.
     fn propose(&self, mutation: Mutation, fix: Fix, fleet: &Fleet) -> Proposal {
         let Proposal { mutations, mut findings } = trestle_rules::propose(mutation, fix, fleet);
+        let standing = |host: &HostName| self.states.standing(fleet, host);
         if let Some(Mutation::Put(Entity::Vm(vm))) = mutations.first() {
-            findings.0.extend(trestle_rules::not_offered(vm, fleet, |host| self.states.standing(fleet, host)));
+            findings.0.extend(trestle_rules::not_offered(vm, fleet, standing));
+        } else if let Some(Mutation::Put(Entity::NetworkAttachment(attachment))) = mutations.first() {
+            findings.0.extend(trestle_rules::edited_out_of_sync(attachment, fleet, standing));
         }
         Proposal { mutations, findings: findings.sorted() }
     }

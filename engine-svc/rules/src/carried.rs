@@ -1,11 +1,12 @@
 //! How a network is on a host that is to carry it, by the host's last report.
 
-use trestle_model::fleet::{EntityId, Fleet, Network};
+use trestle_model::fleet::{EntityId, Fleet, Network, NetworkAttachment};
 use trestle_model::{
     Capabilities, Code, Finding, HostName, IfName, MacTableManager, NetworkReport, NetworkSpec, Presence, RepairState,
 };
 
 use crate::spot::{Spot, enumerate};
+use crate::state::{Contact, Standing};
 
 /// What of a network that is otherwise as it was told counts as being out of sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,48 @@ pub(crate) fn faults(fleet: &Fleet, host: &HostName, network: &Network, strictne
     findings
 }
 
+/// Says that an attachment is edited while its network is out of sync on the host for good: the host was brought to run it as
+/// wanted, something of it differs, and the agent has given up bringing that back. A warning: an edit may be what mends it.
+///
+/// *Shape*: `None` for an attachment that is new or stays as it is, and where the host is silent, in maintenance, or a command
+/// for the network is under way: what differs is not known then.
+pub fn edited_out_of_sync(
+    attachment: &NetworkAttachment,
+    fleet: &Fleet,
+    standing: impl FnOnce(&HostName) -> Standing,
+) -> Option<Finding> {
+    let before = fleet.attachments().get(&(attachment.host.clone(), attachment.network.clone()))?;
+    let is_same = NetworkAttachment { meta: before.meta.clone(), ..attachment.clone() } == *before;
+    let host = fleet.hosts().get(&attachment.host).filter(|host| !host.maintenance)?;
+    if is_same || before.by.is_label() {
+        return None;
+    }
+    let Standing { contact, pending } = standing(&host.id);
+    if contact == Contact::Silent || pending.contains(&attachment.network) {
+        return None;
+    }
+    let reported = fleet.observed(&host.id)?.capabilities.as_ref()?;
+    let report = reported.networks.iter().find(|report| report.configured.spec.name == attachment.network)?;
+    let is_as_told = runs_as_told(&fleet.desired_network(&host.id, &attachment.network)?, report);
+    let kind = report.repairs.iter().find(|repair| lasts(repair.state)).filter(|_| is_as_told)?.kind;
+    let message =
+        format!("the network is out of sync on the host, and its {kind} stay so: {}", enumerate(&report.drift));
+    let spot = Spot::new(EntityId::NetworkAttachment(attachment.host.clone(), attachment.network.clone()));
+    let finding = spot.warning(Code::NetworkOutOfSync, "network_attachment.spec", message);
+    let finding = finding.related([EntityId::Host(host.id.clone()).to_string()]);
+    Some(
+        finding
+            .remedy("bring back on the host what differs, or acknowledge it: the edit is then sent over what is there"),
+    )
+}
+
+/// Tells whether a host was brought to run a network so. What other guests may have beside one MAC comes and goes with them.
+fn runs_as_told(wanted: &NetworkSpec, report: &NetworkReport) -> bool {
+    let mut configured = report.configured.spec.clone();
+    configured.guest_ports.nics.clear();
+    configured == *wanted
+}
+
 fn not_on_host(network: &Network, spot: &Spot) -> Finding {
     let message = format!("the host is not told to carry network {}", network.id);
     let finding = spot.error(Code::NetworkNotOnHost, "", message).related([name_of(network)]);
@@ -54,15 +97,12 @@ fn difference(
     report: &NetworkReport,
     strictness: Strictness,
 ) -> Option<String> {
-    let mut configured = report.configured.spec.clone();
-    // What other guests may have beside one MAC comes and goes with them.
-    configured.guest_ports.nics.clear();
     let table = report.mac_table.as_ref();
     let is_by_libvirt = table.is_some_and(|table| table.active && table.manager == Some(MacTableManager::Libvirt));
     let lasts = || {
         report.repairs.iter().find(|repair| lasts(repair.state)).map(|repair| format!("its {} stay so", repair.kind))
     };
-    if configured != wanted {
+    if !runs_as_told(&wanted, report) {
         Some("the host was not brought to run it so yet".to_owned())
     } else if report.mtu.is_none() {
         Some("its device is missing".to_owned())

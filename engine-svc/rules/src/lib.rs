@@ -38,6 +38,7 @@ mod vnic_profile;
 use trestle_model::Findings;
 use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
 
+pub use carried::edited_out_of_sync;
 pub use filter::{stock_effects, stock_filters};
 pub use matrix::Fix;
 pub use offer::{Guest, not_offered, obstacles};

@@ -3,12 +3,14 @@
 use trestle_model::{Capabilities, Feature, FeatureSet, IfName, Mtu, NetworkEntry, NetworkReport, Origin, Support};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::HostState;
+use trestle_proto::engine::v1::network_attachment_service_client::NetworkAttachmentServiceClient;
 use trestle_proto::host::v1::{self as host, NicReport};
 use trestle_proto::host_wire;
 use trestle_proto::session::v1::agent_message::Kind as AgentKind;
 use trestle_proto::session::v1::command_result::End;
 use trestle_proto::session::v1::engine_message::Kind as EngineKind;
 use trestle_proto::session::v1::{CommandResult, Refusal, Report};
+use trestle_proto::status::reason_of;
 
 use super::harness::Running;
 use super::roles::place;
@@ -118,4 +120,44 @@ async fn a_host_is_judged_anew_when_a_network_becomes_required_or_the_host_goes_
     };
     engine.hosts().update_host(request).await.unwrap();
     assert_eq!(codes(&becomes(HostState::Maintenance).await), Vec::<&str>::new());
+}
+
+/// The same with a repair that the agent has given up.
+fn given_up(networks: &[host::Network], hash: &str) -> AgentKind {
+    let mut said = runs(networks, hash, true);
+    if let AgentKind::Report(report) = &mut said {
+        let network = &mut report.capabilities.as_mut().unwrap().networks[0];
+        network.drift = vec!["the bridge has no address".to_owned()];
+        let (kind, state) = (host::DriftKind::Addresses.into(), host::RepairState::Suspended.into());
+        network.repairs = vec![host::Repair { kind, state, ..Default::default() }];
+    }
+    said
+}
+
+#[tokio::test]
+async fn an_attachment_that_is_out_of_sync_for_good_is_edited_knowingly() {
+    let engine = Running::start().await;
+    engine.furnish("host-a", "blue", wire::NetworkSpec::default()).await;
+    let edit = |acknowledged: &[&str]| {
+        let mut client = NetworkAttachmentServiceClient::new(engine.connection.clone());
+        let spec =
+            wire::NetworkAttachmentSpec { custom: [("rack".to_owned(), "7".to_owned())].into(), ..Default::default() };
+        let name = "hosts/host-a/networkAttachments/blue".to_owned();
+        let request = wire::UpdateNetworkAttachmentRequest {
+            network_attachment: Some(wire::NetworkAttachment { name, spec: Some(spec), ..Default::default() }),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["spec.custom".to_owned()] }),
+            acknowledge_warnings: acknowledged.iter().map(|code| (*code).to_owned()).collect(),
+            ..Default::default()
+        };
+        async move { client.update_network_attachment(request).await.map(drop) }
+    };
+    let mut agent = welcomed(&engine).await;
+    agent.say(runs(&[], "empty", true)).await;
+    let (id, setup) = setup_of(agent.hear().await.unwrap());
+    agent.say(applied(&id, "blue")).await;
+    agent.say(given_up(&setup.networks, "blue")).await;
+    engine.wait_for("host-a", |status| status.sync() == wire::Sync::Drifted).await;
+    let refused = edit(&[]).await.unwrap_err();
+    assert_eq!(reason_of(&refused).as_deref(), Some("NETWORK_OUT_OF_SYNC"));
+    edit(&["NETWORK_OUT_OF_SYNC"]).await.unwrap();
 }

@@ -1,10 +1,12 @@
 //! The states of hosts.
 
-use trestle_model::fleet::{ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, Mutation};
-use trestle_model::{
-    Capabilities, Code, DriftKind, Feature, NetworkName, NetworkReport, Presence, Repair, RepairState,
+use trestle_model::fleet::{
+    ClusterNetwork, Entity, EntityId, Fleet, Host, HostRecord, Mutation, Network, NetworkAttachment,
 };
-use trestle_rules::{Contact, HostState, Standing, host_verdict};
+use trestle_model::{
+    Capabilities, Code, DriftKind, Feature, NetworkName, NetworkReport, Presence, Repair, RepairState, Severity,
+};
+use trestle_rules::{Contact, HostState, Standing, edited_out_of_sync, host_verdict};
 
 use crate::fixture::{
     attachment, cluster, cluster_network, fleet, host, host_name, managed, network, network_name, obedient, vlan,
@@ -108,6 +110,51 @@ fn drift_counts_once_nobody_brings_back_what_differs() {
     is_up(drifted(RepairState::LeftAlone));
     is_not(Code::NetworkOutOfSync, drifted(RepairState::Suspended));
     is_not(Code::NetworkOutOfSync, drifted(RepairState::Impossible));
+}
+
+#[test]
+fn an_attachment_that_is_out_of_sync_for_good_is_edited_only_with_an_acknowledgement() {
+    let told_by = |state, standing: &Standing, change: &dyn Fn(&mut Fleet, &mut NetworkAttachment)| {
+        let mut fleet = ordinary();
+        let mut record = obedient(&fleet, "h1");
+        let report = report_of(&mut record, "blue");
+        report.drift = vec!["the bridge has no address".to_owned()];
+        report.repairs = vec![Repair { kind: DriftKind::Addresses, state, attempts: 3, reason: String::new() }];
+        fleet.observe(host_name("h1"), record);
+        let mut attachment = fleet.attachments()[&(host_name("h1"), network_name("blue"))].clone();
+        change(&mut fleet, &mut attachment);
+        edited_out_of_sync(&attachment, &fleet, |_| standing.clone())
+    };
+    let heard = Standing::default();
+    let edit = |_: &mut Fleet, attachment: &mut NetworkAttachment| {
+        attachment.custom.insert("a".to_owned(), "b".to_owned());
+    };
+    for state in [RepairState::Suspended, RepairState::Impossible] {
+        let told = told_by(state, &heard, &edit).unwrap();
+        assert_eq!((told.code, told.severity), (Code::NetworkOutOfSync, Severity::Warning));
+        assert_eq!(
+            (told.subject.as_str(), told.related),
+            ("hosts/h1/networkAttachments/blue", vec!["hosts/h1".to_owned()])
+        );
+        assert!(!told.field.is_empty() && !told.remedy.is_empty() && told.message.contains("has no address"));
+    }
+    assert_eq!(told_by(RepairState::Due, &heard, &edit), None);
+    assert_eq!(told_by(RepairState::LeftAlone, &heard, &edit), None);
+    let given_up = RepairState::Suspended;
+    assert_eq!(told_by(given_up, &heard, &|_, _| {}), None, "it stays as it is");
+    assert_eq!(told_by(given_up, &Standing { contact: Contact::Silent, ..heard.clone() }, &edit), None);
+    assert_eq!(told_by(given_up, &Standing { pending: [network_name("blue")].into(), ..heard.clone() }, &edit), None);
+    let in_maintenance = |fleet: &mut Fleet, attachment: &mut NetworkAttachment| {
+        fleet.apply(Mutation::Put(Entity::Host(Host { maintenance: true, ..host("h1", "main") })));
+        edit(fleet, attachment);
+    };
+    assert_eq!(told_by(given_up, &heard, &in_maintenance), None);
+    // The host was not brought to run it so yet: the next command may mend it.
+    let owed = |fleet: &mut Fleet, attachment: &mut NetworkAttachment| {
+        fleet.apply(Mutation::Put(Entity::Network(Network { vlan: Some(vlan(9)), ..network("blue") })));
+        edit(fleet, attachment);
+    };
+    assert_eq!(told_by(given_up, &heard, &owed), None);
 }
 
 #[test]
