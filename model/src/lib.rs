@@ -96,6 +96,6 @@ pub use resolver::{
 pub use route::{BadRoute, StaticRoute};
 pub use state::{
     Address, AddressOrigin, Bridge, FdbEntry, FdbState, GuestInterface, HostState, KernelState, LibvirtNetwork,
-    LibvirtState, Link, LinkKind, PortFlags, Route, Rule,
+    LibvirtState, Link, LinkKind, NetworkForm, PortFlags, Route, Rule,
 };
 pub use statistics::{Counters, LinkStatistics};

@@ -292,7 +292,8 @@ pub struct LibvirtNetwork {
     pub name: String,
     /// UUID; kept when the network is defined again.
     pub uuid: Uuid,
-    /// The bridge it stands on; none for other kinds of network.
+    /// The bridge it stands on; none for other kinds of network. This, the forward mode and the manager are those in force
+    /// where it runs.
     pub bridge: Option<String>,
     /// Forward mode, e.g. `bridge`; empty for an isolated network.
     pub forward: String,
@@ -306,8 +307,22 @@ pub struct LibvirtNetwork {
     pub persistent: bool,
     /// Whether it carries Trestle's mark, and for which network.
     pub owner: Option<String>,
+    /// What it becomes at its next start, where it was defined anew since it was started.
+    #[serde(default)]
+    pub redefined: Option<NetworkForm>,
     /// Its inactive XML, as libvirt prints it; what an undo defines again.
     pub xml: String,
+}
+
+/// What of a libvirt network takes effect when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkForm {
+    /// The bridge it stands on; none for other kinds of network.
+    pub bridge: Option<String>,
+    /// Forward mode.
+    pub forward: String,
+    /// Who manages the bridge's MAC table.
+    pub mac_table_manager: MacTableManager,
 }
 
 /// A guest's network interface, as its domain's XML tells.

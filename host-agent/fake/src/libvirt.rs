@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trestle_model::{
     Bandwidth, Domain, DomainInterface, DomainPersistence, DomainState, Feature, FeatureSet, GuestInterface, IfName,
-    LibvirtNetwork, LibvirtState, LinkKind, MacTableManager,
+    LibvirtNetwork, LibvirtState, LinkKind, MacTableManager, NetworkForm,
 };
 use trestle_plan::{BridgeChange, LibvirtStep, NetworkDefinition};
 use uuid::Uuid;
@@ -97,16 +97,29 @@ fn interface(guest: &GuestInterface) -> DomainInterface {
     }
 }
 
+impl Definition {
+    fn form(&self) -> NetworkForm {
+        NetworkForm {
+            bridge: self.bridge.clone(),
+            forward: self.forward.clone(),
+            mac_table_manager: self.mac_table_manager,
+        }
+    }
+}
+
 impl Libvirt {
     pub(crate) fn state(&self) -> LibvirtState {
         let networks = self.networks.iter().map(|(name, network)| {
             let definition = &network.definition;
+            // A running network that was defined anew still is what it was when it started.
+            let in_force = network.live.as_ref().unwrap_or(definition);
             let network = LibvirtNetwork {
                 name: name.clone(),
                 uuid: definition.uuid,
-                bridge: definition.bridge.clone(),
-                forward: definition.forward.clone(),
-                mac_table_manager: definition.mac_table_manager,
+                bridge: in_force.bridge.clone(),
+                forward: in_force.forward.clone(),
+                mac_table_manager: in_force.mac_table_manager,
+                redefined: (in_force.form() != definition.form()).then(|| definition.form()),
                 active: network.live.is_some(),
                 autostart: network.autostart,
                 persistent: network.persistent,

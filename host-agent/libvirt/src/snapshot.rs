@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::warn;
 use trestle_model::{
     DomainKey, DomainPersistence, DomainState, DomainWiring, FilterEffects, GuestInterface, LibvirtNetwork,
-    LibvirtState,
+    LibvirtState, NetworkForm,
 };
 use uuid::Uuid;
 use virt::connect::Connect;
@@ -144,6 +144,12 @@ fn read_network(network: &Network, lists: &Lists) -> Result<LibvirtNetwork, Unre
     // A running network that was defined anew still is what it was when it started.
     let in_force = if active { xml::network::parse(&network.get_xml_desc(0)?)? } else { defined.clone() };
     let persistent = lists.persistent.contains(&uuid);
+    let form = |facts: &xml::network::NetworkFacts| NetworkForm {
+        bridge: facts.bridge.clone(),
+        forward: facts.forward.clone(),
+        mac_table_manager: facts.mac_table_manager,
+    };
+    let redefined = (form(&in_force) != form(&defined)).then(|| form(&defined));
     Ok(LibvirtNetwork {
         name: network.get_name()?,
         uuid,
@@ -154,6 +160,7 @@ fn read_network(network: &Network, lists: &Lists) -> Result<LibvirtNetwork, Unre
         autostart: persistent && lists.autostart.contains(&uuid),
         persistent,
         owner: defined.owner,
+        redefined,
         xml: inactive,
     })
 }

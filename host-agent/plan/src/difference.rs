@@ -284,6 +284,13 @@ pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) 
         ("owner", text(owner), text(is.owner.as_deref())),
         ("persistent", true.to_string(), is.persistent.to_string()),
     ];
+    if let (DefinitionTarget::Trestles(_), Some(next)) = (wanted, &is.redefined) {
+        differing.extend([
+            ("bridge at the next start", text(bridge), text(next.bridge.as_deref())),
+            ("forward mode at the next start", forward.to_owned(), next.forward.clone()),
+            ("macTableManager at the next start", manager.to_string(), next.mac_table_manager.to_string()),
+        ]);
+    }
     if let DefinitionTarget::AsBefore(before) = wanted {
         differing.push(("uuid", before.uuid.to_string(), is.uuid.to_string()));
         // A definition that was replaced under a running network shows in its XML only.
@@ -292,6 +299,11 @@ pub(crate) fn definition_change(wanted: &DefinitionTarget, is: &LibvirtNetwork) 
     }
     differing.retain(|(_, wanted, is)| wanted != is);
     differing
+}
+
+/// Tells whether a running network has to start anew to become what is wanted; if not, its definition alone is wrong.
+pub(crate) fn needs_restart(differing: &[(&'static str, String, String)]) -> bool {
+    differing.iter().any(|(field, ..)| matches!(*field, "bridge" | "forward mode" | "macTableManager" | "uuid"))
 }
 
 /// Tells whether a router advertised a route.

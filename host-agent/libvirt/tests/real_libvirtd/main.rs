@@ -95,6 +95,9 @@ async fn running_network_stays_what_it_was_until_it_restarts_and_is_undone_from_
     assert_eq!(redefined.mac_table_manager, MacTableManager::Kernel);
     assert!(redefined.xml.contains("macTableManager='libvirt'"), "{}", redefined.xml);
     assert_eq!(redefined.uuid, before.uuid);
+    let next = redefined.redefined.map(|form| (form.bridge, form.forward, form.mac_table_manager));
+    let wanted = (before.bridge.clone(), before.forward.clone(), MacTableManager::Libvirt);
+    assert_eq!((&before.redefined, next), (&None, Some(wanted)), "it tells what it becomes at its next start");
 
     perform(&libvirt, &[stop("net")]).await;
     assert_eq!(network(&libvirt, "net").await.unwrap().mac_table_manager, MacTableManager::Libvirt);

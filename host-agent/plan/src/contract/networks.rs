@@ -66,7 +66,16 @@ pub(super) async fn manages_mac_table<H: Host>(bench: &Bench<'_, H>) -> Result<(
     same("manager", &running.mac_table_manager, &MacTableManager::Libvirt)?;
     same("active", &running.active, &true)?;
     same("VLAN filtering", &bench.bridge_of(&bench.bridge).await?.vlan_filtering, &true)?;
-    // The running network keeps what it was started with; a stop leaves the bridge as it is.
+    // The running network keeps what it was started with, and tells what it becomes.
+    same("what it becomes", &running.redefined, &None)?;
+    bench.perform([LibvirtStep::Define(definition(bench, Some(&running)))]).await?;
+    let redefined = network(bench).await?.ok_or("the network is not there")?;
+    same("manager in force", &redefined.mac_table_manager, &MacTableManager::Libvirt)?;
+    let next = redefined.redefined.map(|form| form.mac_table_manager);
+    same("manager at the next start", &next, &Some(MacTableManager::Kernel))?;
+    bench.perform([LibvirtStep::Define(managed(Some(&running)))]).await?;
+    same("network that is defined as it runs", &network(bench).await?, &Some(running.clone()))?;
+    // A stop leaves the bridge as it is.
     bench.perform([LibvirtStep::Stop { name: NETWORK.to_owned() }]).await?;
     same("VLAN filtering", &bench.bridge_of(&bench.bridge).await?.vlan_filtering, &true)?;
     bench.perform([LibvirtStep::Define(definition(bench, Some(&running)))]).await?;

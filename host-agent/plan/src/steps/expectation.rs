@@ -321,6 +321,7 @@ impl Expectation {
                     autostart: false,
                     persistent: true,
                     owner: None,
+                    redefined: None,
                     xml: String::new(),
                 });
                 network.bridge = Some(definition.bridge.to_string());
@@ -328,6 +329,7 @@ impl Expectation {
                 network.mac_table_manager = definition.mac_table_manager;
                 network.persistent = true;
                 network.owner = Some(definition.owner.clone());
+                network.redefined = None;
             }
             // What the XML says is known to who planned the step: see `define_as`.
             LibvirtStep::DefineXml { .. } => {}

@@ -5,8 +5,8 @@ use trestle_model::{Bridge, Egress, HostQos, IfName, LinkKind, RingSizes, Traffi
 use super::Draft;
 use super::ports::{Gate, is_guest, is_no_guest};
 use crate::difference::{
-    EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, route_change,
-    rule_change, settings_change,
+    EgressChange, address_change, bridge_change, client_change, definition_change, egress_change, needs_restart,
+    route_change, rule_change, settings_change,
 };
 use crate::target::{
     AliasTarget, DefinitionTarget, DhcpTarget, KindTarget, LibvirtTarget, LibvirtWanted, LinkWanted, MasterTarget,
@@ -172,7 +172,8 @@ impl<'a> Draft<'a> {
         let differing = has.as_ref().map(|network| definition_change(&wanted.definition, network));
         if differing.as_ref().is_none_or(|fields| !fields.is_empty()) {
             // Stopped first: a crash in between must not leave it running with a definition that nobody can see.
-            if has.is_some_and(|network| network.active) {
+            // Where what runs is right, guests on it lose nothing: libvirt forgets its ports with a restart.
+            if has.is_some_and(|network| network.active) && differing.as_deref().is_some_and(needs_restart) {
                 self.plan(
                     LibvirtStep::Stop { name: name.to_owned() }.into(),
                     &wanted.why,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trestle_fake_host::World;
 use trestle_model::{BondMode, DriftKind, HostConfig, HostState, Mtu};
 use trestle_plan::sample::{bond, foreign_route, with_bonds};
-use trestle_plan::{BridgeChange, KernelStep, Loss, Step, Thing, losses, repair_plan, verify};
+use trestle_plan::{BridgeChange, KernelStep, LibvirtStep, Loss, Step, Thing, losses, repair_plan, verify};
 
 use super::scene::{Scene, if_name, lines, name, net, remove, request, settled};
 
@@ -51,6 +51,23 @@ fn things_after(scene: &Scene) -> BTreeSet<Thing> {
 fn tamper(scene: &Scene, step: impl Into<Step>) {
     let step = step.into();
     scene.host.change(|world| world.perform(&step).unwrap());
+}
+
+#[tokio::test]
+async fn a_network_that_was_defined_anew_while_it_runs_is_told_and_defined_without_a_restart() {
+    let scene = configured().await;
+    let before = scene.host.state().libvirt.unwrap().networks["trestle-blue"].clone();
+    let edited = before.xml.replace(" macTableManager='libvirt'", "");
+    assert_ne!(edited, before.xml);
+    tamper(&scene, LibvirtStep::DefineXml { name: before.name.clone(), xml: edited });
+    let is = scene.host.state().libvirt.unwrap().networks["trestle-blue"].clone();
+    assert!(is.active && is.mac_table_manager == before.mac_table_manager, "what runs is as it was: {is:?}");
+    let told = losses(&scene.running, &scene.host.state());
+    let drift: Vec<String> = told.iter().flat_map(|loss| &loss.drift).map(ToString::to_string).collect();
+    assert_eq!(drift, ["libvirt network trestle-blue macTableManager at the next start: expected libvirt, is kernel"]);
+    let steps = repair(&scene).await;
+    assert!(steps.lines().count() == 1 && steps.contains("define libvirt network"), "{steps}");
+    assert_eq!(scene.host.state().libvirt.unwrap().networks["trestle-blue"], before);
 }
 
 #[tokio::test]
