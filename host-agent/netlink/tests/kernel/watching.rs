@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use trestle_model::{Address, AddressOrigin, FdbEntry, FdbState, FeatureName, Mtu};
 use trestle_netlink::{Carrier, Change, Watch};
-use trestle_plan::KernelStep;
+use trestle_plan::{KernelStep, PortChange};
 
 use crate::scene::{create_bridge, in_namespace, name, set_up};
 
@@ -49,6 +49,15 @@ fn tells_what_changed() {
             let entry = FdbEntry { bridge: name("br0"), port: name("p1"), mac, vlan: None, state, sticky: false };
             scene.try_perform(&[KernelStep::ReplaceFdb { entry }]).await.unwrap();
             until(&mut watch, change).await;
+        }
+        // One flag of a port alone, at once: that the port begins to forward would be told only after 15 s.
+        scene.try_perform(&[set_up("p1", true)]).await.unwrap();
+        for learning in [false, true] {
+            while watch.next().now_or_never().is_some() {}
+            let change = PortChange { learning: Some(learning), ..PortChange::default() };
+            scene.try_perform(&[KernelStep::SetPort { port: name("p1"), change }]).await.unwrap();
+            let told = tokio::time::timeout(Duration::from_secs(2), watch.next()).await;
+            assert_eq!(told.ok().flatten(), Some(BTreeSet::from([Change::Links])), "learning {learning}");
         }
     });
 }
