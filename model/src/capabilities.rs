@@ -128,6 +128,9 @@ pub struct NetworkReport {
     /// What the agent does about it, by kind. What others have added is drift, too, and left to them.
     #[serde(default)]
     pub repairs: Vec<Repair>,
+    /// What others do to the network's bridge that Trestle leaves to them, one line each: no difference from the configuration.
+    #[serde(default)]
+    pub left_alone: Vec<String>,
 }
 
 /// A bridge port.
@@ -164,7 +167,7 @@ pub struct MacTableReport {
     pub manager: Option<MacTableManager>,
     /// Whether libvirt's network runs.
     pub active: bool,
-    /// The bridge's forwarding entries that are not the host's own.
+    /// The bridge's forwarding entries, without those of its ports' own addresses.
     pub entries: Vec<FdbEntry>,
     /// The uplink; `None` where there is none, or it is no port of the bridge.
     #[serde(default)]
@@ -433,6 +436,7 @@ impl NetworkReport {
             dhcp: Vec::new(),
             drift: Vec::new(),
             repairs: Vec::new(),
+            left_alone: Vec::new(),
         }
     }
 

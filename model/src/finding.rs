@@ -278,6 +278,8 @@ codes! {
     GuestWiredPastLibvirt = "GUEST_WIRED_PAST_LIBVIRT", ovirt None;
     /// A guest sends from MACs that it was not given, on a bridge whose MAC table libvirt is to manage.
     GuestUsesForeignMac = "GUEST_USES_FOREIGN_MAC", ovirt None;
+    /// A bridge goes on filtering by VLAN, since others have put ports into VLANs.
+    VlanFilteringKept = "VLAN_FILTERING_KEPT", ovirt None;
     /// Guests use the network that is to be removed.
     GuestsAttached = "GUESTS_ATTACHED", ovirt None;
 

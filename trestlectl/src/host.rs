@@ -3,7 +3,7 @@
 mod adopt;
 pub(crate) mod capabilities;
 pub(crate) mod domain;
-mod drift;
+pub(crate) mod drift;
 mod history;
 mod list;
 mod macs;

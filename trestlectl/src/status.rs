@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::failure::{Failure, findings_text};
 use crate::follow;
 use crate::get::whole;
+use crate::host::drift::beside;
 use crate::kind::{Kind, id_of};
 use crate::output::{self, or_dash};
 use crate::progress::{result_text, text};
@@ -128,15 +129,18 @@ fn reason_rows(host: &Host) -> Vec<[String; 3]> {
 }
 
 fn network_rows(host: &Host) -> Vec<[String; 4]> {
-    let row = |(what, sync, differences): (String, Sync, &[String])| {
-        [id_of(&host.name).to_owned(), what, sync_text(sync).to_owned(), or_dash(differences.join("; "))]
+    let row = |(what, sync, differences, left_alone): (String, Sync, &[String], &[String])| {
+        let differences = or_dash(beside(differences.join("; "), left_alone));
+        [id_of(&host.name).to_owned(), what, sync_text(sync).to_owned(), differences]
     };
     let status = host.status.iter();
     let bonds = status.clone().flat_map(|status| &status.bonds);
-    let bonds = bonds.map(|bond| (format!("bond {}", id_of(&bond.bond)), bond.sync(), bond.differences.as_slice()));
-    let networks = status.flat_map(|status| &status.networks);
-    let networks =
-        networks.map(|network| (id_of(&network.network).to_owned(), network.sync(), network.differences.as_slice()));
+    let bonds = bonds
+        .map(|bond| (format!("bond {}", id_of(&bond.bond)), bond.sync(), bond.differences.as_slice(), [].as_slice()));
+    let networks = status.flat_map(|status| &status.networks).map(|network| {
+        let name = id_of(&network.network).to_owned();
+        (name, network.sync(), network.differences.as_slice(), network.left_alone.as_slice())
+    });
     bonds.chain(networks).map(row).collect()
 }
 

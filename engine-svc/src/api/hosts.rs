@@ -98,6 +98,7 @@ pub(super) fn status(
         network: EntityId::Network(network.network).to_string(),
         sync: wire_sync(network.sync).into(),
         differences: network.differences,
+        left_alone: network.left_alone,
     });
     let bonds = sync.bonds.into_iter().map(|bond| wire::BondSync {
         bond: EntityId::Bond(host.clone(), bond.bond).to_string(),

@@ -40,6 +40,8 @@ pub struct NetworkSync {
     pub sync: Sync,
     /// What differs, one line each.
     pub differences: Vec<String>,
+    /// What others do that the host leaves to them, one line each.
+    pub left_alone: Vec<String>,
 }
 
 /// Whether a host is what is wanted.
@@ -144,6 +146,7 @@ pub fn sync(desired: &Desired, reported: Option<&Capabilities>, now: &HostNow) -
             network: spec.name.clone(),
             sync: Sync::Unknown,
             differences: Vec::new(),
+            left_alone: Vec::new(),
         };
         let bond = |spec: &BondSpec| BondSync { bond: spec.name.clone(), sync: Sync::Unknown, differences: Vec::new() };
         return HostSync {
@@ -178,7 +181,8 @@ fn networks_sync(
             (NetworkChange::Set(_), None) => vec![MISSING.to_owned()],
             (NetworkChange::Remove(_), _) => vec![SURPLUS.to_owned()],
         };
-        networks.insert(network.clone(), NetworkSync { network, sync: behind, differences });
+        let left_alone = running.map(|report| report.left_alone.clone()).unwrap_or_default();
+        networks.insert(network.clone(), NetworkSync { network, sync: behind, differences, left_alone });
     }
     networks.into_values().collect()
 }
@@ -212,7 +216,7 @@ fn running_sync(desired: &[NetworkSpec], report: &NetworkReport) -> NetworkSync 
     let network = report.configured.spec.name.clone();
     let is_desired = desired.iter().any(|spec| spec.name == network);
     let sync = running(is_desired, report.configured.origin, &report.drift);
-    NetworkSync { network, sync, differences: report.drift.clone() }
+    NetworkSync { network, sync, differences: report.drift.clone(), left_alone: report.left_alone.clone() }
 }
 
 /// Judges what a host runs, as long as nothing is owed for it.

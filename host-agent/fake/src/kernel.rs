@@ -34,6 +34,8 @@ pub(crate) struct Kernel {
     mac_set: BTreeSet<IfName>,
     /// Places of the bridges' own addresses, or of their ports', that a flush left empty.
     flushed: BTreeSet<(IfName, MacAddr, Option<u16>)>,
+    /// How often somebody captures frames on a device.
+    pub(crate) captures: BTreeMap<IfName, u32>,
     /// What the driver remembers of each bond.
     bonds: bonds::BondMemories,
     /// Routes that exist for addresses.

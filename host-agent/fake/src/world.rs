@@ -373,6 +373,12 @@ impl World {
         self.kernel.follow();
     }
 
+    /// Lets somebody capture frames on a device, so many times at once.
+    pub fn capture(&mut self, name: &str, times: u32) {
+        self.kernel.captures.insert(if_name(name), times);
+        self.kernel.follow();
+    }
+
     /// Returns what an observation returns.
     pub(crate) fn state(&self) -> HostState {
         let leased = self.dhcp.names(&self.resolver);

@@ -1,6 +1,7 @@
 //! What a host says of its networks and NICs.
 
 mod bond;
+mod left_alone;
 mod uplink;
 
 use std::collections::BTreeMap;
@@ -189,6 +190,7 @@ fn network_report(config: &HostConfig, entry: &NetworkEntry, ground: &Ground<'_>
         dhcp: device.map(|link| census.clients(&link.name).iter().copied().cloned().collect()).unwrap_or_default(),
         drift: verify_on(&target, census).iter().map(ToString::to_string).collect(),
         repairs: Vec::new(),
+        left_alone: left_alone::left_alone(config, spec, &target, census).iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -214,10 +216,12 @@ fn mac_table(spec: &NetworkSpec, census: &Census<'_>) -> MacTableReport {
     let name = ownership::libvirt_name(&spec.name);
     let network = census.state.libvirt.as_ref().and_then(|libvirt| libvirt.networks.get(&name));
     let entries = spec.bridge().map(|bridge| census.entries(&bridge.name)).unwrap_or_default().iter().copied();
+    // The host's own are those that are kept; each port's own address is the kernel's affair.
+    let own = spec.bridge().and_then(|bridge| census.state.kernel.links.get(&bridge.name)).and_then(|link| link.mac);
     MacTableReport {
         manager: network.map(|network| network.mac_table_manager),
         active: network.is_some_and(|network| network.active),
-        entries: entries.filter(|entry| entry.state != FdbState::Local).cloned().collect(),
+        entries: entries.filter(|entry| entry.state != FdbState::Local || own == Some(entry.mac)).cloned().collect(),
         uplink: uplink::report(spec, census),
     }
 }

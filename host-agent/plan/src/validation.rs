@@ -22,6 +22,7 @@ use trestle_model::{
 pub(crate) use self::bond::surroundings as bond_surroundings;
 pub(crate) use self::clash::Rivals;
 pub(crate) use self::functions::obstacle as function_obstacle;
+pub(crate) use self::guest_ports::past as wired_past;
 pub(crate) use self::nic::missing as missing_nic;
 pub(crate) use self::qos::obstacle as qos_obstacle;
 pub(crate) use self::surroundings::surroundings;
@@ -56,7 +57,8 @@ pub(crate) fn judge(request: &SetupRequest, rivals: &Rivals<'_>) -> Findings {
             NetworkChange::Set(spec) => {
                 wish::wish(spec, &field, &mut findings);
                 surroundings(spec, &field, rivals.desired, rivals.census, &request.options.adopt, &mut findings);
-                guest_ports::wired_past(spec, &field, rivals.census, &mut findings);
+                guest_ports::wired_past(spec, &field, rivals, &mut findings);
+                guest_ports::kept_apart(spec, &field, rivals, &mut findings);
                 guest_ports::foreign_macs(spec, &field, rivals, &mut findings);
                 qos::surroundings(spec, &field, rivals.desired, rivals.census, &mut findings);
                 bond::below(spec, &field, rivals, &mut findings);

@@ -195,7 +195,8 @@ fn network() -> impl Strategy<Value = NetworkReport> {
     let device = (option::of(if_name()), option::of(mtu(68)), addresses(), option::of(bridge()));
     let ports = (proptest::collection::vec(port(), 0..3), option::of(mac_table()), foreign_macs());
     let out = (hosts(), any::<bool>(), proptest::collection::vec(client(), 0..2));
-    let drift = (proptest::collection::vec(".{0,20}", 0..3), repairs());
+    let lines = || proptest::collection::vec(".{0,20}", 0..3);
+    let drift = (lines(), repairs(), lines());
     (network_spec(), origin, device, ports, out, drift).prop_map(
         |(
             spec,
@@ -203,7 +204,7 @@ fn network() -> impl Strategy<Value = NetworkReport> {
             (device, mtu, addresses, bridge),
             (ports, mac_table, foreign_macs),
             (gateways, default_route, dhcp),
-            (drift, repairs),
+            (drift, repairs, left_alone),
         )| {
             // A MAC table is one of the network's own bridge.
             let mac_table = mac_table.zip(spec.bridge()).map(|(mut table, bridge)| {
@@ -224,6 +225,7 @@ fn network() -> impl Strategy<Value = NetworkReport> {
                 dhcp,
                 drift,
                 repairs,
+                left_alone,
             }
         },
     )

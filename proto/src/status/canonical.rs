@@ -75,6 +75,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::GuestsAttached
         | Code::GuestWiredPastLibvirt
         | Code::GuestUsesForeignMac
+        | Code::VlanFilteringKept
         | Code::NetworkNotPluggable
         | Code::FilterNotFound
         | Code::ReplugNeeded

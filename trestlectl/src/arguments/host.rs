@@ -252,7 +252,7 @@ pub struct Capabilities {
 /// Options of host macs.
 #[derive(Debug, Args)]
 pub struct Macs {
-    /// Bridges [default: all that libvirt manages, and others that have learned MACs which guests were not given]
+    /// Bridges [default: all that libvirt manages, and others of which there is something to tell]
     #[arg(value_name = "BRIDGE")]
     pub bridges: Vec<String>,
     /// Where the agent is.

@@ -103,6 +103,7 @@ mod tests {
             network: "networks/blue".to_owned(),
             sync: sync.into(),
             differences: vec!["mtu differs".to_owned()],
+            left_alone: vec!["static entries of others".to_owned()],
         }];
         let status = HostStatus { connection: connection.into(), sync: sync.into(), networks, ..HostStatus::default() };
         Host { name: "hosts/a".to_owned(), status: Some(status), ..Host::default() }

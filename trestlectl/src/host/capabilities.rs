@@ -141,7 +141,7 @@ fn network(report: &NetworkReport) -> [String; 7] {
         or_dash(report.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
         macs,
         or_dash(network_addresses(report)),
-        or_dash(drift::described(&report.drift, &report.repairs)),
+        or_dash(drift::beside(drift::described(&report.drift, &report.repairs), &report.left_alone)),
     ]
 }
 

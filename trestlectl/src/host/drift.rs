@@ -2,6 +2,17 @@
 
 use trestle_proto::host::v1::{DriftKind, Repair, RepairState};
 
+/// Says what differs and what others do that is left to them; empty where there is neither.
+///
+/// `differing` is what differs, in words.
+pub(crate) fn beside(differing: String, left_alone: &[String]) -> String {
+    match (differing.as_str(), left_alone) {
+        (_, []) => differing,
+        ("", left_alone) => format!("left alone: {}", left_alone.join("; ")),
+        (_, left_alone) => format!("{differing}; left alone: {}", left_alone.join("; ")),
+    }
+}
+
 /// Says what differs and what is done about it; empty where nothing differs.
 pub(super) fn described(drift: &[String], repairs: &[Repair]) -> String {
     if repairs.is_empty() {
@@ -57,6 +68,10 @@ mod tests {
         let expected = "link blue mtu: expected 1500, is 1400 (devices: repair suspended, lost again after 6 repairs)";
         assert_eq!(described(&drift, std::slice::from_ref(&repair)), expected);
         assert_eq!(in_order(&drift, &[repair]), "no, repair suspended");
+        let left = ["two guests share a MAC".to_owned(), "a capture".to_owned()];
+        assert_eq!(beside("mtu".to_owned(), &left), "mtu; left alone: two guests share a MAC; a capture");
+        assert_eq!(beside(String::new(), &left[1..]), "left alone: a capture");
+        assert_eq!((beside(String::new(), &[]), beside("mtu".to_owned(), &[])), (String::new(), "mtu".to_owned()));
         assert_eq!((described(&[], &[]), in_order(&[], &[]), in_order(&drift, &[])), (String::new(), "yes", "no"));
     }
 }

@@ -1,4 +1,4 @@
-//! `host macs`: shows the MAC tables of bridges that libvirt manages.
+//! `host macs`: shows the MAC tables of bridges that libvirt manages, and of others what their ports do.
 
 use std::collections::BTreeSet;
 
@@ -18,14 +18,14 @@ use crate::output::{self, or_dash, yes};
 /// Runs `host macs`.
 pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failure> {
     let asked = ask(context, &arguments.agent.agent, &["networks"]).await?;
-    let is_wanted = |network: &NetworkReport| {
-        let has_any = network.mac_table.is_some() || !network.foreign_macs.is_empty();
-        has_any && (arguments.bridges.is_empty() || arguments.bridges.contains(&network.device))
+    let is_wanted = |network: &NetworkReport| match arguments.bridges.as_slice() {
+        [] => network.mac_table.is_some() || !network.foreign_macs.is_empty() || !network.left_alone.is_empty(),
+        named => network.bridge.is_some() && named.contains(&network.device),
     };
     let networks: Vec<NetworkReport> = asked.networks.into_iter().filter(is_wanted).collect();
     let is_missing = |bridge: &&String| !networks.iter().any(|network| network.device == **bridge);
     if let Some(missing) = arguments.bridges.iter().find(is_missing) {
-        return Err(Failure::Usage(format!("the host has no bridge {missing} whose MAC table libvirt is to manage")));
+        return Err(Failure::Usage(format!("the host has no bridge {missing} of a network")));
     }
     match arguments.output {
         ReportFormat::Json => {
@@ -41,10 +41,15 @@ pub(super) async fn run(context: &Context, arguments: Macs) -> Result<(), Failur
             output::data("")?;
             output::table(
                 ["BRIDGE", "PORT", "GUEST", "VLANS", "LEARNS", "FLOODS", "LOCKED", "PROMISCUOUS"],
-                managed().flat_map(ports),
+                networks.iter().flat_map(ports),
             )?;
             output::data("")?;
             output::table(["BRIDGE", "UPLINK", "ADDRESSES", "PROMISCUOUS"], managed().filter_map(uplink))?;
+            let left: Vec<_> = networks.iter().flat_map(left_alone).collect();
+            if !left.is_empty() {
+                output::data("")?;
+                output::table(["BRIDGE", "LEFT ALONE"], left)?;
+            }
             let foreign: Vec<_> = networks.iter().flat_map(foreign_macs).collect();
             if foreign.is_empty() {
                 return Ok(());
@@ -140,6 +145,11 @@ fn uplink(network: &NetworkReport) -> Option<[String; 4]> {
     let [bridge, device] = [&network.device, &uplink.device].map(Clone::clone);
     let is_promiscuous = format!("{}{why}", yes(uplink.promiscuity > 0));
     Some([bridge, device, uplink.unicast_addresses.to_string(), is_promiscuous])
+}
+
+/// Returns a line for each thing that others do and that is left to them.
+fn left_alone(network: &NetworkReport) -> Vec<[String; 2]> {
+    network.left_alone.iter().map(|line| [network.device.clone(), line.clone()]).collect()
 }
 
 /// Returns a line for each MAC that a guest sent from and was not given, also of bridges that are not managed.

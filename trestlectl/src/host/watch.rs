@@ -51,7 +51,7 @@ fn described(value: &Value) -> String {
         }
         Value::Network(network) => {
             let name = network.configured.clone().unwrap_or_default().name;
-            let drift = drift::described(&network.drift, &network.repairs);
+            let drift = drift::beside(drift::described(&network.drift, &network.repairs), &network.left_alone);
             format!("network {name} {}", if drift.is_empty() { "as configured" } else { &drift })
         }
         Value::Nic(nic) => format!("nic {} {}, mtu {}", nic.name, link(nic.up, nic.carrier), nic.mtu),

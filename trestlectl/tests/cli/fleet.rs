@@ -371,6 +371,7 @@ impl Fleet {
                 network: format!("networks/{}", id_of(name)),
                 sync: sync.into(),
                 differences: if sync == wire::Sync::InSync { vec![] } else { vec!["is not on the host".to_owned()] },
+                left_alone: if sync == wire::Sync::InSync { vec!["two guests share a MAC".to_owned()] } else { vec![] },
             })
             .collect();
         put_status(resource, &status);

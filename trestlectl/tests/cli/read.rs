@@ -112,7 +112,7 @@ async fn status_shows_connection_sync_and_differences() {
     assert_eq!(lines[0], ["HOST", "STATE", "SINCE", "CONNECTION", "SYNC", "LAST SEEN", "LAST RESULT"]);
     assert_eq!(lines[1], ["host-a", "-", "never", "connected", "in sync", "never", "-"]);
     assert_eq!(lines[2], ["host-b", "-", "never", "connected", "pending", "never", "-"]);
-    assert!(lines.contains(&vec!["host-a", "blue", "in sync", "-"]), "{lines:?}");
+    assert!(lines.contains(&vec!["host-a", "blue", "in sync", "left alone: two guests share a MAC"]), "{lines:?}");
     assert!(lines.contains(&vec!["host-b", "blue", "pending", "is not on the host"]), "{lines:?}");
 
     let json = run(&server, &["status", "host-b", "-o", "json"], "").await;

@@ -115,6 +115,9 @@ fn of_a_managed_network_whatever_differs_is_in_the_way() {
     check(&reporting(by_kernel), &[Code::NetworkOutOfSync]);
     let plain = with(Entity::Network(network("blue")));
     check(&reporting_of(plain, drifted), &[]);
+    // What is left to others breaks nothing of what the network promises.
+    let others = "MAC 02:00:00:00:00:01 of blue entry: expected absent, is static on vnet0, by somebody else";
+    check(&reporting(|host| blue(host).left_alone = vec![others.to_owned()]), &[]);
 }
 
 #[test]

@@ -378,12 +378,14 @@ impl Kernel {
             link.port.is_some()
                 && link.master.as_ref().is_some_and(|bridge| {
                     let open = self.names(|other| other.master.as_ref() == Some(bridge) && opens(other));
-                    !(filters(bridge) && (open.is_empty() || open == [link.name.clone()]))
+                    let captured = self.captures.get(bridge).is_some_and(|times| *times > 0);
+                    captured || !(filters(bridge) && (open.is_empty() || open == [link.name.clone()]))
                 })
         };
         let promiscuous = self.names(is_promiscuous);
         for link in self.state.links.values_mut() {
-            link.promiscuity = u32::from(promiscuous.contains(&link.name));
+            let captures = self.captures.get(&link.name).copied().unwrap_or_default();
+            link.promiscuity = captures + u32::from(promiscuous.contains(&link.name));
         }
     }
 

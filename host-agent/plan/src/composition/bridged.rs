@@ -3,6 +3,7 @@
 use trestle_model::{BondEntry, Bridge, BridgeSpec, MacAddr, NetworkSpec, Southbound};
 
 use super::bond::own_mac;
+use super::separation::keeps_filtering;
 use super::{Composition, guest_ports, why};
 use crate::steps::NEW_BRIDGE;
 use crate::target::{
@@ -25,7 +26,9 @@ impl Composition<'_> {
     }
 
     pub(super) fn bridge(&mut self, spec: &NetworkSpec, bridge: &BridgeSpec) {
-        let attributes = attributes(spec, bridge);
+        let mut attributes = attributes(spec, bridge);
+        // Who has put ports into VLANs counts on their being kept apart.
+        attributes.vlan_filtering |= keeps_filtering(spec, self.running, self.ground.census);
         let pvid = attributes.default_pvid;
         let mut wanted = self.made(KindTarget::Bridge(attributes), spec);
         wanted.mac = spec.southbound.as_ref().and_then(|southbound| self.mac_below(southbound));

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trestle_model::{BridgeWired, Code, Finding, GuestInterface, MacAddr, NetworkSpec, SourceMacs};
+use trestle_model::{
+    BridgeSpec, BridgeWired, Code, Finding, GuestInterface, HostConfig, MacAddr, NetworkSpec, SourceMacs,
+};
 
 use super::{Rivals, error, sub};
 use crate::census::Census;
+use crate::composition::{keeps_filtering, separated};
 use crate::sightings::stranger_to;
 
 /// How many MACs of a guest a finding lists.
@@ -41,13 +44,30 @@ pub(super) fn wish(spec: &NetworkSpec, field: &str, findings: &mut Vec<Finding>)
     }
 }
 
-/// Names guests that libvirt's network does not know. Their MAC table is the agent's alone, so in the moment in which such a
-/// guest goes on after a pause it is not held to any rule.
-pub(super) fn wired_past(spec: &NetworkSpec, field: &str, census: &Census<'_>, findings: &mut Vec<Finding>) {
+/// Names the ports for whose sake a bridge goes on filtering by VLAN.
+pub(super) fn kept_apart(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
+    if !keeps_filtering(spec, rivals.running, rivals.census) {
+        return;
+    }
+    let ports = separated(spec, rivals.running, rivals.census);
+    let names: Vec<String> = ports.iter().map(|port| port.name.to_string()).collect();
+    let message = format!(
+        "the bridge goes on filtering by VLAN, since ports are in VLANs of somebody else's: {}",
+        names.join(", ")
+    );
+    let finding = Finding::info(Code::VlanFilteringKept, sub(field, "bridge_options.vlan_filtering"), message);
+    let remedy = "take the ports out of their VLANs, or say what vlan_filtering is to be";
+    findings.push(finding.about(&spec.name).related(names).remedy(remedy));
+}
+
+/// Names guests that libvirt's network does not know. Their MAC table is the agent's alone, so in the moment in which such a guest
+/// goes on after a pause it is not held to any rule.
+///
+/// The policy that refuses them does so when it, or the managed table, is newly asked for: a guest that somebody wires so later
+/// is told, and no reason to refuse anything else.
+pub(super) fn wired_past(spec: &NetworkSpec, field: &str, rivals: &Rivals<'_>, findings: &mut Vec<Finding>) {
     let Some(bridge) = spec.bridge().filter(|_| spec.is_managed()) else { return };
-    let is_past = |guest: &&&GuestInterface| guest.network.is_none() && guest.tap.is_some();
-    let guests = census.guests(&bridge.name).iter().chain(census.strays(&bridge.name)).filter(is_past);
-    let mut names: Vec<String> = guests.map(|guest| guest.domain.clone()).collect();
+    let mut names: Vec<String> = past(bridge, rivals.census).map(|guest| guest.domain.clone()).collect();
     names.sort();
     names.dedup();
     if names.is_empty() {
@@ -55,6 +75,11 @@ pub(super) fn wired_past(spec: &NetworkSpec, field: &str, census: &Census<'_>, f
     }
     let message = format!("{} on {} past libvirt's network", words(&names), bridge.name);
     let finding = match spec.guest_ports.bridge_wired {
+        BridgeWired::Refuse if is_refused_since(spec, bridge, rivals.running) => {
+            let field = sub(field, "guest_ports.bridge_wired");
+            let finding = Finding::info(Code::GuestWiredPastLibvirt, field, message).about(&spec.name);
+            finding.remedy("wire them with <interface type='network'>; until then, the agent converts their ports")
+        }
         BridgeWired::Refuse => {
             let finding = error(spec, Code::GuestWiredPastLibvirt, field, "guest_ports.bridge_wired", message);
             finding.remedy("wire them with <interface type='network'>, or let bridge_wired convert them")
@@ -70,6 +95,22 @@ pub(super) fn wired_past(spec: &NetworkSpec, field: &str, census: &Census<'_>, f
         }
     };
     findings.push(finding.related(names));
+}
+
+/// Returns the guests on a bridge that libvirt's network does not know.
+pub(crate) fn past<'c>(bridge: &BridgeSpec, census: &Census<'c>) -> impl Iterator<Item = &'c GuestInterface> {
+    let guests = census.guests(&bridge.name).iter().chain(census.strays(&bridge.name)).copied();
+    let past: Vec<_> = guests.filter(|guest| guest.network.is_none() && guest.tap.is_some()).collect();
+    past.into_iter()
+}
+
+/// Tells whether such guests were refused already when the running configuration was asked for.
+fn is_refused_since(spec: &NetworkSpec, bridge: &BridgeSpec, running: &HostConfig) -> bool {
+    let before = running.networks.get(&spec.name).map(|entry| &entry.spec).filter(|before| before.is_managed());
+    before.is_some_and(|before| {
+        before.guest_ports.bridge_wired == BridgeWired::Refuse
+            && before.bridge().is_some_and(|before| before.name == bridge.name)
+    })
 }
 
 /// Warns of guests that will no longer be found under MACs which their bridge has learned of them until now.

@@ -2,6 +2,7 @@
 
 mod guest_ports;
 mod learned;
+mod left_alone;
 
 use std::collections::BTreeSet;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trestle_fake_host::World;
-use trestle_model::{FunctionSettings, LinkKind, MacTableManager, Owner};
+use trestle_model::{FdbState, FunctionSettings, LinkKind, MacTableManager, Owner};
 use trestle_plan::{BridgeChange, KernelStep, bridge_reports, network_reports, nic_reports, vlan_reports};
 
 use super::scene::{Scene, if_name, name, net, request};
@@ -24,13 +24,17 @@ async fn a_managed_network_is_reported_with_its_ports_entries_and_drift() {
     assert_eq!(report.ports[1].guest.as_ref().unwrap().domain, "vm1");
     let table = report.mac_table.as_ref().unwrap();
     assert_eq!((table.manager, table.active), (Some(MacTableManager::Libvirt), true));
-    assert_eq!(table.entries.iter().map(|entry| entry.vlan).collect::<Vec<_>>(), [None, Some(1)]);
+    let of = |state| {
+        table.entries.iter().filter(move |entry| entry.state == state).map(|entry| entry.vlan).collect::<Vec<_>>()
+    };
+    assert_eq!((of(FdbState::Static), of(FdbState::Local)), (vec![None, Some(1)], vec![None, Some(1)]));
 
     let change = BridgeChange { vlan_filtering: Some(false), ..BridgeChange::default() };
     let off = KernelStep::SetBridge { bridge: if_name("blue"), change };
     scene.host.change(|world| world.perform(&off.into()).unwrap());
     let reports = network_reports(&scene.running, &scene.host.state());
     assert_eq!(reports[0].drift, ["link blue vlan_filtering: expected true, is false"]);
+    assert_eq!(reports[0].left_alone, [""; 0]);
     let nics = nic_reports(&scene.running, &scene.host.state(), &BTreeMap::new(), &BTreeMap::new());
     assert_eq!(nics.iter().map(|nic| nic.name.as_str()).collect::<Vec<_>>(), ["eth0"]);
 }

@@ -105,6 +105,7 @@ pub(in crate::host_wire) fn build_report(report: &NetworkReport) -> wire::Networ
         dhcp: report.dhcp.iter().map(build_client).collect(),
         repairs: report.repairs.iter().map(keeping::build).collect(),
         foreign_macs: report.foreign_macs.iter().map(foreign_mac::build).collect(),
+        left_alone: report.left_alone.clone(),
     }
 }
 

@@ -152,6 +152,7 @@ fn read_report(form: &mut Form, path: &str, report: &wire::NetworkReport) -> Opt
         drift: report.drift.clone(),
         repairs: keeping::read_all(&report.repairs),
         foreign_macs: read_all(form, &format!("{path}.foreign_macs"), &report.foreign_macs, foreign_mac::read),
+        left_alone: report.left_alone.clone(),
     })
 }
 
