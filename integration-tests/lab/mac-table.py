@@ -4,6 +4,8 @@
   lose BRIDGE LIMIT COMMAND  runs a command that takes something away; prints after how many seconds all is as before
   managed BRIDGE MAC LIMIT COMMAND
                              runs a command; prints how many seconds after its end the MAC is a guest's in good order
+  told LIMIT WATCH COMMAND PATTERN...
+                             runs a command beside one that tells what changes; prints after how many seconds each pattern was told
   frame DEVICE SRC DST...    sends frames
   babble DEVICE SRC          sends a broadcast frame all the time
   amid SRC COMMAND           runs a command while the far end of the cable babbles
@@ -12,7 +14,7 @@
   deliver TAP=MAC...         sends frames from the far end of the cable; fails unless each reaches its tap, and no other
 """
 
-import ctypes, fcntl, json, os, select, socket, struct, subprocess, sys, time
+import ctypes, fcntl, json, os, re, select, socket, struct, subprocess, sys, time
 
 ETHERTYPE = 0x88B5
 FRAMES = 3
@@ -124,6 +126,26 @@ def managed(bridge, mac, limit, command):
                 return print(round(time.monotonic() - begun, 3))
         time.sleep(PERIOD_S)
     sys.exit(f"{mac} is not a guest's in good order: {now}")
+
+
+def told(limit, watch, command, *patterns):
+    """Lines of the watch are JSON; what there is already ends with `snapshotDone`."""
+    watcher = subprocess.Popen(["bash", "-c", f"exec {watch}"], stdout=subprocess.PIPE, bufsize=0)
+    line = b"more"
+    while line and b"snapshotDone" not in line:
+        line = watcher.stdout.readline()
+    begun, heard, rest, text = time.monotonic(), {}, watcher.stdout.fileno(), b""
+    subprocess.run(["bash", "-c", command], stdout=subprocess.DEVNULL, check=True)
+    while len(heard) < len(patterns) and (left := begun + float(limit) - time.monotonic()) > 0:
+        if select.select([rest], [], [], left)[0]:
+            text += os.read(rest, 1 << 16)
+            for pattern in patterns:
+                if pattern not in heard and re.search(pattern.encode(), text):
+                    heard[pattern] = round(time.monotonic() - begun, 3)
+    watcher.kill()
+    if len(heard) < len(patterns):
+        sys.exit(f"told: {heard}, of {patterns}\n{text.decode(errors='replace')}")
+    print(json.dumps(heard))
 
 
 def frame(device, source, *destinations):
@@ -251,5 +273,5 @@ def show(bridge):
 
 
 VERBS = {"picture": show, "lose": lose, "managed": managed, "frame": frame, "babble": babble, "amid": amid, "deliver": deliver,
-         "passes": passes}
+         "passes": passes, "told": told}
 VERBS[sys.argv[1]](*sys.argv[2:])

@@ -1,5 +1,7 @@
 //! The MAC table of a bridge that libvirt manages holds, whoever meddles: real guests on a real bridge, watched from beside.
 
+mod others;
+
 use anyhow::{Context, Result, ensure};
 use integration_tests::fleet::alone::{Alone, LIMIT};
 use integration_tests::fleet::{facts, in_checkout, program};
@@ -50,6 +52,8 @@ async fn a_managed_bridge_holds_whoever_meddles() -> Result<()> {
 /// Plays the story.
 async fn tell(stage: &mut Stage) -> Result<()> {
     begins_with_two_guests(stage).await.context("beginning")?;
+    others::what_others_add_is_told_and_left(stage).await.context("left alone")?;
+    others::a_network_that_is_defined_anew_is_defined_as_it_was(stage).await.context("defined anew")?;
     what_is_taken_away_comes_back(stage).await.context("losses")?;
     what_a_guest_was_learned_to_be_is_forgotten(stage).await.context("forgetting")?;
     a_guest_whose_mac_was_learned_on_the_wire_is_heard(stage).await.context("learned")?;
@@ -57,19 +61,25 @@ async fn tell(stage: &mut Stage) -> Result<()> {
     guests_pause_and_start_anew(stage).await.context("pausing")?;
     guests_have_what_they_may(stage).await.context("rules")?;
     daemons_start_anew(stage).await.context("daemons")?;
-    nothing_is_written_at_rest(stage).await.context("rest")
+    nothing_is_written_at_rest(stage).await.context("rest")?;
+    others::the_filter_stays_for_vlans_of_others(stage).await.context("VLANs of others")
 }
 
+/// Who is wired past libvirt is refused, and stays so from the beginning: whoever comes later is in no request's way.
 fn wish() -> Value {
     let ipv4 = json!({"static": {"addresses": ["192.0.2.10/24"]}});
-    json!({"networks": [{"name": BRIDGE, "nic": "eth0", "manageMacsWithLibvirt": true, "ipv4": ipv4}]})
+    let rules = json!({"bridgeWired": "BRIDGE_WIRED_REFUSE"});
+    json!({"networks": [
+        {"name": BRIDGE, "nic": "eth0", "manageMacsWithLibvirt": true, "ipv4": ipv4, "guestPorts": rules}
+    ]})
 }
 
 /// Guests' ports are locked, and one guest may have a further MAC and a VLAN.
 fn wish_with_rules() -> Value {
     let mut wish = wish();
     let nic = json!({"mac": SPEAKER, "extraMacs": [EXTRA], "vlanIds": [30]});
-    wish["networks"][0]["guestPorts"] = json!({"lockSourceMacs": true, "nics": [nic]});
+    wish["networks"][0]["guestPorts"]["lockSourceMacs"] = json!(true);
+    wish["networks"][0]["guestPorts"]["nics"] = json!([nic]);
     wish
 }
 
@@ -158,7 +168,8 @@ async fn what_is_taken_away_comes_back(stage: &Stage) -> Result<()> {
         ("no default VLAN", format!("ip link set {BRIDGE} type bridge vlan_default_pvid 0")),
         ("guest's port outside the default VLAN", format!("bridge vlan del vid 1 dev {tap}")),
         ("uplink outside the default VLAN", "bridge vlan del vid 1 dev eth0".to_owned()),
-        ("guest's port learns and floods", format!("bridge link set dev {tap} learning on flood on")),
+        ("guest's port learns", format!("bridge link set dev {tap} learning on")),
+        ("guest's port floods", format!("ip link set {tap} type bridge_slave flood on")),
         ("uplink does not flood", "bridge link set dev eth0 flood off".to_owned()),
         ("entry removed", format!("bridge fdb del {other_mac} dev {other_tap} master")),
         ("entry moved to the uplink", stage.learning_amid(mac)),
@@ -222,6 +233,9 @@ async fn a_guest_wired_past_libvirt_is_converted(stage: &mut Stage) -> Result<()
     let start = "virsh -c qemu:///system -q create /run/lab/g3.xml";
     stage.become_managed("guest comes that is wired past libvirt", mac, start).await?;
     stage.taps.push(stage.host.machine.tap("g3").await?);
+    others::left_alone(stage, &["of guest g3 wiring: expected libvirt network trestle-blue, is past it"]).await?;
+    // The policy that would refuse it was there before it came: it is in the way of no other request.
+    stage.forget_repairs().await?;
     stage.all_are_reachable().await
 }
 
@@ -237,6 +251,7 @@ async fn guests_pause_and_start_anew(stage: &mut Stage) -> Result<()> {
         stage.become_managed(&format!("{guest} runs again"), mac, &resume).await?;
     }
     stage.all_are_reachable().await?;
+    others::a_guest_gets_a_card_and_is_saved_and_restored(stage).await.context("card")?;
     stage.host.machine.stop_guest("g0").await?;
     let tap = stage.host.machine.start_guest(&facts::guest("g0", MACS[0], BRIDGE)).await?;
     stage.taps[0] = tap;
