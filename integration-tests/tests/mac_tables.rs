@@ -120,6 +120,18 @@ const CASES: [Case; 15] = [
     from_wire("the guest whose name was taken", Whose::Second, None, &[Uplink, Second], &[Uplink, First]),
 ];
 
+/// What a guest may have that is locked, and in VLAN 30: of the managed side alone.
+const LOCKED: [Case; 8] = [
+    from_guest("the neighbour", Whose::Mac(NEIGHBOUR), Whose::First, None, &[Uplink, Wire], &[]),
+    from_guest("the neighbour, by a forged source", Whose::Mac(NEIGHBOUR), Whose::Mac(FORGED), None, &[], &[]),
+    from_guest("the neighbour, in another guest's name", Whose::Mac(NEIGHBOUR), Whose::Second, None, &[], &[]),
+    from_guest("the neighbour in its VLAN", Whose::Mac(NEIGHBOUR), Whose::First, Some(30), &[Uplink, Wire], &[]),
+    from_guest("its VLAN, by a forged source", Whose::Mac(NEIGHBOUR), Whose::Mac(FORGED), Some(30), &[], &[]),
+    from_guest("the neighbour in another VLAN", Whose::Mac(NEIGHBOUR), Whose::First, Some(31), &[], &[]),
+    from_wire("a guest's address in its VLAN", Whose::First, Some(30), &[Uplink, First], &[]),
+    from_wire("a guest's address in another VLAN", Whose::First, Some(31), &[], &[]),
+];
+
 const fn from_wire(
     what: &'static str,
     to: Whose,
@@ -167,6 +179,7 @@ async fn tell(stage: &mut Stage) -> Result<()> {
     failed.note("frames", frames_go_where_they_belong(stage).await);
     failed.note("forging", who_forged_is_told(stage).await);
     failed.note("promiscuity", the_card_knows_whom_to_hear(stage).await);
+    failed.note("locked ports", a_locked_guest_sends_what_it_may(stage).await);
     failed.note("own MAC", a_guest_that_changes_its_own_mac_is_deaf(stage).await);
     failed.note("switching", switching_loses_nothing(stage).await);
     failed.note("meddling", who_meddles_is_outlived(stage).await);
@@ -284,6 +297,15 @@ impl Stage {
         Ok(found)
     }
 
+    /// Sends a case's frames on one side, and tells what is wrong with where they came out.
+    async fn strays(&self, side: &Side, case: &Case, expected: &[Place]) -> Result<Option<String>> {
+        let found = self.spread(side, case).await.with_context(|| format!("{}: {}", side.network, case.what))?;
+        println!("{:7} {:?} to {}: {found:?}", side.network, case.from, case.what);
+        let is_right = found.iter().all(|place| expected.contains(place)) && found.len() == expected.len();
+        Ok((!is_right)
+            .then(|| format!("{}: {:?} to {}: {found:?}, not {expected:?}", side.network, case.from, case.what)))
+    }
+
     /// The wire, the host and both guests reach one another.
     async fn everybody_answers(&self, side: &Side) -> Result<()> {
         for guest in [50, 51] {
@@ -334,15 +356,27 @@ async fn frames_go_where_they_belong(stage: &Stage) -> Result<()> {
     let mut wrong = Vec::new();
     for case in &CASES {
         for (side, expected) in stage.sides().into_iter().zip([case.managed, case.unmanaged]) {
-            let found = stage.spread(side, case).await.with_context(|| format!("{}: {}", side.network, case.what))?;
-            println!("{:7} {:?} to {}: {found:?}", side.network, case.from, case.what);
-            if !(found.iter().all(|place| expected.contains(place)) && found.len() == expected.len()) {
-                wrong.push(format!("{}: {:?} to {}: {found:?}, not {expected:?}", side.network, case.from, case.what));
-            }
+            wrong.extend(stage.strays(side, case, expected).await?);
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
+}
+
+/// The bridge holds a guest's port to the guest's own MAC and to the VLANs that it may have.
+async fn a_locked_guest_sends_what_it_may(stage: &Stage) -> Result<()> {
+    let both = [Manager::Libvirt, Manager::Kernel];
+    let mut wish = stage.wish(both);
+    let nic = json!({"mac": stage.managed.macs[0], "vlanIds": [30]});
+    wish["networks"][0]["guestPorts"] = json!({"lockSourceMacs": true, "nics": [nic]});
+    stage.host.set_up(&wish, "--check none").await?;
+    let mut wrong = Vec::new();
+    for case in &LOCKED {
+        wrong.extend(stage.strays(&stage.managed, case, case.managed).await?);
+    }
+    stage.set_up(both).await?;
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    stage.all_is_well().await
 }
 
 /// A forged source that a bridge has learned is told with its guest, and warned of before nobody finds it any more.
