@@ -9,12 +9,14 @@ mod filtered;
 mod filters;
 mod hosts;
 mod kinds;
+mod operations;
 mod placements;
 mod plugging;
 mod resources;
 mod resume;
 mod standard;
 mod unmanaged;
+mod vnic_field;
 mod watch;
 mod watches;
 
@@ -48,6 +50,7 @@ pub use copies::HostCopies;
 pub use events::Events;
 pub use filters::StockFilters;
 pub use hosts::Hosts;
+pub use operations::Operations;
 pub use resources::{
     Bonds, ClusterNetworks, Clusters, MacPools, NetworkAttachments, Networks, Vms, VnicProfiles, Vnics,
 };
@@ -73,11 +76,6 @@ trait Collection: Resource<Id: Ord> {
     /// Returns those below `parent`, ordered by key; none where the kind has no parent.
     fn below<'a>(_fleet: &'a Fleet, _parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Self::Entity> + 'a> {
         Box::new(std::iter::empty())
-    }
-
-    /// Tells whether a resource is stored, and not computed from others.
-    fn is_stored(_entity: &Self::Entity) -> bool {
-        true
     }
 
     /// Fills in what is observed rather than stored.
@@ -255,7 +253,7 @@ fn updating<R: Collection + Send + 'static>(
     wire: Option<R>,
     mask: Option<FieldMask>,
     allow_missing: bool,
-) -> Result<impl FnOnce(&Fleet) -> Result<Mutation, Refusal> + Send + 'static, Refusal> {
+) -> Result<impl Fn(&Fleet) -> Result<Mutation, Refusal> + Send + 'static, Refusal> {
     let (key, etag) = {
         let (key, wire) = engine_wire::target_of::<R>(wire.as_ref()).map_err(Refusal::malformed)?;
         (key, wire.etag().to_owned())

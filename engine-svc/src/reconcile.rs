@@ -160,6 +160,8 @@ impl Reconciler {
         if !now.connected || !now.reported || now.in_flight.is_some() {
             return;
         }
+        // Read first: what is sent is then never older than it says.
+        let revision = self.store.revision();
         let Some(owed) = self.next_plug(host) else { return };
         // As with networks: from here on rules know what guests are about to have, and a second look sees what was decided before.
         self.note_interfaces(host, &interfaces(sent.iter().chain([&owed])));
@@ -173,7 +175,7 @@ impl Reconciler {
         let (domain, set, remove) = (owed.domain, request.set.len(), request.remove.len());
         let kind = CommandKind::SetDomainInterfaces(trestle_proto::host_wire::build_plug(&request));
         let message = command(id, prost_types::Duration::try_from(PLUG_BEGIN).ok(), kind);
-        match self.board.plug(host, message, id, owed, PLUG_BEGIN + PATIENCE) {
+        match self.board.plug(host, message, id, (owed, revision), PLUG_BEGIN + PATIENCE) {
             Ok(()) => {
                 info!(trestle.host = %host, trestle.command_id = %id, %domain, set, remove, "interfaces of a domain asked for");
             }
@@ -230,7 +232,7 @@ impl Reconciler {
         let message = command(id, None, CommandKind::SetupNetworks(trestle_proto::host_wire::build_setup(&request)));
         let (networks, bonds) = (changes.networks.len(), changes.bonds.len());
         let patience = self.connectivity_timeout + PATIENCE;
-        match self.board.command(host, message, id, changes, patience) {
+        match self.board.command(host, message, id, (changes, fence.generation), patience) {
             Ok(()) => info!(trestle.host = %host, trestle.command_id = %id, networks, bonds, "command sent"),
             Err(error) => {
                 self.note_managed(host, &BTreeSet::new());

@@ -25,6 +25,7 @@ use trestle_proto::engine::v1::host_service_server::HostServiceServer;
 use trestle_proto::engine::v1::mac_pool_service_server::MacPoolServiceServer;
 use trestle_proto::engine::v1::network_attachment_service_server::NetworkAttachmentServiceServer;
 use trestle_proto::engine::v1::network_service_server::NetworkServiceServer;
+use trestle_proto::engine::v1::operation_service_server::OperationServiceServer;
 use trestle_proto::engine::v1::stock_filter_service_server::StockFilterServiceServer;
 use trestle_proto::engine::v1::vm_service_server::VmServiceServer;
 use trestle_proto::engine::v1::vnic_profile_service_server::VnicProfileServiceServer;
@@ -40,7 +41,7 @@ use trestle_store::{OpenError, Store};
 
 use crate::api::{
     Api, Bonds, Checks, ClusterNetworks, Clusters, Events, HostCopies, Hosts, MacPools, NetworkAttachments, Networks,
-    StockFilters, Vms, VnicProfiles, Vnics, Watches,
+    Operations, StockFilters, Vms, VnicProfiles, Vnics, Watches,
 };
 use crate::config::Config;
 use crate::reconcile::{Reconciler, Wake};
@@ -180,7 +181,8 @@ fn services(
             .with(limited!(MacPoolServiceServer::new(MacPools(api.clone()))))
             .with(limited!(VmServiceServer::new(Vms(api.clone()))))
             .with(limited!(VnicServiceServer::new(Vnics(api.clone()))))
-            .with(limited!(StockFilterServiceServer::new(StockFilters)))
+            .with(limited!(StockFilterServiceServer::new(StockFilters(store.clone()))))
+            .with(limited!(OperationServiceServer::new(Operations(api.clone()))))
             .with(limited!(HostCopyServiceServer::new(HostCopies(writer.clone()))))
             .with(limited!(CheckServiceServer::new(Checks(writer))))
             .with(limited!(EventServiceServer::new(Events(store.clone()))))

@@ -5,6 +5,7 @@
 
 mod board;
 mod inbound;
+mod operations;
 mod plugs;
 mod refusal;
 mod rests;
@@ -12,5 +13,6 @@ mod seat;
 mod service;
 
 pub use board::{Board, BoardEvent, Commanded, HostNow, LastCommand, NotSent};
+pub use operations::{Ended, Operation, Outcome, Task};
 pub use plugs::PlugStanding;
 pub use service::AgentSessions;

@@ -83,13 +83,14 @@ impl Writer {
 
     /// Judges changes that are not made, in their order.
     ///
-    /// *Errors*: only where a rule died, which is a bug. *Cancel safety*: nothing is ever changed.
+    /// *Errors*: `CHECK_OVERTAKEN` where the fleet changes faster than they are judged; else only where a rule died, which is a bug.
+    /// *Cancel safety*: nothing is ever changed.
     pub(crate) async fn check(&self, changes: Vec<Planned>, acknowledged: Vec<Code>) -> Result<Vec<Checked>, Refusal> {
         let (writer, span) = (self.clone(), tracing::Span::current());
-        let work = move || span.in_scope(|| check::check(&writer, changes, &acknowledged));
-        tokio::task::spawn_blocking(work).await.map_err(|failed| {
+        let work = move || span.in_scope(|| check::check(&writer, &changes, &acknowledged));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|failed| {
             error!(error = %chain(&failed), "check died");
-            Finding::error(Code::StoreFailed, "", "the check died; why is in the log").into()
+            Err(Finding::error(Code::StoreFailed, "", "the check died; why is in the log").into())
         })
     }
 

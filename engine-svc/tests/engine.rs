@@ -12,6 +12,7 @@ mod engine {
     pub(crate) mod guest_ports;
     pub(crate) mod harness;
     pub(crate) mod hostile;
+    pub(crate) mod operations;
     pub(crate) mod peers;
     #[path = "../../../serve/tests/server/pki.rs"]
     #[expect(dead_code, reason = "the authority of the server's own tests, of which these need a part")]

@@ -336,6 +336,8 @@ codes! {
     AlreadyExists = "ALREADY_EXISTS", ovirt None;
     /// The etag is not the resource's current one.
     EtagMismatch = "ETAG_MISMATCH", ovirt None;
+    /// The fleet was changed again and again while a check went on.
+    CheckOvertaken = "CHECK_OVERTAKEN", ovirt None;
     /// The request id was used for another request.
     RequestIdReused = "REQUEST_ID_REUSED", ovirt None;
     /// A resource that the request refers to does not exist.

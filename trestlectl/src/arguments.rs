@@ -78,6 +78,8 @@ pub enum Command {
     Unmanaged(Unmanaged),
     /// Show which hosts a virtual machine could be on, as far as its vNICs are concerned, and why not on the others
     Placement(Placement),
+    /// Show what hosts were told to do, what is under way, and what became of the rest
+    Operations(Operations),
     /// Show who changed what
     Events(Events),
     /// Talk to one host's agent, without the engine
@@ -254,6 +256,25 @@ pub struct Status {
 pub struct Unmanaged {
     /// A host, e.g. hosts/host-a or just host-a; all without one
     pub host: Option<String>,
+    /// Only what meets a condition, e.g. 'violations.code = MAC_SPOOF_CONFLICT' (docs/filters.md)
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    pub filter: String,
+    /// How it is printed
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+}
+
+/// Options of operations.
+#[derive(Debug, Args)]
+pub struct Operations {
+    /// A host, e.g. hosts/host-a or just host-a; all without one
+    pub host: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    pub limit: usize,
+    /// Only what meets a condition, e.g. 'state = OPERATION_STATE_FAILED' (docs/filters.md)
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    pub filter: String,
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,
@@ -274,6 +295,9 @@ pub struct Placement {
     /// A host to look at, e.g. hosts/host-a or just host-a; may be repeated; all of the cluster without one
     #[arg(long = "host", value_name = "HOST")]
     pub hosts: Vec<String>,
+    /// Only what meets a condition, e.g. 'eligible = true' (docs/filters.md)
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    pub filter: String,
     /// How it is printed
     #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
     pub output: ReportFormat,

@@ -4,6 +4,7 @@ mod checks;
 mod codec;
 mod copies;
 mod events;
+mod operations;
 mod placements;
 pub(crate) mod retry;
 mod watches;
@@ -175,13 +176,17 @@ impl Engine {
         }
     }
 
-    /// Returns the interfaces that are no vNIC's, of one host or of all where `parent` is empty, page by page.
+    /// Returns the interfaces that are no vNIC's, of one host or of all where `parent` is empty, that meet a filter, page by page.
     ///
     /// # Errors
     /// When the engine is not reached or refuses.
-    pub async fn unmanaged(&self, parent: &str) -> Result<Vec<UnmanagedInterface>, Failure> {
+    pub async fn unmanaged(&self, parent: &str, filter: &str) -> Result<Vec<UnmanagedInterface>, Failure> {
         let mut found = Vec::new();
-        let mut asked = ListUnmanagedInterfacesRequest { parent: parent.to_owned(), ..Default::default() };
+        let mut asked = ListUnmanagedInterfacesRequest {
+            parent: parent.to_owned(),
+            filter: filter.to_owned(),
+            ..Default::default()
+        };
         loop {
             let answer = retry::idempotent(|| async {
                 self.hosts_client().list_unmanaged_interfaces(self.timed(asked.clone())).await

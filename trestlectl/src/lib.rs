@@ -19,6 +19,7 @@ mod delete;
 mod events;
 mod get;
 mod host;
+mod operations;
 mod pki;
 mod placement;
 mod preview;
@@ -47,6 +48,7 @@ pub async fn run(command: Command, context: &Context, now: Timestamp) -> Result<
         Command::Status(arguments) => Box::pin(status::status(context, arguments)).await,
         Command::Unmanaged(arguments) => Box::pin(unmanaged::unmanaged(context, arguments)).await,
         Command::Placement(arguments) => Box::pin(placement::placement(context, arguments)).await,
+        Command::Operations(arguments) => Box::pin(operations::operations(context, arguments)).await,
         Command::Events(arguments) => Box::pin(events::events(context, arguments, now)).await,
         Command::Host(command) => Box::pin(host::run(context, command)).await,
         Command::Pki(command) => pki::run(command, now),
@@ -71,6 +73,7 @@ impl Command {
             Self::Status(_) => "trestlectl status",
             Self::Unmanaged(_) => "trestlectl unmanaged",
             Self::Placement(_) => "trestlectl placement",
+            Self::Operations(_) => "trestlectl operations",
             Self::Events(_) => "trestlectl events",
             Self::Host(_) => "trestlectl host",
             Self::Pki(_) => "trestlectl pki",

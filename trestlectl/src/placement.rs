@@ -27,6 +27,7 @@ pub(crate) async fn placement(context: &Context, arguments: Placement) -> Result
         cluster: named(Kind::Cluster, arguments.cluster)?,
         vnics: arguments.profile.into_iter().map(|profile| VnicSpec { profile, ..Default::default() }).collect(),
         hosts: hosts.collect::<Result<_, _>>()?,
+        filter: arguments.filter,
         ..Default::default()
     };
     let engine = Engine::connect(context, context.call_timeout()).await?;

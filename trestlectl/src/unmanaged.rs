@@ -23,7 +23,7 @@ pub(crate) async fn unmanaged(context: &Context, arguments: Unmanaged) -> Result
         None => String::new(),
     };
     let engine = Engine::connect(context, context.call_timeout()).await?;
-    let found = engine.unmanaged(&parent).await?;
+    let found = engine.unmanaged(&parent, &arguments.filter).await?;
     match arguments.output {
         ReportFormat::Json => {
             let dynamic = |one| schema::dynamic("trestle.engine.v1.UnmanagedInterface", one);

@@ -1,5 +1,7 @@
 //! MAC addresses: where a vNIC's comes from, and who else has it.
 
+use std::collections::BTreeMap;
+
 use trestle_model::fleet::{Cluster, EntityId, Fleet, MacPool, Network, Vm, Vnic};
 use trestle_model::{Code, Finding, ResourceId, Severity};
 
@@ -52,9 +54,9 @@ pub(crate) fn findings(
                 .related([pool_name(pool)])
                 .remedy("add a range to the pool, or give the vNIC a MAC"),
         ),
-        (Some(_), Some(pool), _) if takes_from_pool(vnic, before) => findings.extend(low(fleet, pool, spot)),
         (None, None, None) | (Some(_), Some(_) | None, _) => {}
     }
+    findings.extend(dwindling(vnic, fleet, spot));
     if vnic.address().is_some_and(|own| vnic.extra_macs.contains(&own)) {
         let finding = spot.error(Code::Duplicate, "vnic.spec.extra_macs", "the vNIC's own MAC is among its extra ones");
         findings.push(finding.remedy("list further MACs only"));
@@ -120,18 +122,32 @@ pub(crate) fn pool_of<'a>(fleet: &'a Fleet, vm: &Vm) -> Option<&'a MacPool> {
     fleet.mac_pools().get(&fleet.clusters().get(&vm.cluster).and_then(pool)?)
 }
 
-/// Tells whether a vNIC takes an address from its pool that it did not have before.
-fn takes_from_pool(vnic: &Vnic, before: Option<&Vnic>) -> bool {
-    vnic.pooled_mac.is_some() && before.and_then(|before| before.pooled_mac) != vnic.pooled_mac
+/// Says of each pool from which a vNIC takes addresses, given by the pool or by hand, that it becomes low or exhausted. What the
+/// vNIC gives back with it is not counted: its host may still report it.
+fn dwindling(vnic: &Vnic, fleet: &Fleet, spot: &Spot) -> Vec<Finding> {
+    let mut taken: BTreeMap<&ResourceId, u64> = BTreeMap::new();
+    for mac in vnic.addresses().filter(|mac| !fleet.is_taken(*mac)) {
+        if let Some(pool) = fleet.pool_with(mac) {
+            *taken.entry(pool).or_default() += 1;
+        }
+    }
+    let pools = taken.into_iter().filter_map(|(pool, taken)| Some((fleet.mac_pools().get(pool)?, taken)));
+    pools.filter_map(|(pool, taken)| low(fleet, pool, taken, spot)).collect()
 }
 
-fn low(fleet: &Fleet, pool: &MacPool, spot: &Spot) -> Option<Finding> {
+fn low(fleet: &Fleet, pool: &MacPool, taken: u64, spot: &Spot) -> Option<Finding> {
     let size: u64 = pool.ranges.iter().map(|range| range.size()).sum();
-    let left = fleet.free_macs(&pool.id).saturating_sub(1);
-    (left.saturating_mul(LOW) <= size).then(|| {
+    let left = fleet.free_macs(&pool.id).saturating_sub(taken);
+    let finding = if left == 0 {
+        let message = format!("the last of the {size} addresses of MAC pool {} is taken with it", pool.id);
+        spot.info(Code::MacPoolExhausted, MAC, message)
+    } else if left.saturating_mul(LOW) <= size {
         let message = format!("{left} of the {size} addresses of MAC pool {} are free", pool.id);
-        spot.info(Code::MacPoolLow, MAC, message).related([pool_name(pool)]).remedy("add a range to the pool")
-    })
+        spot.info(Code::MacPoolLow, MAC, message)
+    } else {
+        return None;
+    };
+    Some(finding.related([pool_name(pool)]).remedy("add a range to the pool"))
 }
 
 /// Row 19, and its like in every fleet: the same address in the pool, or plugged on the network.

@@ -17,7 +17,7 @@ use trestle_store::Change;
 use super::{Collection, PAGE_BYTES, updating, wire_findings};
 use crate::write::{Checked, Decide, Planned, Writer};
 
-/// The most changes of one check: readers and writers wait while they are tried.
+/// The most changes of one check.
 const MOST_CHANGES: usize = 2000;
 
 /// Serves `CheckService`.
@@ -85,7 +85,10 @@ fn putting(resource: Any, mask: Option<FieldMask>) -> (String, Decide) {
 
 fn put<R: Collection + Send + 'static>(resource: R, mask: Option<FieldMask>) -> (String, Decide) {
     let name = resource.name().to_owned();
-    (name, Box::new(move |fleet| updating(Some(resource), mask, true)?(fleet)))
+    match updating(Some(resource), mask, true) {
+        Ok(decide) => (name, Box::new(decide)),
+        Err(refusal) => (name, Box::new(move |_| Err(refusal.clone()))),
+    }
 }
 
 fn deleting(name: String) -> Decide {

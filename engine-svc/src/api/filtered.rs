@@ -1,5 +1,6 @@
 //! Lists of what meets a filter: every resource on the way is looked at, so many that a page is answered soon.
 
+use prost::Message;
 use tonic::Status;
 use tracing::error;
 use trestle_model::fleet::EntityId;
@@ -25,6 +26,11 @@ pub(super) struct Filtered {
     /// What the page's token fits.
     pub(super) query: String,
     pub(super) filter: Filter,
+}
+
+/// Tells whether something that is no stored resource meets a filter, where there is one.
+pub(super) fn is_wanted<M: Message>(filter: Option<&Filter>, full_name: &str, one: &M) -> bool {
+    filter.is_none_or(|filter| filter.matches(&schema::dynamic(full_name, one)))
 }
 
 impl Api {

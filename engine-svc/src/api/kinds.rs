@@ -54,10 +54,5 @@ kinds! { MacPool Cluster Network ClusterNetwork VnicProfile Host Bond NetworkAtt
 
 fn page<R: Collection>(fleet: &Fleet, parent: Option<&EntityId>, after: Option<&EntityId>, most: usize) -> Vec<Entity> {
     let after = after.and_then(|after| R::id_of(after.clone()));
-    rest::<R>(fleet, parent, after.as_ref())
-        .filter(|entity| R::is_stored(entity))
-        .take(most)
-        .cloned()
-        .map(R::entity)
-        .collect()
+    rest::<R>(fleet, parent, after.as_ref()).take(most).cloned().map(R::entity).collect()
 }

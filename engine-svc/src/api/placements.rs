@@ -5,19 +5,24 @@ use trestle_model::fleet::{EntityId, Fleet};
 use trestle_model::{Finding, HostName, Severity};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine_wire::{self, PlacementSubject, parse_placements};
+use trestle_proto::filter::Filter;
 use trestle_proto::finding_wire;
 use trestle_proto::page::{self, Page};
 use trestle_proto::status::Refusal;
 use trestle_rules::Guest;
 use uuid::Uuid;
 
+use super::filtered::is_wanted;
 use super::{Api, PAGE_BYTES};
+
+const PLACEMENT: &str = "trestle.engine.v1.Placement";
 
 /// Lists hosts with what is in the way of a virtual machine on each.
 ///
 /// *Errors*: `INVALID_ARGUMENT` for a question that is malformed, `NOT_FOUND` for what it names and does not exist.
 pub(super) fn list(api: &Api, wish: &wire::ListPlacementsRequest) -> Result<wire::ListPlacementsResponse, Refusal> {
     let question = parse_placements(wish).map_err(Refusal::malformed)?;
+    let filter = Filter::parse(&wish.filter, PLACEMENT).map_err(Refusal::malformed)?;
     let query = query(wish);
     let page = Page::parse(wish.page_size, &wish.page_token, &query).map_err(Refusal::malformed)?;
     let after = page.after.as_deref().map(|name| engine_wire::parse_name_of::<wire::Host>(name, "page_token"));
@@ -34,16 +39,19 @@ pub(super) fn list(api: &Api, wish: &wire::ListPlacementsRequest) -> Result<wire
         };
         let rest = hosts.filter(|host| after.as_ref().is_none_or(|after| *host > after));
         let (found, mut next_page_token) = page.cut(&query, rest, |host| name_of(host));
-        let (mut placements, mut bytes) = (Vec::<wire::Placement>::new(), 0);
+        let (mut placements, mut bytes, mut last) = (Vec::new(), 0, None::<String>);
         for host in found {
             let Some(findings) = api.states.obstacles(&guest, host, fleet) else { continue };
             let placement = build(host, &findings);
             bytes += placement.encoded_len();
-            if let Some(last) = placements.last().filter(|_| bytes > PAGE_BYTES) {
-                next_page_token = page::next_token(&query, &last.host);
+            if let Some(last) = last.filter(|_| bytes > PAGE_BYTES) {
+                next_page_token = page::next_token(&query, &last);
                 break;
             }
-            placements.push(placement);
+            last = Some(placement.host.clone());
+            if is_wanted(filter.as_ref(), PLACEMENT, &placement) {
+                placements.push(placement);
+            }
         }
         Ok(wire::ListPlacementsResponse { placements, next_page_token })
     })

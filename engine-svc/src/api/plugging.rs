@@ -9,6 +9,7 @@ use trestle_proto::finding::v1::Finding as WireFinding;
 use trestle_proto::finding_wire;
 
 use super::Api;
+use super::vnic_field::in_vnics_words;
 use crate::clock;
 use crate::reconcile::{Aim, Difference, Place, PlugSync, VmSync, VnicSync, places_on, vm_sync, vnic_sync};
 use crate::session::{Board, PlugStanding};
@@ -83,7 +84,10 @@ fn plugging(fleet: &Fleet, board: &Board, vnic: &Vnic) -> wire::Plugging {
         None | Some(Standing::Nothing) => (wire::PlugState::None, Vec::new(), None),
         Some(Standing::Told(PlugStanding::Owed)) => (wire::PlugState::Pending, Vec::new(), None),
         Some(Standing::Told(PlugStanding::UnderWay)) => (wire::PlugState::UnderWay, Vec::new(), None),
-        Some(Standing::Told(PlugStanding::Failed(findings, at))) => (wire::PlugState::Failed, findings, Some(at)),
+        Some(Standing::Told(PlugStanding::Failed(findings, at))) => {
+            let findings = findings.into_iter().map(|finding| in_vnics_words(finding, vnic)).collect();
+            (wire::PlugState::Failed, findings, Some(at))
+        }
         Some(Standing::Withheld(finding)) => (wire::PlugState::Withheld, vec![*finding], None),
     };
     let retry_ms = retry_at.map(|at| {

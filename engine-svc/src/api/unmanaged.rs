@@ -5,13 +5,17 @@ use trestle_model::fleet::{EntityId, Fleet, Sighting};
 use trestle_model::{HostName, VmId};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine_wire;
+use trestle_proto::filter::Filter;
 use trestle_proto::finding_wire;
 use trestle_proto::page::{self, Page};
 use trestle_proto::status::Refusal;
 use trestle_store::Store;
 
 use super::PAGE_BYTES;
+use super::filtered::is_wanted;
 use super::plugging::seen_interface;
+
+const UNMANAGED: &str = "trestle.engine.v1.UnmanagedInterface";
 
 /// Lists the interfaces that are no vNIC's.
 ///
@@ -25,7 +29,8 @@ pub(super) fn list(
         "" => None,
         name => Some(engine_wire::parse_name_of::<wire::Host>(name, "parent").map_err(Refusal::malformed)?),
     };
-    let query = format!("{}/unmanagedInterfaces", wish.parent);
+    let filter = Filter::parse(&wish.filter, UNMANAGED).map_err(Refusal::malformed)?;
+    let query = format!("{}/unmanagedInterfaces/{}", wish.parent, wish.filter);
     let page = Page::parse(wish.page_size, &wish.page_token, &query).map_err(Refusal::malformed)?;
     let after = page.after.as_deref().and_then(Cursor::read);
     store.read(|fleet| {
@@ -49,7 +54,9 @@ pub(super) fn list(
                 next_page_token = page::next_token(&query, &Cursor::write(&last));
                 break;
             }
-            unmanaged_interfaces.push(shown);
+            if is_wanted(filter.as_ref(), UNMANAGED, &shown) {
+                unmanaged_interfaces.push(shown);
+            }
             last = Some(place);
         }
         Ok(wire::ListUnmanagedInterfacesResponse { unmanaged_interfaces, next_page_token })

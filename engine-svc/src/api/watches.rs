@@ -3,6 +3,8 @@
 //! A watch is a place, in a collection while it tells its snapshot and in the ledger from then on. It has no queue that
 //! writers fill, so a slow client costs no more than what it is told next.
 
+mod labelled;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use trestle_model::fleet::{Entity, EntityId};
+use trestle_model::fleet::{Entity, EntityId, Fleet};
 use trestle_model::{Code, Finding};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::watch_response::News;
@@ -23,6 +25,7 @@ use trestle_store::{Change, Order, Store, StoreError};
 use super::events::reading;
 use super::kinds::Kind;
 use super::resume;
+use labelled::Touched;
 
 /// How many resources of a snapshot are copied at once.
 const COPIED_AT_ONCE: usize = 64;
@@ -189,7 +192,10 @@ impl Watch {
     /// Tells a change as things are now; nothing where a later turn tells of the resource again.
     fn changed(&self, id: &EntityId, revision: u64, change: Change) -> Option<News> {
         match change {
-            Change::Deleted => Some(News::Removed(wire::RemovedResource { name: id.to_string(), revision })),
+            Change::Deleted => Some(match self.store.read(|fleet| attached_by_label(fleet, id)) {
+                Some(attachment) => News::Resource(engine_wire::build_any(&attachment)),
+                None => News::Removed(wire::RemovedResource { name: id.to_string(), revision }),
+            }),
             Change::Created | Change::Updated => {
                 let entity = self.store.read(|fleet| fleet.entity(id))?;
                 let is_of_this_turn = entity.meta().revision <= self.at;
@@ -204,9 +210,12 @@ type Changes = BTreeMap<EntityId, (u64, Change)>;
 
 /// Gathers changes from revision `first` on, and returns how far it came.
 fn last_changes(store: &Store, first: u64, head: u64, scope: &Scope) -> Result<(u64, Changes), StoreError> {
-    let (mut at, mut seen, mut changes) = (head, 0, Changes::new());
+    let (mut at, mut seen, mut changes, mut touched) = (head, 0, Changes::new(), Touched::default());
     store.visit_events(first..=head, Order::OldestFirst, |event| {
         (at, seen) = (event.revision, seen + 1);
+        if scope.kinds.contains(&Kind::NetworkAttachment) {
+            touched.note(&event);
+        }
         let wanted = event.mutations.into_iter().filter(|(id, _)| scope.has(id));
         changes.extend(wanted.map(|(id, change)| (id, (event.revision, change))));
         if seen >= EVENTS_AT_ONCE || changes.len() >= CHANGES_AT_ONCE {
@@ -215,5 +224,16 @@ fn last_changes(store: &Store, first: u64, head: u64, scope: &Scope) -> Result<(
             ControlFlow::Continue(())
         }
     })?;
+    let labelled = store.read(|fleet| touched.attachments(fleet));
+    for (id, change) in labelled.into_iter().filter(|(id, _)| scope.has(id)) {
+        changes.entry(id).or_insert((at, change));
+    }
     Ok((at, changes))
+}
+
+/// Returns a network that a label puts on a host, where no write of its own does.
+fn attached_by_label(fleet: &Fleet, id: &EntityId) -> Option<Entity> {
+    let EntityId::NetworkAttachment(host, network) = id else { return None };
+    let attachment = fleet.attachments().get(&(host.clone(), network.clone()))?;
+    attachment.by.is_label().then(|| Entity::NetworkAttachment(attachment.clone()))
 }

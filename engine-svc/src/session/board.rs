@@ -15,6 +15,7 @@ use trestle_proto::host::v1::{SetupNetworksResponse, SetupNetworksResult};
 use trestle_proto::session::v1::EngineMessage;
 use uuid::Uuid;
 
+use super::operations::{Ended, Operation, Operations, Task};
 use super::plugs::{PlugEnd, PlugStanding, Plugs};
 use super::rests::Rests;
 use super::seat::Seat;
@@ -29,6 +30,7 @@ const EVENTS: usize = 1024;
 #[derive(Debug)]
 pub struct Board {
     hosts: Mutex<BTreeMap<HostName, Entry>>,
+    operations: Operations,
     /// Since when hosts could have called.
     began: Instant,
     events: broadcast::Sender<BoardEvent>,
@@ -150,7 +152,8 @@ impl Entry {
 
 impl Default for Board {
     fn default() -> Self {
-        Self { hosts: Mutex::default(), began: Instant::now(), events: broadcast::channel(EVENTS).0 }
+        let (hosts, operations) = (Mutex::default(), Operations::default());
+        Self { hosts, operations, began: Instant::now(), events: broadcast::channel(EVENTS).0 }
     }
 }
 
@@ -186,6 +189,17 @@ impl Board {
         self.lock().iter().filter(|(_, entry)| entry.now.connected).map(|(host, _)| host.clone()).collect()
     }
 
+    /// Returns the operation with this id; none where there is none, or it is forgotten.
+    pub fn operation(&self, id: Uuid) -> Option<Operation> {
+        self.operations.one(id)
+    }
+
+    /// Returns at most `most` operations, the newest first, of one host or of all, that were sent before the one with the id
+    /// `before`.
+    pub fn operations(&self, host: Option<&HostName>, before: Option<Uuid>, most: usize) -> Vec<Operation> {
+        self.operations.newest(host, before, most)
+    }
+
     /// Watches events from now on. A watcher that lags behind gets `Lagged` and reads everything anew.
     pub fn subscribe(&self) -> broadcast::Receiver<BoardEvent> {
         self.events.subscribe()
@@ -201,10 +215,12 @@ impl Board {
         if let Some(Session { fenced, .. }) = self.lock().remove(host).and_then(|entry| entry.session) {
             fenced.cancel();
         }
+        self.operations.remove(host);
         self.tell(BoardEvent::Removed(host.clone()));
     }
 
-    /// Hands a command to the host's session and notes that it is under way for at most `patience`.
+    /// Hands a command to the host's session and notes that it is under way for at most `patience`. What it asks for comes with
+    /// the revision that it carries out.
     ///
     /// # Errors
     /// [`NotSent`]; nothing was noted then.
@@ -213,12 +229,13 @@ impl Board {
         host: &HostName,
         message: EngineMessage,
         command: Uuid,
-        changes: Owed,
+        (changes, revision): (Owed, u64),
         patience: Duration,
     ) -> Result<(), NotSent> {
         let mut hosts = self.lock();
         let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
         entry.post(entry.now.in_flight.is_some(), message.clone())?;
+        self.operations.begin(host, command, Task::setup(&changes), revision);
         let (lost_at, message) = (Instant::now() + patience, Arc::new(message));
         entry.now.in_flight = Some(Commanded { id: command, changes, lost_at, message });
         drop(hosts);
@@ -236,12 +253,13 @@ impl Board {
         host: &HostName,
         message: EngineMessage,
         command: Uuid,
-        owed: OwedPlug,
+        (owed, revision): (OwedPlug, u64),
         patience: Duration,
     ) -> Result<(), NotSent> {
         let mut hosts = self.lock();
         let entry = hosts.get_mut(host).ok_or(NotSent::NoSession)?;
         entry.post(entry.plugs.under_way().is_some(), message)?;
+        self.operations.begin(host, command, Task::plug(&owed), revision);
         entry.plugs.begin(command, owed, Instant::now() + patience);
         drop(hosts);
         self.touch(host);
@@ -281,9 +299,11 @@ impl Board {
     pub(super) fn settle_plug(&self, host: &HostName, command: Uuid, end: PlugEnd, rests: Rests) {
         let mut hosts = self.lock();
         let Some(entry) = hosts.get_mut(host) else { return };
+        let ended = Ended::of_plug(end.refusal.clone().map(Findings));
         if !entry.plugs.settle(command, end, rests, Instant::now()) {
             return;
         }
+        self.operations.end(command, ended);
         drop(hosts);
         self.touch(host);
     }
@@ -296,6 +316,7 @@ impl Board {
         let mut hosts = self.lock();
         let Some(entry) = hosts.get_mut(host) else { return };
         let Some(commanded) = entry.now.in_flight.take_if(|commanded| commanded.id == command) else { return };
+        self.operations.end(command, Ended::of(&end));
         let earlier = match &entry.now.last {
             Some(last) if !last.succeeded && last.changes == commanded.changes => last.failures,
             Some(_) | None => 0,
@@ -319,8 +340,9 @@ impl Board {
     pub fn forget_lost(&self, now: Instant) -> Vec<HostName> {
         let mut hosts = self.lock();
         let is_lost = |entry: &mut Entry| {
-            let setup = entry.now.in_flight.take_if(|commanded| commanded.lost_at <= now);
-            entry.plugs.forget_lost(now) || setup.is_some()
+            let setup = entry.now.in_flight.take_if(|commanded| commanded.lost_at <= now).map(|commanded| commanded.id);
+            let lost = entry.plugs.forget_lost(now).into_iter().chain(setup);
+            lost.map(|command| self.operations.end(command, Ended::lost())).count() > 0
         };
         let lost: Vec<HostName> =
             hosts.iter_mut().filter_map(|(host, entry)| is_lost(entry).then(|| host.clone())).collect();
@@ -348,7 +370,9 @@ impl Board {
         }
         let session = Session { number, outbox, fenced: fenced.clone(), ended: ended.clone() };
         // A command for interfaces is made anew from the next report: asking for what is there already does nothing.
-        entry.plugs.interrupt();
+        if let Some(command) = entry.plugs.interrupt() {
+            self.operations.end(command, Ended::lost());
+        }
         let old = entry.session.replace(session);
         if let Some(old) = &old {
             old.fenced.cancel();

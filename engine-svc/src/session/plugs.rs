@@ -156,14 +156,14 @@ impl Plugs {
         true
     }
 
-    /// Drops a command whose patience ran out; tells whether one was.
-    pub(super) fn forget_lost(&mut self, now: Instant) -> bool {
-        self.under_way.take_if(|under_way| under_way.lost_at <= now).is_some()
+    /// Drops a command whose patience ran out, and returns its id.
+    pub(super) fn forget_lost(&mut self, now: Instant) -> Option<Uuid> {
+        self.under_way.take_if(|under_way| under_way.lost_at <= now).map(|under_way| under_way.command)
     }
 
-    /// Drops the command under way: its session is gone.
-    pub(super) fn interrupt(&mut self) {
-        self.under_way = None;
+    /// Drops the command under way, whose session is gone, and returns its id.
+    pub(super) fn interrupt(&mut self) -> Option<Uuid> {
+        self.under_way.take().map(|under_way| under_way.command)
     }
 
     /// Says how what is asked for an interface stands.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracing::error;
-use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation};
+use trestle_model::fleet::{Entity, EntityId, Fleet, Mutation, NetworkAttachment};
 use trestle_model::{Code, Finding, Findings, HostName};
 use trestle_proto::status::Refusal;
 use trestle_store::{Change, Committed, Decision, Rehearsal, Write};
@@ -82,9 +82,11 @@ impl Writer {
         Ok(Together { entities, removed, findings })
     }
 
-    /// Judges changes in their order, each on the fleet with those before it, but for those that an error refuses.
+    /// Judges changes in their order, each on the fleet with those before it, but for those that an error refuses. Networks that
+    /// make room for each other stand on nothing until their turn: what counts is where all of them stand in the end.
     fn judge(&self, mutations: Vec<Mutation>, wish: &Wish, rehearsal: &mut Rehearsal<'_>) -> Judged {
         let mut judged = Judged::default();
+        rehearsal.apply(parked(&mutations, rehearsal.fleet()));
         for mutation in mutations {
             let turn = self.take_turn(mutation, wish.fix, rehearsal);
             judged.findings.extend(turn.findings.0);
@@ -98,5 +100,28 @@ impl Writer {
             }
         }
         judged
+    }
+}
+
+/// Takes networks off a device that another one of the changes puts its network on, where a change moves them elsewhere.
+fn parked(mutations: &[Mutation], fleet: &Fleet) -> Vec<Mutation> {
+    let put = || mutations.iter().filter_map(attachment);
+    let is_given_away = |after: &NetworkAttachment, before: &NetworkAttachment| {
+        let is_taken = |other: &NetworkAttachment| {
+            other.host == before.host && other.network != before.network && other.southbound == before.southbound
+        };
+        before.southbound.is_some() && after.southbound != before.southbound && put().any(is_taken)
+    };
+    let parked = put().filter_map(|after| {
+        let before = fleet.attachments().get(&(after.host.clone(), after.network.clone()))?;
+        is_given_away(after, before).then(|| NetworkAttachment { southbound: None, ..before.clone() })
+    });
+    parked.map(Entity::NetworkAttachment).map(Mutation::Put).collect()
+}
+
+const fn attachment(mutation: &Mutation) -> Option<&NetworkAttachment> {
+    match mutation {
+        Mutation::Put(Entity::NetworkAttachment(attachment)) => Some(attachment),
+        Mutation::Put(_) | Mutation::Delete(_) => None,
     }
 }

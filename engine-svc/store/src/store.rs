@@ -139,8 +139,11 @@ impl Store {
             })?;
         }
         if !is_noop {
-            self.change(|fleet| changes.mutations.into_iter().for_each(|mutation| fleet.apply(mutation)));
-            self.shared.revision.send_replace(revision);
+            self.change(|fleet| {
+                changes.mutations.into_iter().for_each(|mutation| fleet.apply(mutation));
+                // Under the lock: who has the fleet has its revision, too.
+                self.shared.revision.send_replace(revision);
+            });
             debug!(revision, "desired state committed");
         }
         Ok(committed)

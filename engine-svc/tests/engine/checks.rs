@@ -222,3 +222,22 @@ async fn profiles_in_the_way_are_mended_in_a_check_as_in_the_update() {
     assert!(!mended.refused, "{mended:?}");
     assert_eq!((mended.kind(), mended.resource.as_str()), (wire::ChangeKind::Updated, "networks/blue"));
 }
+
+#[tokio::test]
+async fn a_large_check_holds_up_no_write_and_sees_what_was_written_meanwhile() {
+    let engine = Running::start().await;
+    let changes = || (0..2000).map(|number| network(&format!("n{number}"), false)).collect::<Vec<_>>();
+    let mut client = CheckServiceClient::new(engine.connection.clone());
+    let request = wire::CheckRequest { changes: changes(), ..Default::default() };
+    let checking = tokio::spawn(async move { client.check(request).await.unwrap().into_inner().results });
+    for written in ["n1999", "b", "c"] {
+        engine.create_network(written, wire::NetworkSpec::default()).await.unwrap();
+    }
+    assert!(!checking.is_finished(), "the writes waited for the whole check");
+    let results = checking.await.unwrap();
+    let created = results.iter().filter(|one| one.kind() == wire::ChangeKind::Created && !one.refused).count();
+    assert_eq!((results.len(), created), (2000, 1999));
+    assert_eq!(results[1999].kind(), wire::ChangeKind::Unspecified, "it was written meanwhile, just so");
+    let networks = engine.networks().list_networks(wire::ListNetworksRequest::default()).await.unwrap().into_inner();
+    assert_eq!(networks.networks.len(), 3);
+}

@@ -4,6 +4,7 @@ use tonic::{Code, Status};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::any_resource::Resource;
 use trestle_proto::engine::v1::bond_service_client::BondServiceClient;
+use trestle_proto::engine::v1::cluster_network_service_client::ClusterNetworkServiceClient;
 use trestle_proto::engine::v1::host_copy_service_client::HostCopyServiceClient;
 use trestle_proto::engine::v1::network_attachment_service_client::NetworkAttachmentServiceClient;
 use trestle_proto::host::v1 as host;
@@ -188,4 +189,53 @@ async fn a_refused_copy_writes_nothing_and_says_all() {
         assert_eq!(reason_of(&refused).as_deref(), Some(reason), "{refused:?}");
     }
     assert_eq!((events(&engine).await, attachments(&engine, "host-b").await.len()), (before, 0));
+}
+
+#[tokio::test]
+async fn networks_that_swap_their_nics_are_judged_by_where_they_stand_in_the_end() {
+    let engine = Running::start().await;
+    engine.furnish("host-a", "blue", wire::NetworkSpec::default()).await;
+    engine.create_network("red", wire::NetworkSpec::default()).await.unwrap();
+    let joined = wire::CreateClusterNetworkRequest {
+        parent: "clusters/lab".to_owned(),
+        cluster_network_id: "red".to_owned(),
+        cluster_network: Some(wire::ClusterNetwork { spec: Some(Default::default()), ..Default::default() }),
+        ..Default::default()
+    };
+    let mut client = ClusterNetworkServiceClient::new(engine.connection.clone());
+    client.create_cluster_network(joined).await.unwrap();
+    engine.register("host-b").await;
+    let on = |nic: &str| wire::NetworkAttachmentSpec { nic: nic.to_owned(), ..Default::default() };
+    for (name, nic) in [("host-a", "eth2"), ("host-b", "eth1")] {
+        put(&engine, &format!("hosts/{name}/networkAttachments/red"), on(nic)).await;
+    }
+    put(&engine, "hosts/host-b/networkAttachments/blue", on("eth2")).await;
+    let nics = async |host: &str| {
+        let found = attachments(&engine, host).await;
+        found.into_iter().map(|(network, spec)| (network, spec.nic)).collect::<Vec<_>>()
+    };
+    let (of_source, before) = (nics("host-a").await, events(&engine).await);
+    let uid = async || {
+        let name = "hosts/host-b/networkAttachments/blue".to_owned();
+        let request = wire::GetNetworkAttachmentRequest { name };
+        let mut client = NetworkAttachmentServiceClient::new(engine.connection.clone());
+        client.get_network_attachment(request).await.unwrap().into_inner().network_attachment.unwrap().uid
+    };
+    let first = uid().await;
+    let (source, target) = ("hosts/host-a".to_owned(), "hosts/host-b".to_owned());
+    let wish = wire::CopyHostNetworksRequest { source, target, ..Default::default() };
+    let would = copy(&engine, wire::CopyHostNetworksRequest { validate_only: true, ..wish.clone() }).await.unwrap();
+    assert_eq!((would.resources.len(), events(&engine).await), (2, before));
+    copy(&engine, wish.clone()).await.unwrap();
+    assert_eq!(nics("host-b").await, of_source);
+    assert_eq!((events(&engine).await, uid().await), (before + 1, first), "one write, of the same resources");
+
+    // A chain: blue goes where red was, and red elsewhere.
+    let devices = [("eth2".to_owned(), "eth1".to_owned()), ("eth1".to_owned(), "eth2".to_owned())].into();
+    copy(&engine, wire::CopyHostNetworksRequest { devices, ..wish.clone() }).await.unwrap();
+    put(&engine, "hosts/host-b/networkAttachments/red", on("eth3")).await;
+    let alone =
+        wire::CopyHostNetworksRequest { source: "hosts/host-b".to_owned(), target: "hosts/host-a".to_owned(), ..wish };
+    copy(&engine, alone).await.unwrap();
+    assert_eq!(nics("host-a").await, [("blue".to_owned(), "eth2".to_owned()), ("red".to_owned(), "eth3".to_owned())]);
 }

@@ -16,7 +16,7 @@ use super::raw::{self, Ends, Method};
 const CONNECT: &str = "/trestle.session.v1.AgentSession/Connect";
 /// How long a stream that does not end is listened to.
 const MOMENT: Duration = Duration::from_millis(300);
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 33] = [
     "",
     "lab",
     "blue",
@@ -33,6 +33,7 @@ const TEXTS: [&str; 32] = [
     "vms/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f/vnics/eth0",
     "stockFilters/clean-traffic",
     "events/1",
+    "hosts/host-a/operations/0190f3a2-7c11-7cc0-a3b7-6a1c0c5d9e4f",
     "52:54:00:12:34:56",
     "01:00:5e:00:00:01",
     "hosts//",
@@ -176,7 +177,7 @@ async fn an_empty_message_is_nowhere_an_internal_error() {
         let code = outcome(&engine, &method, vec![Vec::new()]).await;
         ended.insert(method.path.rsplit('/').next().unwrap().to_owned(), code);
     }
-    assert_eq!(ended.len(), 62, "{ended:?}");
+    assert_eq!(ended.len(), 65, "{ended:?}");
     for (method, code) in &ended {
         // Placements are of something, which has to be named.
         let reads_all = method != "ListPlacements" && (method.starts_with("List") || method.starts_with("Watch"));

@@ -69,6 +69,9 @@ async fn each_host_is_offered_or_told_why_not() {
     assert_eq!(all[2].findings[0].related, ["networks/blue"]);
     let by_one = ask(&engine, wire::ListPlacementsRequest { page_size: 1, ..of_vm() }).await.unwrap();
     assert_eq!(by_one, all);
+    let filter = "eligible = false AND findings.related:networks/blue".to_owned();
+    let away = ask(&engine, wire::ListPlacementsRequest { filter, page_size: 1, ..of_vm() }).await.unwrap();
+    assert_eq!(away, [all[2].clone()], "also where pages before it are empty");
     let some = vec!["hosts/host-c".to_owned(), "hosts/host-a".to_owned()];
     let some = ask(&engine, wire::ListPlacementsRequest { hosts: some, page_size: 1, ..of_vm() }).await.unwrap();
     assert_eq!(some, [all[0].clone(), all[2].clone()]);

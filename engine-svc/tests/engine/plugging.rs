@@ -121,6 +121,7 @@ impl World {
             page_size: size,
             page_token: token.to_owned(),
             parent: "hosts/host-a".to_owned(),
+            ..Default::default()
         };
         self.engine.hosts().list_unmanaged_interfaces(request).await.unwrap().into_inner()
     }
@@ -206,6 +207,12 @@ async fn interfaces_behind_the_engines_back_are_listed_and_told_of_what_they_bre
         }
     }
     let whole = world.unmanaged(0, "").await;
+    for (filter, wanted) in [("violations:*", true), ("NOT violations:*", false)] {
+        let request = wire::ListUnmanagedInterfacesRequest { filter: filter.to_owned(), ..Default::default() };
+        let listed = world.engine.hosts().list_unmanaged_interfaces(request).await.unwrap().into_inner();
+        let expected: Vec<_> = found.iter().filter(|one| one.violations.is_empty() != wanted).cloned().collect();
+        assert_eq!(listed.unmanaged_interfaces, expected, "{filter}");
+    }
     assert_eq!((found.as_slice(), whole.next_page_token.as_str()), (whole.unmanaged_interfaces.as_slice(), ""));
     let told: Vec<_> = found
         .iter()

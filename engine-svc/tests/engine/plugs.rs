@@ -30,6 +30,11 @@ impl World {
         }
     }
 
+    /// Hears the next command, and returns its id.
+    pub(crate) async fn command(&mut self) -> String {
+        self.asked().await.0
+    }
+
     async fn ends(&self, command: &str, end: End) {
         self.agent.say(AgentKind::Result(CommandResult { command_id: command.to_owned(), end: Some(end) })).await;
     }
@@ -200,7 +205,9 @@ async fn a_vnic_that_its_host_refuses_holds_up_no_other_of_its_vm() {
     let (id, asked) = world.asked().await;
     assert_eq!(macs(&asked), std::slice::from_ref(&other));
     let plugging = world.becomes_plugging(wire::PlugState::Failed).await;
-    assert_eq!(plugging.findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>(), ["STEP_FAILED"]);
+    let told: Vec<_> = plugging.findings.iter().map(|one| (one.code.as_str(), one.field.as_str())).collect();
+    assert_eq!(told, [("STEP_FAILED", "spec.profile")], "the field is the vNIC's, not that of the host's request");
+    assert_eq!(plugging.findings[0].subject, format!("vms/{VM}/vnics/eth0"));
     world.done(&id).await;
     world.report(world.with(vec![interface(&other, GUARD)])).await;
     let counts = wire::PlugCounts { pending: 0, failed: 1, withheld: 0 };

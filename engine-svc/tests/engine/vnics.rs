@@ -174,7 +174,7 @@ async fn shows_what_stock_filters_really_stop() {
     let mut client = StockFilterServiceClient::new(engine.connection.clone());
     let (mut stopping, mut all, mut token) = (Vec::new(), 0, String::new());
     loop {
-        let request = wire::ListStockFiltersRequest { page_size: 7, page_token: token };
+        let request = wire::ListStockFiltersRequest { page_size: 7, page_token: token, ..Default::default() };
         let page = client.list_stock_filters(request).await.unwrap().into_inner();
         all += page.stock_filters.len();
         stopping.extend(page.stock_filters.into_iter().filter(|f| f.stops_mac_spoofing).map(|f| f.name));
@@ -187,6 +187,10 @@ async fn shows_what_stock_filters_really_stop() {
     let expected =
         ["clean-traffic", "clean-traffic-gateway", "no-mac-spoofing"].map(|name| format!("stockFilters/{name}"));
     assert_eq!(stopping, expected);
+    let filter = "stops_mac_spoofing = true AND name:clean".to_owned();
+    let request = wire::ListStockFiltersRequest { filter, ..Default::default() };
+    let clean = client.list_stock_filters(request).await.unwrap().into_inner().stock_filters;
+    assert_eq!(clean.into_iter().map(|filter| filter.name).collect::<Vec<_>>(), expected[..2]);
     let name = "stockFilters/no-mac-spoofing".to_owned();
     let found = client.get_stock_filter(wire::GetStockFilterRequest { name }).await.unwrap().into_inner();
     assert_eq!(found.stock_filter.unwrap().rules, ["return out 500 mac srcmacaddr=$MAC", "drop out 500 mac"]);

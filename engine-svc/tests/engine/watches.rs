@@ -7,6 +7,8 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::any_resource::Resource;
+use trestle_proto::engine::v1::cluster_network_service_client::ClusterNetworkServiceClient;
+use trestle_proto::engine::v1::network_attachment_service_client::NetworkAttachmentServiceClient;
 use trestle_proto::engine::v1::network_service_client::NetworkServiceClient;
 use trestle_proto::engine::v1::watch_response::News;
 use trestle_proto::engine::v1::watch_service_client::WatchServiceClient;
@@ -196,4 +198,73 @@ async fn a_mirror_that_breaks_off_and_resumes_while_others_write_ends_as_the_fle
         listed.networks.into_iter().map(|network| (network.name, network.spec.unwrap().description)).collect();
     assert!(!fleet.is_empty() && resumed > 2, "{resumed} streams");
     assert_eq!(mirror, fleet);
+}
+
+/// Gives `host-a` a label on a NIC, or takes it.
+async fn label(engine: &Running, nic: Option<&str>) {
+    let nic_labels = nic.map(|nic| ("guests".to_owned(), nic.to_owned())).into_iter().collect();
+    let spec = wire::HostSpec { cluster: "clusters/lab".to_owned(), nic_labels, ..Default::default() };
+    let host = wire::Host { name: "hosts/host-a".to_owned(), spec: Some(spec), ..Default::default() };
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["spec.nic_labels".to_owned()] });
+    let request = wire::UpdateHostRequest { host: Some(host), update_mask, ..Default::default() };
+    engine.hosts().update_host(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_labels_attach_is_told_when_labels_make_move_and_unmake_it() {
+    let engine = Running::start().await;
+    let red = "hosts/host-a/networkAttachments/red";
+    engine.furnish("host-a", "blue", wire::NetworkSpec::default()).await;
+    let spec = wire::NetworkSpec { nic_label: "guests".to_owned(), ..Default::default() };
+    engine.create_network("red", spec).await.unwrap();
+    let mut stream = watch(&engine, wish(&["networkAttachments"], "", "")).await.unwrap();
+    let (snapshot, token) = told(&mut stream).await;
+    assert_eq!(snapshot, ["hosts/host-a/networkAttachments/blue"]);
+    label(&engine, Some("eth2")).await;
+    assert_eq!(told(&mut stream).await.0, [""; 0], "red is not in the cluster");
+    join(&engine, "red").await;
+    assert_eq!(told(&mut stream).await.0, [red]);
+    let snapshot = told(&mut watch(&engine, wish(&[], "hosts/host-a", "")).await.unwrap()).await.0;
+    assert_eq!(snapshot, ["hosts/host-a/networkAttachments/blue", red], "it is in a snapshot, too");
+    label(&engine, Some("eth3")).await;
+    assert_eq!(told(&mut stream).await.0, [red], "it moves to another NIC");
+
+    // A write of its own takes its place, and gives it back.
+    let attachment = wire::NetworkAttachment {
+        name: red.to_owned(),
+        spec: Some(wire::NetworkAttachmentSpec { nic: "eth3".to_owned(), ..Default::default() }),
+        ..Default::default()
+    };
+    let request = wire::UpdateNetworkAttachmentRequest {
+        network_attachment: Some(attachment),
+        allow_missing: true,
+        ..Default::default()
+    };
+    let mut client = NetworkAttachmentServiceClient::new(engine.connection.clone());
+    client.update_network_attachment(request).await.unwrap();
+    assert_eq!(told(&mut stream).await.0, [red]);
+    engine.take_off("host-a", "red").await;
+    assert_eq!(told(&mut stream).await.0, [red], "the label attaches it again");
+    label(&engine, None).await;
+    let (gone, _) = told(&mut stream).await;
+    assert!(gone.len() == 1 && gone[0].starts_with(&format!("-{red}@")), "{gone:?}");
+
+    // Who comes back behind all of that is told how it ended.
+    label(&engine, Some("eth2")).await;
+    let engine = engine.restart().await;
+    let mut resumed = watch(&engine, wish(&["networkAttachments"], "", &token)).await.unwrap();
+    assert_eq!(told(&mut resumed).await.0, [""; 0]);
+    assert_eq!(told(&mut resumed).await.0, [red]);
+}
+
+/// Brings a network into the cluster.
+async fn join(engine: &Running, network: &str) {
+    let request = wire::CreateClusterNetworkRequest {
+        parent: "clusters/lab".to_owned(),
+        cluster_network_id: network.to_owned(),
+        cluster_network: Some(wire::ClusterNetwork { spec: Some(Default::default()), ..Default::default() }),
+        ..Default::default()
+    };
+    let mut client = ClusterNetworkServiceClient::new(engine.connection.clone());
+    client.create_cluster_network(request).await.unwrap();
 }

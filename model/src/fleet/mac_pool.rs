@@ -90,6 +90,12 @@ impl FreeMacs {
         self.pools.get(pool).map_or(0, |free| free.number)
     }
 
+    /// Returns the pool that has an address in a range.
+    pub(super) fn pool_with(&self, mac: MacAddr) -> Option<&ResourceId> {
+        let (_, (last, pool)) = self.ranges.range(..=mac.number()).next_back()?;
+        (*last >= mac.number()).then_some(pool)
+    }
+
     fn pool_of(&mut self, mac: MacAddr) -> Option<(&mut Free, (u64, u64))> {
         let number = mac.number();
         let (first, (last, pool)) = self.ranges.range(..=number).next_back()?;

@@ -257,6 +257,16 @@ impl Fleet {
         self.free_macs.number(pool)
     }
 
+    /// Returns the pool that has `mac` in a range, whether it gave it or not.
+    pub fn pool_with(&self, mac: MacAddr) -> Option<&ResourceId> {
+        self.free_macs.pool_with(mac)
+    }
+
+    /// Tells whether a vNIC of the fleet, or a reported domain, has `mac`.
+    pub fn is_taken(&self, mac: MacAddr) -> bool {
+        self.macs.contains_key(&mac) || self.sightings.has_mac(mac)
+    }
+
     /// Computes the networks that `host` is to run, ordered by name.
     ///
     /// *Shape*: one specification for each attachment whose network exists; empty for an unknown host.
@@ -322,10 +332,6 @@ impl Fleet {
                 self.free_macs.give_back(mac);
             }
         }
-    }
-
-    fn is_taken(&self, mac: MacAddr) -> bool {
-        self.macs.contains_key(&mac) || self.sightings.has_mac(mac)
     }
 
     fn unmanage(&mut self, host: &HostName, before: Option<&HostRecord>) {

@@ -40,7 +40,7 @@ pub const fn canonical(code: Code) -> Status {
         | Code::BridgeOptionOutOfRange
         | Code::BondNameInvalid
         | Code::BondOptionInvalid => Status::InvalidArgument,
-        Code::StaleGeneration | Code::EtagMismatch => Status::Aborted,
+        Code::StaleGeneration | Code::EtagMismatch | Code::CheckOvertaken => Status::Aborted,
         Code::Busy | Code::HostUnobservable | Code::StoreFailed => Status::Unavailable,
         Code::ResumeTokenExpired => Status::OutOfRange,
         Code::WatchLimit => Status::ResourceExhausted,

@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod harness;
 mod host;
+mod operations;
 mod read;
 mod usage;
 mod watch;

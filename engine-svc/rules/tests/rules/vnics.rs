@@ -286,10 +286,10 @@ fn a_vnics_network_is_in_the_cluster_of_its_vm() {
 #[test]
 fn a_pool_gives_each_vnic_the_lowest_free_address_and_says_when_it_is_low_or_exhausted() {
     let mut fleet = ordinary();
-    let low = |left: &str| info(Code::MacPoolLow, "vnic.spec.mac", &[left]);
+    let last = info(Code::MacPoolExhausted, "vnic.spec.mac", &["macPools/p"]);
     for (name, address) in [("eth0", 1), ("eth1", 2), ("eth2", 3)] {
         let told = put(&fleet, Entity::Vnic(from_pool(name)));
-        assert_eq!(told, if address == 3 { vec![low("macPools/p")] } else { Vec::new() });
+        assert_eq!(told, if address == 3 { vec![last.clone()] } else { Vec::new() });
         assert_eq!(write(&mut fleet, from_pool(name)).unwrap().address(), Some(mac(address)));
     }
     let exhausted = vec![error(Code::MacPoolExhausted, "vnic.spec.mac", &["macPools/p"])];
@@ -323,6 +323,20 @@ fn a_pool_gives_no_address_that_the_vnic_lists_itself() {
 fn an_address_that_is_given_by_hand_is_not_handed_out_again() {
     let mut fleet = with([Entity::Vnic(Vnic { mac: Some(mac(1)), ..vnic(2, "red", "guests") })]);
     assert_eq!(write(&mut fleet, from_pool("eth0")).unwrap().address(), Some(mac(2)));
+}
+
+#[test]
+fn addresses_given_by_hand_take_from_the_pool_whose_they_are_and_say_so() {
+    let mut fleet = ordinary();
+    let by_hand = |name: &str, number| Vnic { mac: Some(mac(number)), ..from_pool(name) };
+    assert_eq!(put(&fleet, Entity::Vnic(by_hand("eth0", 2))), []);
+    write(&mut fleet, by_hand("eth0", 2)).unwrap();
+    write(&mut fleet, from_pool("eth1")).unwrap();
+    let last = [info(Code::MacPoolExhausted, "vnic.spec.mac", &["macPools/p"])];
+    assert_eq!(put(&fleet, Entity::Vnic(by_hand("eth2", 3))), last);
+    assert_eq!(put(&fleet, Entity::Vnic(by_hand("eth2", 500))), [], "an address of no pool");
+    write(&mut fleet, by_hand("eth2", 3)).unwrap();
+    assert_eq!(put(&fleet, Entity::Vnic(by_hand("eth2", 3))), [], "it has it already");
 }
 
 #[test]

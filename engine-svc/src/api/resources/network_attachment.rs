@@ -19,10 +19,6 @@ impl Collection for wire::NetworkAttachment {
         fleet.attachments()
     }
 
-    fn is_stored(attachment: &Entity) -> bool {
-        !attachment.by.is_label()
-    }
-
     fn below<'a>(fleet: &'a Fleet, parent: &'a EntityId) -> Box<dyn Iterator<Item = &'a Entity> + 'a> {
         if let EntityId::Host(parent) = parent {
             Box::new(fleet.attachments_of(parent))

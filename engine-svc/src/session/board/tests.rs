@@ -17,7 +17,7 @@ fn open(board: &Arc<Board>) -> (Seat, Receiver<Result<EngineMessage, Status>>) {
 
 fn command(board: &Board) -> Result<Uuid, NotSent> {
     let id = Uuid::now_v7();
-    board.command(&host(), EngineMessage { trace: None, kind: None }, id, Owed::default(), PATIENCE).map(|()| id)
+    board.command(&host(), EngineMessage { trace: None, kind: None }, id, (Owed::default(), 1), PATIENCE).map(|()| id)
 }
 
 fn end(succeeded: bool, report_is_fresh: bool) -> End {

@@ -160,8 +160,8 @@ fn what_was_done_is_asked_again_only_of_a_host_that_does_not_report_it() {
 fn a_command_whose_session_or_patience_ended_is_made_anew() {
     let (mut plugs, now) = (Plugs::default(), Instant::now());
     plugs.begin(Uuid::now_v7(), running(1), now + LONG);
-    assert!(!plugs.forget_lost(now));
-    assert!(plugs.forget_lost(now + LONG));
+    assert_eq!(plugs.forget_lost(now), None);
+    assert!(plugs.forget_lost(now + LONG).is_some());
     assert_eq!(plugs.next(vec![running(1)], now), Some(running(1)));
     plugs.begin(Uuid::now_v7(), running(1), now + LONG);
     plugs.interrupt();
