@@ -50,8 +50,8 @@ pub struct Global {
     /// TOML file with server, ca, cert, key and otlp [default: ~/.config/trestle/ctl.toml where it is there]
     #[arg(long, global = true, env = "TRESTLE_CONTEXT", value_name = "FILE")]
     pub context: Option<PathBuf>,
-    /// How long it may take: for apply and delete the hosts together (5m), for host setup the host's wait for its
-    /// confirmation (30s), for anything else each call (30s)
+    /// How long it may take: for apply, copy and delete the hosts together (5m), for host setup the host's wait for its
+    /// confirmation (30s), for what watches or follows the whole (for ever), for anything else each call (30s)
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
     /// OTLP gRPC collector for the command's trace, e.g. http://127.0.0.1:4317
@@ -200,7 +200,7 @@ pub struct Delete {
 /// Options of get.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// clusters, networks, clusternetworks, vnicprofiles, hosts or networkattachments
+    /// macpools, clusters, networks, clusternetworks, vnicprofiles, hosts, bonds, networkattachments, vms or vnics
     #[arg(value_name = "KIND", value_parser = str::parse::<Kind>)]
     pub kind: Kind,
     /// A name, e.g. networks/blue or just blue; or, for what is part of something, the name of that

@@ -229,12 +229,13 @@ async fn a_large_check_holds_up_no_write_and_sees_what_was_written_meanwhile() {
     let changes = || (0..2000).map(|number| network(&format!("n{number}"), false)).collect::<Vec<_>>();
     let mut client = CheckServiceClient::new(engine.connection.clone());
     let request = wire::CheckRequest { changes: changes(), ..Default::default() };
-    let checking = tokio::spawn(async move { client.check(request).await.unwrap().into_inner().results });
+    let mut checking = JoinSet::new();
+    checking.spawn(async move { client.check(request).await.unwrap().into_inner().results });
     for written in ["n1999", "b", "c"] {
         engine.create_network(written, wire::NetworkSpec::default()).await.unwrap();
     }
-    assert!(!checking.is_finished(), "the writes waited for the whole check");
-    let results = checking.await.unwrap();
+    assert!(checking.try_join_next().is_none(), "the writes waited for the whole check");
+    let results = checking.join_next().await.unwrap().unwrap();
     let created = results.iter().filter(|one| one.kind() == wire::ChangeKind::Created && !one.refused).count();
     assert_eq!((results.len(), created), (2000, 1999));
     assert_eq!(results[1999].kind(), wire::ChangeKind::Unspecified, "it was written meanwhile, just so");

@@ -17,9 +17,9 @@ pub struct Agent {
 /// Commands to one host's agent.
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
-    /// Change the host's networks in one transaction
+    /// Change the host's networks, bonds and NICs in one transaction
     Setup(Setup),
-    /// Show the host's networks: who asked for them, and whether a reboot keeps them
+    /// Show the host's networks, bonds and set NICs: who asked for them, and whether a reboot keeps them
     List(List),
     /// Make a bridge of somebody else's, as it is, the bridge of a network
     Adopt(Adopt),
@@ -70,7 +70,7 @@ pub struct History {
 /// Options of host setup.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// A YAML file with networks, or - for standard input
+    /// A YAML file with networks, bonds and nics, or - for standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: PathBuf,
     /// Also remove every network that the file does not name
