@@ -197,7 +197,7 @@ impl Watch {
                 None => News::Removed(wire::RemovedResource { name: id.to_string(), revision }),
             }),
             Change::Created | Change::Updated => {
-                let entity = self.store.read(|fleet| fleet.entity(id))?;
+                let entity = self.store.read(|fleet| fleet.entity(id).or_else(|| attached_by_label(fleet, id)))?;
                 let is_of_this_turn = entity.meta().revision <= self.at;
                 is_of_this_turn.then(|| News::Resource(engine_wire::build_any(&entity)))
             }

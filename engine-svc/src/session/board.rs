@@ -191,12 +191,15 @@ impl Board {
 
     /// Returns the operation with this id; none where there is none, or it is forgotten.
     pub fn operation(&self, id: Uuid) -> Option<Operation> {
+        // What is just being sent is noted before anybody looks.
+        let _sent = self.lock();
         self.operations.one(id)
     }
 
     /// Returns at most `most` operations, the newest first, of one host or of all, that were sent before the one with the id
     /// `before`.
     pub fn operations(&self, host: Option<&HostName>, before: Option<Uuid>, most: usize) -> Vec<Operation> {
+        let _sent = self.lock();
         self.operations.newest(host, before, most)
     }
 
