@@ -16,6 +16,8 @@ use super::Writer;
 
 /// How long the fleet is held for judging; one change more may begin in time.
 const TURN: Duration = Duration::from_millis(20);
+/// How long others have the fleet between two turns.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long a check begins anew where writes come between its turns.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,8 @@ pub(super) fn check(writer: &Writer, planned: &[Planned], acknowledged: &[Code])
                 .into());
         }
         writer.store.rehearse(|rehearsal| take_turn(writer, rehearsal, planned, acknowledged, &mut progress));
+        // The lock is not fair: who waits for it comes in time only where nobody takes it at once again.
+        std::thread::park_timeout(PAUSE);
     }
     Ok(progress.checked)
 }
