@@ -30,8 +30,8 @@ use vm::Builder;
 /// How long one test waits for the machines of another.
 const SEAT_LIMIT: Duration = Duration::from_secs(1500);
 const SEAT_PERIOD: Duration = Duration::from_millis(100);
-/// How many labs a machine serves at a time. A story waits as much as it works: two of them fill two processors.
-const SEATS: [&str; 2] = ["trestle-lab-0.lock", "trestle-lab-1.lock"];
+/// How many labs a machine serves at a time. A story waits a third of its time: three of them fill two processors.
+const SEATS: [&str; 3] = ["trestle-lab-0.lock", "trestle-lab-1.lock", "trestle-lab-2.lock"];
 
 /// One test's place to work, with its seat at the machine.
 ///
