@@ -55,7 +55,8 @@ fn row(operation: Operation) -> [String; 8] {
     let took = start.zip(end).map(|(start, end)| format!("{:.1}s", end.duration_since(start).as_secs_f64()));
     let macs = operation.set_macs.into_iter().chain(operation.removed_macs.into_iter().map(|mac| format!("-{mac}")));
     let about: Vec<String> = operation.targets.into_iter().chain(macs).collect();
-    let of_result = operation.result.into_iter().flat_map(|result| result.findings);
+    // Why it was put back comes first.
+    let of_result = operation.result.into_iter().flat_map(|result| result.cause.into_iter().chain(result.findings));
     let codes: Vec<String> = operation.findings.into_iter().chain(of_result).map(|finding| finding.code).collect();
     [
         or_dash(start.map(|start| start.to_string()).unwrap_or_default()),

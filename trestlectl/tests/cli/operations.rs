@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 use trestle_proto::engine::v1 as wire;
 use trestle_proto::engine::v1::operation_service_server::{OperationService, OperationServiceServer};
 use trestle_proto::finding::v1::Finding;
+use trestle_proto::host::v1::SetupNetworksResult;
 
 use crate::harness::{run, serve};
 
@@ -28,9 +29,18 @@ fn operation(number: i64) -> wire::Operation {
         end_time: if number == 3 { None } else { moment(start + 2) },
         targets: vec!["networks/blue".to_owned()],
         removed_macs: vec!["52:54:00:00:00:01".to_owned()],
-        findings: vec![Finding { code: "NIC_NOT_FOUND".to_owned(), ..Default::default() }],
+        findings: if number == 1 { Vec::new() } else { vec![finding("NIC_NOT_FOUND")] },
+        result: (number == 1).then(|| SetupNetworksResult {
+            cause: Some(finding("CONNECTIVITY_LOST")),
+            findings: vec![finding("UPLINK_DOWN")],
+            ..Default::default()
+        }),
         ..Default::default()
     }
+}
+
+fn finding(code: &str) -> Finding {
+    Finding { code: code.to_owned(), ..Default::default() }
 }
 
 #[tonic::async_trait]
@@ -68,6 +78,8 @@ async fn lists_what_a_host_was_told_page_by_page() {
     let about = ["networks/blue", "-52:54:00:00:00:01", "NIC_NOT_FOUND", UUID];
     assert_eq!(lines[1], [&["2026-09-21T14:13:23Z", "host-a", "setup", "running", "-"][..], &about].concat());
     assert_eq!(lines[2], [&["2026-09-21T14:13:22Z", "host-a", "setup", "failed", "2.0s"][..], &about].concat());
+    let put_back = ["networks/blue", "-52:54:00:00:00:01", "CONNECTIVITY_LOST,", "UPLINK_DOWN", UUID];
+    assert_eq!(lines[3], [&["2026-09-21T14:13:21Z", "host-a", "setup", "failed", "2.0s"][..], &put_back].concat());
     assert_eq!(lines.len(), 4);
     let asked = commands.0.lock().unwrap()[0].clone();
     assert_eq!((asked.parent.as_str(), asked.filter.as_str()), ("hosts/host-a", "done = true"));
