@@ -55,7 +55,8 @@ async fn a_bond_with_a_partner_is_made_edited_undone_and_restored() -> Result<()
     a_member_comes_without_loss(&host).await.context("editing members")?;
     an_unconfirmed_change_leaves_no_trace(&host).await.context("undoing")?;
     comes_back_with_the_nics_that_are_left(&mut host).await.context("restoring")?;
-    takes_a_nic_that_comes_late(&host).await.context("keeping")
+    takes_a_nic_that_comes_late(&host).await.context("keeping")?;
+    adopts_a_bond_of_somebody_elses(&host).await.context("adopting")
 }
 
 async fn aggregates_under_a_bridge_and_a_vlan(host: &Alone) -> Result<()> {
@@ -152,5 +153,47 @@ async fn takes_a_nic_that_comes_late(host: &Alone) -> Result<()> {
     ensure!(report.get("drift").is_none_or(|drift| drift == &json!([])), "{report:#}");
     let history = host.machine.run(&host.ctl("history")?).await?;
     ensure!(history.contains("keeper"), "{history}");
+    Ok(())
+}
+
+async fn adopts_a_bond_of_somebody_elses(host: &Alone) -> Result<()> {
+    let gone = |name: &str| json!({"name": name, "remove": true});
+    host.set_up(&json!({"bonds": [gone("bond0")], "networks": [gone("blue"), gone("red")]}), "--check none --commit")
+        .await?;
+    host.machine
+        .run(
+            "ip link add old0 type bond mode active-backup miimon 150
+             for nic in eth1 eth2; do ip link set $nic down; ip link set $nic master old0; done
+             ip link set old0 up; ip address add 203.0.113.7/24 dev old0",
+        )
+        .await?;
+    let settled = async || -> Result<Picture> {
+        host.machine.wait_until("! ip -6 address show | grep -q tentative", LIMIT).await?;
+        Picture::taken(&host.machine).await
+    };
+    let before = settled().await?;
+    let mac = host.link("old0").await?["address"].clone();
+    let wish = json!({"networks": [{"name": "green", "bond": "old0", "ipv4": static_ipv4("203.0.113.7/24")}]});
+    let told = host.set_up_unconfirmed(&wish).await?;
+    ensure!(told.contains("OUTCOME_ROLLED_BACK"), "{told}");
+    settled().await?.same_as(&before)?;
+
+    host.set_up(&wish, "--check none --commit").await?;
+    let old0 = host.link("old0").await?;
+    ensure!(old0["master"] == "green" && old0["address"] == mac, "{old0:#}");
+    ensure!(old0["linkinfo"]["info_data"]["miimon"] == 150, "what was set on it is another: {old0:#}");
+    for nic in ["eth1", "eth2"] {
+        ensure!(host.link(nic).await?["master"] == "old0", "{nic} has left the bond");
+    }
+    let report = reported(host).await?;
+    ensure!(report["configured"]["nics"] == json!(["eth1", "eth2"]), "{report:#}");
+    ensure!(report.get("drift").is_none_or(|drift| drift == &json!([])), "{report:#}");
+    ensure!(host.set_up(&wish, "--check none").await?.contains("unchanged"), "asking again changes something");
+
+    // It is never removed as one too many, only by name.
+    host.set_up(&json!({"networks": [gone("green")]}), "--check none").await?;
+    ensure!(host.link("old0").await?["master"].is_null());
+    host.set_up(&json!({"bonds": [gone("old0")]}), "--check none").await?;
+    host.machine.run("! ip link show dev old0").await?;
     Ok(())
 }

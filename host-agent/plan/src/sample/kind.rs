@@ -28,6 +28,7 @@ pub fn kinds() -> Vec<Kind> {
     let allowed = || net("n0").on("eth0").managed().locked().allowing(GUEST_MAC, &["02:00:00:00:00:0a", "02:00:00:00:00:0b"], &[30, 31]);
     let other = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], None);
     let claiming = || net("n1").on("eth1").ipv4(&["198.51.100.10/24"], Some("198.51.100.1")).default_route();
+    let isolated = |mut network: Net| { network.0.port_isolation = true; network };
     let six = |network: Net| network.ipv6(&["2001:db8:7::1/64"], None);
     let by_itself = || other().bridgeless().ipv6_by(Ipv6Config::Auto);
     let lacp = |nics: &[&str]| bond("bond0", BondMode::Lacp, nics);
@@ -77,6 +78,8 @@ pub fn kinds() -> Vec<Kind> {
         kind("change the mode of a bond", [addressed().on_bond("bond0").set()], []).with_bonds([spare(&["eth0", "eth1"]).set()], [lacp(&["eth0", "eth1"]).set()]),
         kind("remove a bond", [addressed().on_bond("bond0").vlan(10).set()], [addressed().set()]).with_bonds([lacp(&["eth0", "eth1"]).set()], [remove_bond("bond0")]),
         kind("add, change and remove at once", [addressed().set(), other().vlan(20).set()], [remove("n0"), stp(other().vlan(20).mtu(1400)).set(), net("n2").on("eth0").managed().set()]),
+        kind("create a network of priority tags", [], [other().vlan(0).set()]),
+        kind("isolate guests' ports", [addressed().set()], [isolated(addressed()).set()]).with_guest("n0"),
     ]
 }
 

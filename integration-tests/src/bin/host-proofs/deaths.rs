@@ -171,13 +171,14 @@ pub(crate) async fn end_at(number: usize, folder: &Path, place: usize, end: End)
 
 /// Tells whether a kind of plan takes what a plain kernel without libvirt lacks.
 pub(crate) fn is_special(kind: &Kind) -> bool {
-    kind.before.iter().chain(&kind.asked).any(|change| match change {
+    let takes = |change: &Change| match change {
         Change::Network(NetworkChange::Set(spec)) => {
             spec.vlan.is_some() || spec.mac_table_manager == MacTableManager::Libvirt
         }
         Change::Bond(BondChange::Set(_)) => true,
         Change::Network(NetworkChange::Remove(_)) | Change::Bond(BondChange::Remove(_)) | Change::Nic(_) => false,
-    })
+    };
+    kind.guest.is_some() || kind.before.iter().chain(&kind.asked).any(takes)
 }
 
 /// Kills agents at each `share`-th place of each kind of plan that is among those asked for; at one place without a share.

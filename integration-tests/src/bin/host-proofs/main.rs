@@ -5,7 +5,7 @@
 //! - `laws SECONDS [SEED]`: random hosts and requests; what holds of every plan holds here.
 //! - `quiet SHARE`: asking for what runs already writes nothing, for each attribute; as below.
 //! - `deaths SHARE`: the agent is killed at places of each kind of plan; `SHARE` is 1 for every place, n for each n-th;
-//!   `deaths once`: at one place of each kind of plan that takes VLANs, bonds or MAC tables that libvirt manages.
+//!   `deaths once`: at one place of each kind of plan that takes VLANs, bonds, guests or MAC tables that libvirt manages.
 //! - `die KIND FOLDER PLACE`: the agent that is killed there.
 //! - `hang KIND FOLDER PLACE`, `comes-back KIND FOLDER`: the same with a power cut in between.
 
