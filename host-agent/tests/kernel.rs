@@ -288,9 +288,8 @@ async fn a_watch_tells_what_others_do_to_the_kernel() {
     agent.terminate().await;
 }
 
-#[tokio::test]
-async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed() {
-    let Some(bench) = Bench::new("adopt").await else { return };
+/// Makes `br0` over `nic1`, with an address and an option of its own.
+fn lay_bridge_of_somebody_elses(bench: &Bench) {
     for command in [
         "link add br0 type bridge ageing_time 12000",
         "address add 198.51.100.7/24 dev br0",
@@ -301,6 +300,12 @@ async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed
     ] {
         bench.ip(command);
     }
+}
+
+#[tokio::test]
+async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed() {
+    let Some(bench) = Bench::new("adopt").await else { return };
+    lay_bridge_of_somebody_elses(&bench);
     let before = bench.settled().await;
     let mut agent = bench.agent().await;
     let mut br0 = network("198.51.100.7/24");
@@ -340,16 +345,7 @@ async fn a_bridge_of_somebody_elses_is_adopted_given_back_and_in_the_end_removed
 #[tokio::test]
 async fn a_bridge_is_adopted_by_the_agents_own_command_line() {
     let Some(bench) = Bench::new("adopt-cli").await else { return };
-    for command in [
-        "link add br0 type bridge ageing_time 12000",
-        "address add 198.51.100.7/24 dev br0",
-        "link add wire1 type veth peer name nic1",
-        "link set nic1 master br0 up",
-        "link set wire1 up",
-        "link set br0 up",
-    ] {
-        bench.ip(command);
-    }
+    lay_bridge_of_somebody_elses(&bench);
     bench.settled().await;
     let mut agent = bench.agent().await;
     let unknown = bench.fail(&["adopt", "br9", "--yes"]);

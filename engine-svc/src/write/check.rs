@@ -106,3 +106,6 @@ fn take_turn(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
